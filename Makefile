@@ -1,0 +1,36 @@
+# make demo: the whole pipeline on synthetic songs. make test: all tests. Both do their own set-up.
+
+PYTHON ?= python3
+VENV   := .venv
+RUN    := $(VENV)/bin/python
+CONFIG ?= config.yaml
+
+.PHONY: demo test setup lint lock clean
+
+demo: setup
+	@set -e; for stage in 01_collect 02_download 03_features 04_baseline 05_train 06_evaluate; do \
+		echo; echo "== $$stage.py"; $(RUN) $$stage.py --config $(CONFIG); done
+
+test: setup
+	$(RUN) -m pytest -q
+
+setup: $(VENV)/.installed
+
+# Made anew whenever the pinned packages change.
+$(VENV)/.installed: requirements.txt
+	@$(PYTHON) -c 'import sys; ok = (3, 11) <= sys.version_info < (3, 14); \
+		sys.exit(None if ok else "Hitsong needs Python 3.11 to 3.13, not %d.%d: make PYTHON=python3.12 ..." % sys.version_info[:2])'
+	$(PYTHON) -m venv $(VENV)
+	$(RUN) -m pip install --quiet --disable-pip-version-check --require-hashes -r requirements.txt
+	@touch $@
+
+lint: setup
+	$(VENV)/bin/ruff check . && $(VENV)/bin/ruff format --check .
+
+# Pin the newest versions that pyproject.toml allows (needs uv).
+lock:
+	uv pip compile pyproject.toml --extra dev --universal --generate-hashes --no-annotate --no-header --quiet \
+		--custom-compile-command "make lock" --output-file requirements.txt --upgrade
+
+clean:
+	rm -rf $(VENV)

@@ -1,0 +1,288 @@
+"""What a run is: the typed content of `config.yaml`.
+
+Every setting has its type, its bounds and its default here, and nowhere else. A file only says what
+differs. A misspelt key, a wrong type or an impossible value is refused with the key's path.
+"""
+
+import difflib
+from pathlib import Path
+from typing import Annotated, Literal
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+from ruamel.yaml import YAML
+from ruamel.yaml.error import YAMLError
+
+from hitsong.errors import UserError
+
+Positive = Annotated[int, Field(gt=0)]
+Seed = Annotated[int, Field(ge=0, lt=2**32)]
+Share = Annotated[float, Field(ge=0, le=1)]
+
+# Spotify's audio features, in its own names and order of documentation.
+AUDIO_FEATURES = [
+    "danceability", "energy", "key", "loudness", "mode", "speechiness", "acousticness",
+    "instrumentalness", "liveness", "valence", "tempo", "time_signature",
+]  # fmt: skip
+
+
+class Section(BaseModel):
+    """A part of the config: immutable, strict about types, closed to unknown keys."""
+
+    model_config = ConfigDict(extra="forbid", strict=True, frozen=True)
+
+
+class Shares(Section):
+    """How much of a stand-in song's popularity (variance) comes from what."""
+
+    artist: Share = 0.40
+    audio: Share = 0.25
+    noise: Share = 0.35
+
+    @model_validator(mode="after")
+    def _sum_to_one(self):
+        total = self.artist + self.audio + self.noise
+        if abs(total - 1) > 1e-6:
+            raise ValueError(f"artist + audio + noise must be 1, not {total:g}")
+        return self
+
+
+class Standin(Section):
+    """The synthetic Spotify on loopback: size of each genre's catalogue, and what drives popularity."""
+
+    artists: Annotated[int, Field(ge=4)] = 60
+    recordings: Annotated[int, Field(ge=12)] = 450
+    seconds: Annotated[float, Field(ge=1, le=60)] = 30.0
+    seed: Seed = 1
+    shares: Shares = Shares()
+
+
+class Collect(Section):
+    """Where tracks come from."""
+
+    source: Literal["spotify", "fma"] = "spotify"
+    api: Literal["standin", "live"] = "standin"
+    strategy: Literal["artists"] = "artists"
+    genre: Annotated[str, Field(min_length=1)] = "mandopop"
+    album_types: Annotated[list[Literal["album", "single", "compilation"]], Field(min_length=1)] = [
+        "album",
+        "single",
+    ]
+    market: Annotated[str, Field(pattern="^[A-Z]{2}$")] | None = None
+    root: str | None = None
+
+    @model_validator(mode="after")
+    def _fma_needs_root(self):
+        if self.source == "fma" and self.root is None:
+            raise ValueError(
+                "source fma reads a folder: set collect.root to the one that holds fma_metadata/"
+            )
+        return self
+
+
+class Download(Section):
+    """How previews are fetched, and what counts as one."""
+
+    workers: Annotated[int, Field(gt=0, le=64)] = 8
+    timeout_s: Annotated[float, Field(gt=0)] = 20.0
+    attempts: Positive = 3
+    min_seconds: Annotated[float, Field(ge=0)] = 5.0
+
+
+class Mel(Section):
+    """Mel-spectrogram parameters; the default is study 1's (22,050 Hz, 128 x 323 for 30 s)."""
+
+    sample_rate: Annotated[int, Field(ge=4000, le=96000)] = 22050
+    n_fft: Annotated[int, Field(ge=64)] = 4096
+    hop_length: Positive = 2048
+    n_mels: Positive = 128
+    fmin: Annotated[float, Field(ge=0)] = 0.0
+    fmax: Annotated[float, Field(gt=0)] | None = None
+    htk: bool = False
+    seconds: Annotated[float, Field(gt=0)] = 30.0
+
+    @model_validator(mode="after")
+    def _bounds(self):
+        nyquist = self.sample_rate / 2
+        top = nyquist if self.fmax is None else self.fmax
+        if top > nyquist:
+            raise ValueError(f"fmax {top:g} Hz lies above half the sample rate ({nyquist:g} Hz)")
+        if self.fmin >= top:
+            raise ValueError(f"fmin {self.fmin:g} Hz must lie below fmax ({top:g} Hz)")
+        if self.hop_length > self.n_fft:
+            raise ValueError(
+                f"hop_length {self.hop_length} skips samples: it must not exceed n_fft {self.n_fft}"
+            )
+        return self
+
+
+class Features(Section):
+    """What is extracted from each clip."""
+
+    mel: Mel = Mel()
+
+
+class Split(Section):
+    """Shares of the tracks, and the scheme behind the headline results."""
+
+    scheme: Literal["artist", "random", "own"] = "artist"
+    train: Share = 0.65
+    validation: Annotated[float, Field(gt=0, lt=1)] = 0.15
+    test: Annotated[float, Field(gt=0, lt=1)] = 0.20
+
+    @model_validator(mode="after")
+    def _sum_to_one(self):
+        total = self.train + self.validation + self.test
+        if abs(total - 1) > 1e-6:
+            raise ValueError(f"train + validation + test must be 1, not {total:g}")
+        return self
+
+
+class Target(Section):
+    """What is predicted: popularity itself, or whether it reaches a threshold."""
+
+    kind: Literal["popularity", "popular"] = "popularity"
+    threshold: float | Literal["median"] = "median"
+
+
+class Baseline(Section):
+    """The linear baseline; the default is study 1's recipe."""
+
+    features: Annotated[list[str], Field(min_length=1)] = [
+        "danceability", "energy", "loudness", "speechiness", "acousticness",
+        "instrumentalness", "liveness", "valence", "tempo", "duration_ms",
+    ]  # fmt: skip
+    alphas: Annotated[list[Annotated[float, Field(gt=0)]], Field(min_length=1)] = [
+        0.1,
+        1.0,
+        10.0,
+        100.0,
+        1000.0,
+    ]
+    folds: Annotated[int, Field(ge=2)] = 5
+
+    @model_validator(mode="after")
+    def _known_features(self):
+        known = [*AUDIO_FEATURES, "duration_ms"]
+        for name in self.features:
+            if name not in known:
+                raise ValueError(f"no audio feature is called {name!r}{nearest(name, known)}")
+        return self
+
+
+class Train(Section):
+    """Which models are fitted, and for how long."""
+
+    models: Annotated[list[Literal["inception", "crnn"]], Field(min_length=1)] = ["inception", "crnn"]
+    epochs: Positive = 100
+    patience: Positive = 10
+    batch_size: Positive = 16
+    seed: Seed = 1
+
+
+class Evaluate(Section):
+    """How results are measured."""
+
+    draws: Annotated[int, Field(ge=100)] = 1000
+
+
+class Compute(Section):
+    """How much of the machine is used; -1 is every core."""
+
+    workers: Annotated[int, Field(ge=-1)] = -1
+
+
+class Config(Section):
+    """One run: the whole of `config.yaml`."""
+
+    study: Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]*$")] = "demo"
+    seed: Seed = 1
+    data: str = "data"
+    collect: Collect = Collect()
+    standin: Standin = Standin()
+    download: Download = Download()
+    features: Features = Features()
+    split: Split = Split()
+    target: Target = Target()
+    baseline: Baseline = Baseline()
+    train: Train = Train()
+    evaluate: Evaluate = Evaluate()
+    compute: Compute = Compute()
+
+
+def load(path, overrides=()):
+    """Read a config file and apply `key.path=value` overrides.
+
+    Raises
+    ------
+    UserError
+        If the file cannot be read, or a key or value is not one of ours: every fault on its own
+        line, with the key's path and the nearest right name.
+    """
+    path = Path(path)
+    try:
+        content = parse(path.read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        raise UserError(f"{path}: there is no such config file; the presets are in configs/") from None
+    except (OSError, UnicodeDecodeError, YAMLError) as error:
+        raise UserError(f"{path}: cannot be read as YAML: {' '.join(str(error).split())}") from None
+    content = {} if content is None else content
+    if not isinstance(content, dict):
+        raise UserError(f"{path}: expected `key: value` lines, found {type(content).__name__}")
+    for override in overrides:
+        _apply(content, override)
+    try:
+        return Config.model_validate(content)
+    except ValidationError as error:
+        raise UserError("\n".join(f"{path}: {_explain(fault)}" for fault in error.errors())) from None
+
+
+def parse(text):
+    """Parse YAML 1.2."""
+    return YAML(typ="safe", pure=True).load(text)
+
+
+def nearest(name, known):
+    """Say which known name was probably meant: ` - did you mean ...?`, or nothing."""
+    match = difflib.get_close_matches(str(name), known, n=1)
+    return f" - did you mean {match[0]!r}?" if match else f"; known: {', '.join(known)}"
+
+
+def _apply(content, override):
+    """Set one `key.path=value` in a nested dictionary."""
+    key, sign, value = override.partition("=")
+    if not sign or not key:
+        raise UserError(f"--set {override}: expected key.path=value, for example --set collect.genre=hip-hop")
+    try:
+        value = parse(value)
+    except YAMLError:
+        raise UserError(f"--set {override}: the value is not valid YAML") from None
+    *parents, last = key.strip().split(".")
+    for parent in parents:
+        content = content.setdefault(parent, {})
+        if not isinstance(content, dict):
+            raise UserError(f"--set {override}: {parent} is a value, not a section")
+    content[last] = value
+
+
+def _explain(fault):
+    """Turn one pydantic fault into a line: where, what, and what was probably meant."""
+    location = [str(part) for part in fault["loc"] if not str(part).startswith(("function-", "literal["))]
+    where = ".".join(location) or "config"
+    if fault["type"] == "extra_forbidden":
+        *parents, name = location
+        return f"{where}: unknown key{nearest(name, _keys(parents))}"
+    if fault["type"] == "literal_error":
+        allowed = fault["ctx"]["expected"].replace("'", "").replace(" or ", ", ").split(", ")
+        return f"{where}: {fault['input']!r} is not a choice{nearest(fault['input'], allowed)}"
+    message = fault["msg"].removeprefix("Value error, ")
+    message = message[0].lower() + message[1:]
+    shown = "" if isinstance(fault["input"], dict | BaseModel) else f" (found {fault['input']!r})"
+    return f"{where}: {message}{shown}"
+
+
+def _keys(parents):
+    """The keys that the section at a path has."""
+    section = Config
+    for parent in parents:
+        section = section.model_fields[parent].annotation
+    return list(section.model_fields)

@@ -1,0 +1,1 @@
+"""What models hear: features of a clip, and the store that holds them."""

@@ -1,0 +1,61 @@
+"""Files that are either whole or not there."""
+
+import hashlib
+import json
+import os
+from contextlib import contextmanager
+from pathlib import Path
+
+
+@contextmanager
+def replacing(path):
+    """Give a temporary path beside `path`, and rename it over `path` when the block succeeds.
+
+    A reader sees the old file or the new one, never a half, and a killed writer leaves only a
+    `.tmp` file that the next write of the same file replaces.
+
+    Yields
+    ------
+    pathlib.Path
+        Where to write; keeps the suffix of `path`, since writers choose their format by it.
+    """
+    path = Path(path)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    temporary = path.with_name(f".tmp-{path.name}")
+    try:
+        yield temporary
+        os.replace(temporary, path)
+    finally:
+        temporary.unlink(missing_ok=True)
+
+
+def write_json(path, content):
+    """Write `content` as indented JSON, atomically."""
+    with replacing(path) as temporary:
+        temporary.write_text(json.dumps(content, indent=2, ensure_ascii=False) + "\n", encoding="utf-8")
+
+
+def read_json(path):
+    """Read a JSON file."""
+    return json.loads(Path(path).read_text(encoding="utf-8"))
+
+
+def write_table(path, frame):
+    """Write a DataFrame as Parquet (or CSV, by the suffix), atomically and without its index."""
+    with replacing(path) as temporary:
+        if temporary.suffix == ".csv":
+            frame.to_csv(temporary, index=False)
+        else:
+            frame.to_parquet(temporary, index=False)
+
+
+def sha256(path):
+    """Hash a file's content; hexadecimal."""
+    with open(path, "rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def digest(content):
+    """Hash anything JSON can hold, independent of key order; 12 hexadecimal digits."""
+    text = json.dumps(content, sort_keys=True, separators=(",", ":"))
+    return hashlib.sha256(text.encode()).hexdigest()[:12]

@@ -1,0 +1,63 @@
+"""Study 2's convolutional recurrent network: the convolutions hear, the recurrence sums up the clip.
+
+K. Choi, G. Fazekas, M. Sandler, K. Cho: "Convolutional Recurrent Neural Networks for Music
+Classification", ICASSP 2017, arXiv:1609.04243, in the variant of Z. Nasrullah and Y. Zhao, "Music
+Artist Classification with Convolutional Recurrent Neural Networks", arXiv:1901.04555, without its
+batch normalisation, as in github.com/NicholasIndorf/HipHopPopularity.
+"""
+
+from hitsong.errors import UserError
+from hitsong.models.backend import keras
+
+FILTERS = (64, 128, 128, 128)
+POOLS = (2, 4, 4, 4)  # along frequency: 128 mels -> 64 -> 16 -> 4 -> 1
+MIN_FRAMES = 16  # every block halves the time axis
+
+
+def trunk(x, n_scores):
+    """Build the network; 391,585 parameters with one score, whatever the size of the mels.
+
+    The study's poolings bring 128 mels down to 1. For other heights none pools more than is left, and
+    the last takes all that is left: 96 mels -> 48 -> 12 -> 3 -> 1, 64 mels -> 32 -> 8 -> 2 -> 1.
+
+    Parameters
+    ----------
+    x : tensor [shape=(batch, n_mels, frames)]
+        Normalised mels.
+    n_scores : int
+        How many scores to give for each clip.
+
+    Returns
+    -------
+    tensor [shape=(batch, n_scores)]
+
+    Raises
+    ------
+    UserError
+        If the clips have fewer than 16 frames.
+    """
+    n_mels, n_frames = x.shape[1:]
+    if n_frames < MIN_FRAMES:
+        raise UserError(
+            f"crnn needs mels of at least {MIN_FRAMES} frames, these have {n_frames}: "
+            "lower features.mel.hop_length or raise features.mel.seconds"
+        )
+    # (n_mels, frames, channels) in the comments is for mels of 128 x 1292.
+    x = keras.layers.Reshape((n_mels, n_frames, 1))(x)  # (128, 1292, 1)
+    for filters, pool in zip(FILTERS, frequency_pools(n_mels), strict=True):
+        x = keras.layers.Conv2D(filters, 3, padding="same", activation="elu")(x)
+        x = keras.layers.MaxPooling2D((pool, 2))(x)  # (64, 646, 64) (16, 323, 128) (4, 161, 128) (1, 80, 128)
+        x = keras.layers.Dropout(0.1)(x)
+    x = keras.layers.Reshape((-1, FILTERS[-1]))(x)  # (80, 128)
+    x = keras.layers.GRU(32, dropout=0.3, return_sequences=True)(x)  # (80, 32)
+    x = keras.layers.GRU(32, dropout=0.3)(x)  # (32,)
+    return keras.layers.Dense(n_scores)(x)  # (n_scores,)
+
+
+def frequency_pools(n_mels):
+    """Choose the four poolings that leave one row of `n_mels`, as near to the study's as they can be."""
+    pools, height = [], n_mels
+    for pool in POOLS[:-1]:
+        pools.append(min(pool, height))
+        height //= pools[-1]
+    return [*pools, height]

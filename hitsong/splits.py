@@ -1,0 +1,275 @@
+"""Frozen splits: which tracks train, which validate, which test.
+
+Two schemes stand side by side in one table, with a third where a data set brings its own:
+
+artist
+    The headline. No credited artist, featured guests included, is heard on two sides: the unit is the
+    connected component of tracks over all their credited artists.
+random
+    Track by track, as the studies this project unites did it; kept for comparison.
+own
+    The data set's own division, from a column `split` of the tracks (FMA has one).
+
+A table is made once and then only grows. A track never changes side. A new track joins the side of
+its artists; if they are on two sides it is `excluded`, because on either it would let a model hear
+a tested artist. A known track leaves to `excluded` in one case: when its corrected credits name an
+artist of another side.
+"""
+
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+from scipy.sparse import coo_array
+from scipy.sparse.csgraph import connected_components
+
+from hitsong.errors import UserError
+from hitsong.files import write_table
+
+# In the order in which a tiny catalogue fills them.
+SIDES = ["train", "test", "validation"]
+EXCLUDED = "excluded"
+_UNSET = ""
+_STRATA = 5
+
+
+def components(tracks):
+    """Group tracks that share an artist, directly or through other tracks.
+
+    Parameters
+    ----------
+    tracks : pd.DataFrame
+        With `track_id` and `artist_ids` (all credited artists, guests included).
+
+    Returns
+    -------
+    pd.Series
+        Group name by track_id: the alphabetically first artist of the connected component. A track
+        without credits is a group of its own, under its track_id.
+    """
+    tracks = tracks.reset_index(drop=True)
+    credits = _credits(tracks)
+    linked = _linked(len(tracks), credits)
+    first = credits["artist"].groupby(linked[credits["row"]]).min()
+    names = pd.Series(linked).map(first).astype("str").fillna(tracks["track_id"])
+    return pd.Series(names.to_numpy(), index=pd.Index(tracks["track_id"], name="track_id"), name="group")
+
+
+def make(tracks, target, shares, seed, frozen=None):
+    """Assign every track with a known target to train, validation or test, under each scheme.
+
+    Whole units (components of artists, or single tracks) are dealt out greedily, biggest first and in
+    seeded order among equals, each to the side that lacks most, counting tracks and tracks per
+    fifth of the target. The sides so come near the shares with alike targets. The last units go
+    to sides that have none yet.
+
+    Parameters
+    ----------
+    tracks : pd.DataFrame
+        One row per recording: `track_id`, `artist_ids`, the target, and perhaps `split`.
+    target : str
+        Column to balance between the sides; tracks where it is missing get no row.
+    shares : config.Split
+        Wanted shares `train`, `validation` and `test`.
+    seed : int
+        Order among units of equal size.
+    frozen : pd.DataFrame, optional
+        The earlier table, whose tracks keep their sides. Its rows for tracks that are no longer
+        there are carried along, so that a track which comes back comes back to its side.
+
+    Returns
+    -------
+    pd.DataFrame
+        Columns `track_id`, `group`, `artist`, `random` and perhaps `own`, sorted by track_id. It does
+        not depend on the order of the rows of `tracks`.
+
+    Raises
+    ------
+    ValueError
+        If a track_id stands twice.
+    """
+    if tracks["track_id"].duplicated().any():
+        raise ValueError("tracks must hold one row per track_id")
+    tracks = tracks[_known(tracks[target])].sort_values("track_id", ignore_index=True)
+    if frozen is None:
+        frozen = pd.DataFrame(columns=["track_id", "group", "artist", "random"], dtype="str")
+    before = frozen.set_index("track_id").reindex(tracks["track_id"])
+    stratum = _strata(tracks[target].to_numpy(float))
+
+    unit, side = _settle(tracks, before["artist"].to_numpy(object, na_value=_UNSET))
+    table = pd.DataFrame({"track_id": tracks["track_id"]})
+    table["artist"] = _deal(unit, side, stratum, shares, seed)
+    table["random"] = _deal(
+        np.arange(len(tracks)), before["random"].to_numpy(object, na_value=_UNSET), stratum, shares, seed
+    )
+    if "split" in tracks and tracks["split"].notna().any():
+        own = tracks["split"].map({"training": "train", "validation": "validation", "test": "test"})
+        table["own"] = own.fillna(EXCLUDED)
+
+    # Groups are drawn over the kept tracks only, so that each lies on one side; an excluded
+    # track, which bridges two, goes by its first artist.
+    kept = table["artist"] != EXCLUDED
+    group = pd.concat([components(tracks[kept]), _alone(tracks[~kept])])
+    table.insert(1, "group", group.reindex(table["track_id"]).to_numpy())
+
+    gone = frozen[~frozen["track_id"].isin(table["track_id"])]
+    table = pd.concat([table, gone]).sort_values("track_id", ignore_index=True)
+    return table.fillna(EXCLUDED).astype("str")
+
+
+def load_or_make(path, tracks, target_column, shares, seed):
+    """Read the frozen splits, extended by any new tracks; make and freeze them the first time.
+
+    Parameters
+    ----------
+    path : path-like
+        The table (Parquet), written only when it changed. Shares and seed matter to new tracks only:
+        to divide anew, delete it.
+    tracks, target_column, shares, seed
+        As for `make`.
+
+    Returns
+    -------
+    table : pd.DataFrame
+        As from `make`, for the tracks at hand.
+    counts : dict
+        `new` and `known` tracks, tracks `without_target`, and the tracks on each side of each scheme.
+
+    Raises
+    ------
+    UserError
+        If nothing is left to train on or to test on.
+    """
+    path = Path(path)
+    frozen = pd.read_parquet(path) if path.exists() else None
+    table = make(tracks, target_column, shares, seed, frozen)
+    present = table[table["track_id"].isin(tracks["track_id"][_known(tracks[target_column])])]
+    present = present.reset_index(drop=True)
+    for scheme in ["artist", "random"]:
+        require(present, scheme)
+    if frozen is None or not table.equals(frozen):
+        write_table(path, table)
+
+    known = 0 if frozen is None else int(present["track_id"].isin(frozen["track_id"]).sum())
+    counts = {
+        "new": len(present) - known,
+        "known": known,
+        "without_target": len(tracks) - len(present),
+    }
+    for scheme in present.columns.drop(["track_id", "group"]):
+        counts[scheme] = {side: int((present[scheme] == side).sum()) for side in [*SIDES, EXCLUDED]}
+    return present, counts
+
+
+def require(table, scheme):
+    """Make sure that a scheme leaves tracks to train on and to test on.
+
+    Raises
+    ------
+    UserError
+        If it does not, or if the table has no such scheme.
+    """
+    if scheme not in table:
+        raise UserError(f"split.scheme {scheme}: the tracks bring no such split; use artist or random")
+    for side in ["train", "test"]:
+        if not (table[scheme] == side).any():
+            raise UserError(
+                f"{scheme} split: nothing is left to {side} on, with {len(table)} tracks in "
+                f"{table['group'].nunique()} groups that share no artist; collect more artists"
+            )
+
+
+def _known(target):
+    """Where a target has a value."""
+    return np.isfinite(target.to_numpy(float, na_value=np.nan))
+
+
+def _credits(tracks):
+    """One row per track and credited artist: position of the track, artist."""
+    credits = tracks["artist_ids"].reset_index(drop=True).explode().dropna()
+    return pd.DataFrame({"row": credits.index.to_numpy(int), "artist": credits.to_numpy(object)})
+
+
+def _linked(n_tracks, credits):
+    """Number the connected components of tracks over credits: (n_tracks,) of int."""
+    artist, names = pd.factorize(credits["artist"])
+    size = n_tracks + len(names)  # one graph of tracks, then artists
+    edges = coo_array((np.ones(len(credits)), (credits["row"], n_tracks + artist)), shape=(size, size))
+    return connected_components(edges, directed=False)[1][:n_tracks]
+
+
+def _alone(tracks):
+    """First credited artist by track_id."""
+    first = _credits(tracks).groupby("row")["artist"].min()
+    return pd.Series(first.to_numpy(), index=tracks["track_id"])
+
+
+def _strata(target):
+    """Number the fifth of the target each value lies in, gaplessly; equal values stay together."""
+    edges = np.quantile(target, np.arange(1, _STRATA) / _STRATA) if len(target) else []
+    return np.unique(np.searchsorted(edges, target), return_inverse=True)[1]
+
+
+def _settle(tracks, side):
+    """Find what the known tracks decide under the artist scheme.
+
+    Parameters
+    ----------
+    tracks : pd.DataFrame
+    side : np.ndarray [shape=(n,)]
+        Sides of the known tracks, empty for new ones.
+
+    Returns
+    -------
+    unit : np.ndarray [shape=(n,)]
+        Number of the unit each track goes with.
+    side : np.ndarray [shape=(n,)]
+        Sides decided by known artists, empty for units of new artists alone.
+    """
+    credits = _credits(tracks)
+    credits["side"] = side[credits["row"]]
+    # An artist is where most of his tracks are; sides differ only after corrected credits.
+    votes = credits[credits["side"].isin(SIDES)].value_counts(["artist", "side"]).reset_index()
+    votes = votes.sort_values(["count", "side"]).drop_duplicates("artist", keep="last")
+    credits["home"] = credits["artist"].map(votes.set_index("artist")["side"])
+
+    # New tracks hang together through artists not yet on any side.
+    loose = credits[(credits["side"] == _UNSET) & credits["home"].isna()]
+    unit = _linked(len(tracks), loose)
+    evidence = pd.concat([
+        pd.DataFrame({"unit": unit, "side": side}),
+        pd.DataFrame({"unit": unit[credits["row"]], "side": credits["home"]}).dropna(),
+    ])  # fmt: skip
+    evidence = evidence[evidence["side"] != _UNSET].groupby("unit")["side"].agg(["nunique", "first"])
+    decided = evidence["first"].where(evidence["nunique"] == 1, EXCLUDED)
+    return unit, decided.reindex(unit).to_numpy(object, na_value=_UNSET)
+
+
+def _deal(unit, side, stratum, shares, seed):
+    """Give each unit without a side the one that lacks most; returns the sides, (n,)."""
+    side = np.array(side, dtype=object)
+    names = [name for name in SIDES if getattr(shares, name) > 0]
+    # What is counted: tracks, and tracks per stratum.
+    content = np.column_stack([np.ones(len(stratum)), np.eye(stratum.max(initial=0) + 1)[stratum]])
+    share = np.array([getattr(shares, name) for name in names])
+    wanted = np.outer(share, content[side != EXCLUDED].sum(axis=0)).clip(min=1e-9)
+    placed = np.array([content[side == name].sum(axis=0) for name in names])
+
+    new = np.flatnonzero(side == _UNSET)
+    units, member = np.unique(unit[new], return_inverse=True)
+    size = np.zeros((len(units), content.shape[1]))
+    np.add.at(size, member, content[new])
+    order = np.random.default_rng(seed).permutation(len(units))
+    order = order[np.argsort(-size[order, 0], kind="stable")]
+
+    choice = np.empty(len(units), dtype=object)
+    for left, one in zip(range(len(units), 0, -1), order, strict=True):
+        # How the chi-square distance to what is wanted would change.
+        cost = (size[one] * (size[one] + 2 * (placed - wanted)) / wanted).sum(axis=1)
+        empty = np.flatnonzero(placed[:, 0] == 0)
+        open_to = empty[:left] if left <= len(empty) else np.arange(len(names))
+        best = open_to[cost[open_to].argmin()]
+        placed[best] += size[one]
+        choice[one] = names[best]
+    side[new] = choice[member]
+    return side

@@ -1,0 +1,53 @@
+"""What tests share: the real data beside the checkout, small synthetic sounds, and scripts as subprocesses."""
+
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+import soundfile
+
+ROOT = Path(__file__).parents[1]
+SHARED = ROOT.parent / "shared" / "data"
+
+
+@pytest.fixture(scope="session")
+def shared():
+    """The folder of real data; tests that need it are skipped where it is not."""
+    if not SHARED.is_dir():
+        pytest.skip(f"needs the real data in {SHARED}")
+    return SHARED
+
+
+@pytest.fixture
+def rng():
+    return np.random.default_rng(0)
+
+
+@pytest.fixture
+def tone(tmp_path):
+    """Writes a sine as an audio file: tone("a.wav", seconds=2, rate=22050, channels=1, hz=440)."""
+
+    def write(name, seconds=2.0, rate=22050, channels=1, hz=440.0, level=0.5):
+        times = np.arange(int(seconds * rate)) / rate
+        wave = level * np.sin(2 * np.pi * hz * times)
+        path = tmp_path / name
+        soundfile.write(path, np.repeat(wave[:, None], channels, axis=1).astype(np.float32), rate)
+        return path
+
+    return write
+
+
+def script(name, *arguments, check=True, cwd=ROOT):
+    """Run a numbered script as a user would."""
+    run = subprocess.run(
+        [sys.executable, str(ROOT / name), *map(str, arguments)],
+        cwd=cwd,
+        capture_output=True,
+        text=True,
+        timeout=280,
+    )
+    if check:
+        assert run.returncode == 0, f"{name}: {run.stdout}\n{run.stderr}"
+    return run

@@ -1,0 +1,53 @@
+import librosa
+import numpy as np
+import pytest
+
+from hitsong import audio
+
+
+def test_samples_are_those_of_librosa(shared):
+    path = sorted((shared / "fma_mini" / "fma_small").rglob("*.mp3"))[0]
+    expected, _ = librosa.load(path, sr=22050)
+    np.testing.assert_allclose(audio.load(path, 22050), expected, atol=1e-6)
+
+
+@pytest.mark.parametrize("channels", [1, 2, 6])
+@pytest.mark.parametrize("rate", [8000, 22050, 48000])
+def test_any_channels_and_rate_become_mono_at_the_wanted_rate(tone, channels, rate):
+    samples = audio.load(tone("a.wav", channels=channels, rate=rate, hz=440), 22050)
+    assert samples.dtype == np.float32
+    assert samples.ndim == 1
+    assert abs(len(samples) - 2 * 22050) <= 1
+    spectrum = np.abs(np.fft.rfft(samples))
+    assert abs(spectrum.argmax() * 22050 / len(samples) - 440) < 1
+    assert abs(np.abs(samples[5000:-5000]).max() - 0.5) < 0.01  # no gain or loss by the downmix
+
+
+@pytest.mark.parametrize(
+    ("content", "reason"),
+    [
+        (b"<!doctype html>\n<html>not a song</html>", "text"),
+        (b"no such file", "text"),
+        (b"", "empty"),
+        (b"RIFF\x00\x00 nothing", "not decodable"),
+        (bytes(range(256)) * 20, "not decodable"),
+        (b"ID3\x04\x00\x00\x00\x00\x00\x0aonly a tag", "not decodable"),
+    ],
+    ids=["web page", "text", "empty", "header", "bytes", "tag"],
+)
+def test_what_is_not_audio_has_a_reason(tmp_path, content, reason):
+    path = tmp_path / "clip.mp3"
+    path.write_bytes(content)
+    with pytest.raises(audio.AudioError, match=reason):
+        audio.read(path)
+
+
+def test_no_samples_is_an_error(tone):
+    with pytest.raises(audio.AudioError, match="holds no audio"):
+        audio.read(tone("empty.wav", seconds=0))
+
+
+def test_crop_takes_the_middle_or_appends_silence():
+    assert audio.crop(np.arange(10), 4).tolist() == [3, 4, 5, 6]
+    assert audio.crop(np.arange(1, 4), 5).tolist() == [1, 2, 3, 0, 0]
+    assert audio.crop(np.arange(4), 4).tolist() == [0, 1, 2, 3]

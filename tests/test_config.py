@@ -1,0 +1,104 @@
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from hitsong import config
+from hitsong.errors import UserError
+
+from .conftest import ROOT
+
+
+@pytest.fixture
+def written(tmp_path):
+    def write(text):
+        path = tmp_path / "config.yaml"
+        path.write_text(text)
+        return path
+
+    return write
+
+
+def fault(path, *overrides):
+    with pytest.raises(UserError) as error:
+        config.load(path, overrides)
+    return str(error.value)
+
+
+@pytest.mark.parametrize(
+    "path", [ROOT / "config.yaml", *sorted((ROOT / "configs").glob("*.yaml"))], ids=lambda p: p.name
+)
+def test_shipped_configs_are_valid(path):
+    assert config.load(path).study
+
+
+def test_an_empty_file_gives_the_defaults(written):
+    assert config.load(written("")) == config.Config()
+
+
+@pytest.mark.parametrize(
+    ("text", "where", "hint"),
+    [
+        ("featurs: {}", "featurs", "'features'"),
+        ("features: {mel: {n_mel: 64}}", "features.mel.n_mel", "'n_mels'"),
+        ("train: {epochs: many}", "train.epochs", "integer"),
+        ("train: {epochs: 0}", "train.epochs", "greater than 0"),
+        ("train: {epochs: 2.5}", "train.epochs", "integer"),
+        ("train: {models: [inceptoin]}", "train.models", "'inception'"),
+        ("split: {scheme: artis}", "split.scheme", "'artist'"),
+        ("split: {train: 0.9}", "split", "must be 1"),
+        ("features: {mel: {fmax: 20000}}", "features.mel", "half the sample rate"),
+        ("features: {mel: {hop_length: 9000}}", "features.mel", "hop_length"),
+        ("baseline: {features: [dancability]}", "baseline", "'danceability'"),
+        ("standin: {shares: {artist: 0.9}}", "standin.shares", "must be 1"),
+        ("collect: {source: fma}", "collect", "collect.root"),
+        ("collect: {market: Taiwan}", "collect.market", "pattern"),
+        ("study: ../elsewhere", "study", "pattern"),
+        ("collect: {genre: 7}", "collect.genre", "string"),
+        ("- a list", "config.yaml", "expected"),
+        ("seed: 1\nseed: 2", "config.yaml", "duplicate"),
+        ("seed: [", "config.yaml", "YAML"),
+    ],
+)
+def test_a_fault_is_named_with_its_place_and_what_was_meant(written, text, where, hint):
+    message = fault(written(text))
+    assert where in message
+    assert hint in message
+
+
+def test_every_fault_has_a_line(written):
+    assert len(fault(written("seed: x\nfeaturs: {}")).splitlines()) == 2
+
+
+def test_a_missing_file_is_an_error_of_the_user(tmp_path):
+    assert "no such config file" in fault(tmp_path / "none.yaml")
+
+
+def test_overrides(written):
+    loaded = config.load(
+        written("train: {epochs: 3}"),
+        ["train.batch_size=8", "collect.genre=hip-hop", "baseline.alphas=[5e-3]"],
+    )
+    assert (loaded.train.epochs, loaded.train.batch_size) == (3, 8)
+    assert loaded.collect.genre == "hip-hop"
+    assert loaded.baseline.alphas == [0.005]
+
+
+def test_a_genre_called_no_stays_a_word(written):
+    assert config.load(written("collect: {genre: no}")).collect.genre == "no"
+
+
+@pytest.mark.parametrize("override", ["seed", "=3", "seed.x=1", "seed=[", "trian.epochs=3"])
+def test_bad_overrides(written, override):
+    assert fault(written("seed: 1"), override)
+
+
+@given(st.dictionaries(st.text(max_size=8), st.integers() | st.text(max_size=8) | st.none(), max_size=4))
+def test_any_mapping_is_either_a_config_or_a_fault(tmp_path_factory, content):
+    import json
+
+    path = tmp_path_factory.mktemp("config") / "config.yaml"
+    path.write_text(json.dumps(content))
+    try:
+        config.load(path)
+    except UserError as error:
+        assert str(error)

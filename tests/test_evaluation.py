@@ -1,0 +1,76 @@
+import numpy as np
+import pandas as pd
+import pytest
+from scipy.stats import spearmanr
+
+from hitsong import evaluation
+from hitsong.errors import UserError
+from hitsong.report.page import number, pairs_sorted_correctly
+
+
+@pytest.fixture
+def measured(rng):
+    ids = pd.Index([f"t{n:03}" for n in range(200)], name="track_id")
+    y = pd.Series(rng.gamma(1, 10, 200), index=ids)
+    groups = pd.Series(rng.integers(0, 40, 200).astype(str), index=ids)
+    predictions = {
+        "good": y + rng.normal(0, 10, 200),
+        "flat": pd.Series(10.0, index=ids),
+        "mean": pd.Series(y.mean(), index=ids),
+        "shuffled": pd.DataFrame([rng.permutation(y) for _ in range(20)], columns=ids),
+        "planted": y.rank() * 1000,
+    }
+    # Joined by name: the order in which a prediction comes does not matter.
+    predictions["good"] = predictions["good"].sample(frac=1, random_state=1)
+    result = evaluation.measure("popularity", y, predictions, groups, {"good": 0.6, "flat": 0.0}, 200, seed=1)
+    return y, predictions, result
+
+
+def test_rows_agree_with_scipy_and_are_named(measured):
+    y, predictions, result = measured
+    expected = spearmanr(y, predictions["good"].reindex(y.index)).statistic
+    assert result["rows"]["good"]["metrics"]["spearman"] == pytest.approx(expected)
+    low, high = result["rows"]["good"]["intervals"]["spearman"]
+    assert low < expected < high
+    assert result["rows"]["planted"]["metrics"] == {"spearman": pytest.approx(1.0)}
+    assert abs(result["rows"]["shuffled"]["metrics"]["spearman"]) < 0.05
+
+
+def test_validation_chooses_and_a_collapsed_model_is_flagged(measured):
+    _, _, result = measured
+    assert result["best"] == "good"
+    assert result["flags"] == ["flat has collapsed: it predicts nearly the same for every track"]
+    assert result["rows"]["mean"]["collapsed"] is False  # a constant is what it is meant to be
+    assert result["paired"]["flat"]["spearman"]["low"] > 0
+
+
+def test_shuffled_labels_that_rank_are_flagged(rng):
+    y = pd.Series(np.arange(50.0), index=[f"t{n}" for n in range(50)])
+    leaking = pd.DataFrame([y + rng.normal(0, 20, 50) for _ in range(20)])
+    groups = pd.Series(np.arange(50) // 2, index=y.index)
+    result = evaluation.measure("popularity", y, {"shuffled": leaking}, groups, {}, 100, seed=1)
+    assert any("leaks" in flag for flag in result["flags"])
+
+
+def test_the_long_table_holds_every_prediction_once(measured):
+    y, predictions, _ = measured
+    table = evaluation.table(y, predictions)
+    assert sorted(table["model"].unique()) == ["flat", "good", "mean", "planted"]
+    good = table[table["model"] == "good"].set_index("track_id")
+    pd.testing.assert_series_equal(
+        good["prediction"], predictions["good"].reindex(y.index), check_names=False
+    )
+
+
+@pytest.mark.parametrize("status", ["stale", "interrupted", "none"])
+def test_a_bundle_that_is_not_current_is_refused(status):
+    with pytest.raises(UserError, match=r"05_train\.py crnn"):
+        evaluation.require_current(status, "crnn")
+
+
+def test_plain_words(rng):
+    assert [number(v) for v in (0.12345, 12.345, 1234.5)] == ["0.123", "12.3", "1,234"]
+    a, b = rng.multivariate_normal([0, 0], [[1, 0.5], [0.5, 1]], 4000).T
+    i, j = rng.integers(0, 4000, (2, 100_000))
+    correct = np.mean((a[i] > a[j]) == (b[i] > b[j]))
+    assert pairs_sorted_correctly(spearmanr(a, b).statistic) == pytest.approx(correct, abs=0.01)

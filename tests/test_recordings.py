@@ -1,0 +1,146 @@
+import pandas as pd
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from hitsong import recordings
+from hitsong.catalog import Catalog
+
+
+def rows(*tracks):
+    """Tracks as `recordings.table` gives them, from a few fields each."""
+    defaults = dict.fromkeys(recordings.SCHEMA.names) | {
+        "name": "Song", "artist_id": "A", "artist_ids": ["A"], "duration_ms": 200_000, "popularity": 10.0,
+    }  # fmt: skip
+    return pd.DataFrame([defaults | track for track in tracks])
+
+
+def kept(*tracks):
+    found, fallen = recordings.deduplicate(rows(*tracks))
+    return dict(zip(found["track_id"], found["aliases"].map(list), strict=True)), fallen
+
+
+def test_the_same_preview_is_one_recording_whatever_its_query():
+    found, fallen = kept(
+        {"track_id": "single", "preview_url": "http://p/1?cid=a", "popularity": 40.0},
+        {"track_id": "album", "preview_url": "http://p/1?cid=b", "popularity": 55.0},
+        {"track_id": "other", "preview_url": "http://p/2", "popularity": 5.0},
+    )
+    assert found == {"album": ["single"], "other": []}
+    assert fallen == {"preview": 1, "isrc": 0, "title": 0}
+
+
+def test_null_previews_do_not_merge_everything():
+    found, _ = kept(*({"track_id": str(n), "name": f"Song {n}"} for n in range(5)))
+    assert len(found) == 5
+
+
+def test_the_isrc_joins_what_the_preview_does_not():
+    found, fallen = kept(
+        {"track_id": "a", "isrc": "TWA1", "preview_url": "http://p/1"},
+        {"track_id": "b", "isrc": "twa1", "popularity": 20.0},
+        {"track_id": "c", "isrc": "TWA1", "preview_url": "http://p/9"},
+    )
+    assert found == {"b": ["a", "c"]}
+    assert fallen == {"preview": 0, "isrc": 2, "title": 0}
+
+
+def test_title_artist_and_duration_are_for_tracks_without_a_better_key():
+    found, fallen = kept(
+        {"track_id": "a", "name": "Él Niño"},
+        {"track_id": "b", "name": "el  nino (feat. B)", "duration_ms": 201_500, "popularity": 12.0},
+        {"track_id": "c", "name": "El Nino", "duration_ms": 220_000},
+        {"track_id": "d", "name": "El Nino", "artist_id": "B"},
+        {"track_id": "e", "name": "Again", "isrc": "X1"},
+        {"track_id": "f", "name": "Again", "isrc": "X2"},
+    )
+    assert found == {"b": ["a"], "c": [], "d": [], "e": [], "f": []}
+    assert fallen["title"] == 1
+
+
+def test_the_survivor_takes_over_what_only_a_copy_has():
+    found, _ = recordings.deduplicate(
+        rows(
+            {"track_id": "a", "isrc": "X", "popularity": 50.0, "valence": None},
+            {"track_id": "b", "isrc": "X", "popularity": 3.0, "preview_url": "http://p/1", "valence": 0.25},
+        )
+    )
+    survivor = found.iloc[0]
+    assert (survivor["track_id"], survivor["preview_url"], survivor["valence"]) == ("a", "http://p/1", 0.25)
+
+
+TRACKS = st.lists(
+    st.tuples(
+        st.sampled_from([None, "http://p/1", "http://p/2", "http://p/3?x"]),
+        st.sampled_from([None, "I1", "I2", "I3"]),
+        st.sampled_from(["one", "two"]),
+        st.integers(0, 3),
+    ),
+    min_size=1,
+    max_size=12,
+)
+
+
+@given(TRACKS, st.randoms())
+def test_every_track_is_kept_once_in_any_order(tracks, random):
+    given_rows = [
+        {"track_id": f"t{n:02}", "preview_url": p, "isrc": i, "name": name, "popularity": float(pop)}
+        for n, (p, i, name, pop) in enumerate(tracks)
+    ]
+    found, fallen = kept(*given_rows)
+    everyone = [*found, *(alias for aliases in found.values() for alias in aliases)]
+    assert sorted(everyone) == [row["track_id"] for row in given_rows]
+    assert sum(fallen.values()) == len(given_rows) - len(found)
+    random.shuffle(given_rows)
+    assert kept(*given_rows)[0] == found
+    for survivor, aliases in found.items():
+        popularity = {row["track_id"]: row["popularity"] for row in given_rows}
+        assert all(popularity[survivor] >= popularity[alias] for alias in aliases)
+
+
+@pytest.mark.parametrize("title", ["", "  ", "夜曲", "Ünïcode — Remix", "(feat. Only)"])
+def test_normalised_titles_are_stable(title):
+    assert recordings.normalised(recordings.normalised(title)) == recordings.normalised(title)
+
+
+def test_the_table_goes_from_the_catalogue_to_disk_and_back(tmp_path):
+    with Catalog(tmp_path / "catalog.sqlite") as catalog:
+        with catalog.page():
+            catalog.put("artists", [{"artist_id": "A", "name": "Ann"}, {"artist_id": "B", "name": "Ben"}])
+            catalog.put(
+                "albums", [{"album_id": "L", "name": "LP", "album_type": "album", "release_date": "2020"}]
+            )
+            row = {"track_id": "t1", "album_id": "L", "name": "Song", "popularity": 7, "explicit": 0}
+            catalog.put_track(row, ["B", "A"])
+            catalog.put_features("t1", {"tempo": 120.5})
+            catalog.put_track({"track_id": "unknown popularity", "name": "x"}, ["A"])
+        found, _ = recordings.deduplicate(recordings.table(catalog, ["t1", "unknown popularity"]))
+    path = tmp_path / "tracks.parquet"
+    assert recordings.write(path, found)
+    assert not recordings.write(path, found)  # nothing new: the file stays
+    track = recordings.read(path).iloc[0]
+    assert list(recordings.read(path).columns) == recordings.SCHEMA.names
+    assert (track["artist_id"], track["artist_name"], list(track["artist_ids"])) == ("B", "Ben", ["B", "A"])
+    assert (track["album_name"], track["tempo"], track["popularity"]) == ("LP", 120.5, 7.0)
+
+
+def test_an_empty_crawl_is_an_empty_table(tmp_path):
+    with Catalog(tmp_path / "catalog.sqlite") as catalog:
+        found, fallen = recordings.deduplicate(recordings.table(catalog, []))
+    assert found.empty
+    assert sum(fallen.values()) == 0
+
+
+def test_a_page_is_written_whole_or_not_at_all(tmp_path):
+    with Catalog(tmp_path / "catalog.sqlite") as catalog:
+
+        def interrupted():
+            with catalog.page():
+                catalog.put("artists", [{"artist_id": "A", "name": "Ann"}])
+                catalog.advance("list", 50)
+                raise KeyboardInterrupt
+
+        with pytest.raises(KeyboardInterrupt):
+            interrupted()
+        assert catalog.column("SELECT count(*) FROM artists") == [0]
+        assert catalog.offset("list") == 0

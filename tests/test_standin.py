@@ -1,0 +1,463 @@
+"""The stand-in, through real HTTP: what it plants, what it sends, and how its songs sound."""
+
+import io
+import json
+import subprocess
+import sys
+from concurrent.futures import ThreadPoolExecutor, as_completed
+from pathlib import Path
+
+import librosa
+import numpy as np
+import pandas as pd
+import pytest
+import requests
+import soundfile
+import spotipy
+from scipy.stats import spearmanr
+from spotipy.oauth2 import SpotifyClientCredentials
+
+from hitsong.config import AUDIO_FEATURES, Shares
+from hitsong.config import Standin as Settings
+from hitsong.standin import GENRES, planted, serve
+from hitsong.standin.composer import RATE, Traits, compose, encode_mp3
+from hitsong.standin.world import World
+
+SAMPLES = Path(__file__).parents[2] / "shared" / "data" / "api_samples" / "spotify"
+TINY = Settings(artists=4, recordings=12, seconds=1)
+SMALL = Settings(artists=12, recordings=90, seconds=2)
+
+
+@pytest.fixture(scope="module")
+def standin():
+    with serve(SMALL) as running:
+        yield running
+
+
+@pytest.fixture(scope="module")
+def session(standin):
+    """A client that holds a token and reaches the stand-in as its proxy."""
+    with requests.Session() as client:
+        client.trust_env = False
+        client.proxies = standin.proxies
+        answer = client.post(
+            standin.token_url,
+            data={"grant_type": "client_credentials"},
+            auth=(standin.client_id, standin.client_secret),
+        )
+        assert answer.json()["token_type"] == "Bearer"
+        client.headers["Authorization"] = f"Bearer {answer.json()['access_token']}"
+        yield client
+
+
+@pytest.fixture(scope="module")
+def get(standin, session):
+    """GET a path below /v1/ (or an address of the stand-in) as JSON; checks the status."""
+
+    def get(path, status=200, **parameters):
+        address = path if path.startswith("http") else standin.api + path
+        answer = session.get(address, params=parameters, timeout=30)
+        assert answer.status_code == status, answer.text
+        assert answer.headers["Content-Type"] == "application/json"
+        return answer.json()
+
+    return get
+
+
+@pytest.fixture(scope="module")
+def world():
+    return World(SMALL, "mandopop")
+
+
+def pages(get, page):
+    """All items of a paging object and its successors."""
+    items = page["items"]
+    while page["next"]:
+        page = get(page["next"])
+        page = page.get("artists") or page.get("tracks") or page  # a search wraps its pages
+        items = items + page["items"]
+    assert len(items) == page["total"]
+    return items
+
+
+@pytest.fixture(scope="module")
+def crawl(get):
+    """Study 1's crawl: the genre's artists, their albums and singles, the tracks on those, in full."""
+    artists = pages(get, get("search", q="genre:mandopop", type="artist", limit=50)["artists"])
+    albums = {}
+    for artist in artists:
+        found = get(f"artists/{artist['id']}/albums", include_groups="album,single", limit=50)
+        albums |= {album["id"]: album for album in pages(get, found)}
+    tracks = []
+    for key in albums:
+        keys = [track["id"] for track in pages(get, get(f"albums/{key}")["tracks"])]
+        for start in range(0, len(keys), 50):
+            tracks += get("tracks", ids=",".join(keys[start : start + 50]))["tracks"]
+    return artists, list(albums.values()), tracks
+
+
+# ---------------------------------------------------------------------------------------------------
+# The planted truth
+
+
+@pytest.mark.parametrize(
+    "shares",
+    [Shares(), Shares(artist=0, audio=1, noise=0), Shares(artist=0.6, audio=0, noise=0.4)],
+    ids=["default", "audio only", "no audio"],
+)
+def test_shares_come_out_as_asked(shares):
+    world = World(Settings(shares=shares), "mandopop")
+    effects = world.effects
+    assert effects.mean().abs().max() < 1e-9
+    np.testing.assert_allclose(
+        effects.cov(ddof=0), np.diag([shares.artist, shares.audio, shares.noise]), atol=1e-9
+    )
+
+
+def test_artist_effect_is_one_number_per_artist(world):
+    owners = [recording.artists[0].id for recording in world.recordings]
+    assert world.effects.artist_effect.groupby(owners).nunique().max() == 1
+
+
+def test_popularity_is_skewed_like_a_real_catalogue():
+    world = World(Settings(), "mandopop")
+    popularity = np.array([recording.popularity for recording in world.recordings])
+    assert 0.2 < np.mean(popularity == 0) < 0.42
+    assert 5 < popularity.mean() < 12
+    assert 35 < popularity.max() <= 100
+    assert np.median(popularity) < popularity.mean()
+
+
+def test_default_catalogue_holds_what_real_ones_hold():
+    settings = Settings()
+    world = World(settings, "mandopop")
+    recordings = world.recordings
+    assert (len(world.artists), len(recordings)) == (settings.artists, settings.recordings)
+    assert len({recording.isrc for recording in recordings}) == len(recordings)
+    assert len({recording.name for recording in recordings}) == len(recordings)
+    owned = np.unique([recording.artists[0].name for recording in recordings], return_counts=True)[1]
+    assert owned.sum() == len(recordings)
+    assert owned.max() <= 0.08 * len(recordings)
+    assert owned.max() > 3 * np.median(owned)
+    assert max(len(album.tracks) for album in world.albums.values()) > 50
+    assert max(len(artist.releases["album"] + artist.releases["single"]) for artist in world.artists) > 50
+    assert np.mean([len(recording.artists) > 1 for recording in recordings]) == pytest.approx(0.15, abs=0.01)
+    assert np.mean([recording.preview is None for recording in recordings]) == pytest.approx(0.03, abs=0.01)
+    assert np.mean([recording.features is None for recording in recordings]) == pytest.approx(0.02, abs=0.01)
+    assert {album.type for album in world.albums.values()} == {"album", "single", "compilation"}
+    assert {album.precision for album in world.albums.values()} == {"day", "month", "year"}
+    years = [album.year for album in world.albums.values()]
+    assert (min(years), max(years)) == (2000, 2025)
+
+
+@pytest.mark.parametrize("genre", GENRES)
+@pytest.mark.parametrize("settings", [TINY, Settings(artists=60, recordings=12, seed=7)])
+def test_smallest_catalogues_keep_the_edge_cases(settings, genre):
+    world = World(settings, genre)
+    assert len(world.recordings) == 12
+    assert sorted(str(r.fault) for r in world.recordings if r.fault) == ["missing", "not audio"]
+    assert any(len(recording.artists) > 1 for recording in world.recordings)
+    assert min(len(copies) for copies in world.copies.values()) >= 1
+    assert max(len(copies) for copies in world.copies.values()) >= 2
+
+
+def test_worlds_depend_on_seed_and_genre_only():
+    table = planted(TINY, "rock")
+    assert table.equals(planted(TINY, "rock"))
+    other = planted(TINY.model_copy(update={"seed": 2}), "rock")
+    assert not set(table.track_id) & set(other.track_id)
+    assert not set(table.track_id) & set(planted(TINY, "jazz").track_id)
+
+
+def test_popularity_on_the_wire_is_the_planted_one(crawl):
+    _, _, tracks = crawl
+    truth = planted(SMALL, "mandopop").set_index("track_id")
+    found = truth.join(pd.Series({track["id"]: track["popularity"] for track in tracks}, name="popularity"))
+    top = found.groupby("isrc").max()
+    latent = found.groupby("isrc")[["artist_effect", "audio_effect", "noise"]].first().sum(axis=1)
+    assert len(top) == SMALL.recordings
+    assert top.popularity[latent.sort_values().index].is_monotonic_increasing
+    assert top.popularity.nunique() > 15
+
+
+# ---------------------------------------------------------------------------------------------------
+# The wire
+
+
+def test_credentials_and_tokens_are_checked(standin, session):
+    bad = session.post(standin.token_url, auth=("someone", "else"), headers={"Authorization": None})
+    assert bad.status_code == 400
+    assert bad.json() == {"error": "invalid_client", "error_description": "Invalid client"}
+    for header, message in [(None, "No token provided"), ("Bearer old", "The access token expired")]:
+        answer = session.get(standin.api + "search", headers={"Authorization": header})
+        assert answer.status_code == 401
+        assert answer.json() == {"error": {"status": 401, "message": message}}
+
+
+def test_crawl_finds_every_recording_only_if_it_pages(crawl, get):
+    artists, albums, tracks = crawl
+    assert len(artists) == SMALL.artists
+    assert len({track["external_ids"]["isrc"] for track in tracks}) == SMALL.recordings
+    # The same crawl that stops at each first page misses some.
+    first = []
+    for artist in artists:
+        for album in get(f"artists/{artist['id']}/albums", include_groups="album,single", limit=50)["items"]:
+            first += get(f"albums/{album['id']}")["tracks"]["items"]
+    seen = {track["id"] for track in first}
+    found = {track["external_ids"]["isrc"] for track in tracks if track["id"] in seen}
+    assert len(found) < SMALL.recordings
+    assert any(album["total_tracks"] > 50 for album in albums)
+
+
+def test_copies_share_audio_and_isrc_but_not_id_or_popularity(crawl):
+    _, _, tracks = crawl
+    groups = {}
+    for track in {track["id"]: track for track in tracks}.values():
+        groups.setdefault(track["external_ids"]["isrc"], []).append(track)
+    repeated = [copies for copies in groups.values() if len(copies) > 1]
+    assert repeated
+    for copies in repeated:
+        assert len({(copy["preview_url"], copy["name"], copy["duration_ms"]) for copy in copies}) == 1
+        assert len({copy["album"]["id"] for copy in copies}) > 1
+    assert any(len({copy["popularity"] for copy in copies}) > 1 for copies in repeated)
+
+
+def test_addresses_are_the_same_in_every_run_and_local_when_asked_directly(standin, session, crawl):
+    _, _, tracks = crawl
+    track = next(track for track in tracks if track["preview_url"])
+    assert track["href"] == f"http://api.spotify.test/v1/tracks/{track['id']}"
+    assert track["preview_url"].startswith("http://p.scdn.test/mp3-preview/")
+    direct = requests.get(
+        f"{standin.url}/v1/tracks/{track['id']}", headers=session.headers, timeout=30
+    ).json()
+    assert direct["href"] == f"{standin.url}/v1/tracks/{track['id']}"
+    assert direct["preview_url"].startswith(f"{standin.url}/mp3-preview/")
+
+
+@pytest.mark.parametrize(
+    ("path", "parameters", "status", "message"),
+    [
+        ("search", {"q": "genre:mandopop", "type": "artist", "limit": 51}, 400, "Invalid limit"),
+        ("search", {"q": "genre:mandopop", "type": "artist", "limit": 0}, 400, "Invalid limit"),
+        (
+            "search",
+            {"q": "genre:mandopop", "type": "artist", "limit": 50, "offset": 951},
+            400,
+            "Bad request.",
+        ),
+        ("search", {"q": "x", "type": "artist", "offset": -1}, 400, "Invalid offset"),
+        ("search", {"type": "artist"}, 400, "No search query"),
+        ("search", {"q": "x", "type": "song"}, 400, "Bad search type field song"),
+        ("albums", {"ids": ",".join(["0" * 22] * 21)}, 400, "too many ids requested"),
+        ("tracks", {"ids": ",".join(["0" * 22] * 51)}, 400, "too many ids requested"),
+        ("artists", {"ids": ",".join(["0" * 22] * 51)}, 400, "too many ids requested"),
+        ("audio-features", {"ids": ",".join(["0" * 22] * 101)}, 400, "too many ids requested"),
+        ("tracks", {"ids": "short"}, 400, "Invalid base62 id"),
+        ("tracks", {}, 400, "Invalid base62 id"),
+        ("tracks/short", {}, 400, "Invalid base62 id"),
+        (f"tracks/{'0' * 22}", {}, 404, "Resource not found"),
+        (f"albums/{'0' * 22}/tracks", {}, 404, "Resource not found"),
+        (f"artists/{'0' * 22}/albums", {}, 404, "Resource not found"),
+    ],
+)
+def test_failures_have_the_real_bodies(get, path, parameters, status, message):
+    assert get(path, status, **parameters) == {"error": {"status": status, "message": message}}
+
+
+def test_batches_answer_null_where_nothing_is_known(get, world):
+    keys = [next(iter(world.tracks)), "0" * 22]
+    for path, kind in [("tracks", "tracks"), ("tracks/", "tracks"), ("audio-features", "audio_features")]:
+        found = get(path, ids=",".join(keys))[kind]
+        assert [item and item["id"] for item in found] == [keys[0], None]
+    assert get("albums", ids=keys[1])["albums"] == [None]
+    assert get("artists", ids=keys[1])["artists"] == [None]
+
+
+def test_audio_features_lie_in_their_ranges_and_some_are_null(get, world):
+    keys = [copies[0].id for copies in world.copies.values()]
+    found = get("audio-features", ids=",".join(keys))["audio_features"]
+    unmeasured = [key for key, item in zip(keys, found, strict=True) if item is None]
+    assert len(unmeasured) == 2
+    get(f"audio-features/{unmeasured[0]}", 404)
+    for item in filter(None, found):
+        assert set(AUDIO_FEATURES) < set(item)
+        shares = set(AUDIO_FEATURES) - {"key", "loudness", "mode", "tempo", "time_signature"}
+        assert all(0 <= item[name] <= 1 for name in shares)
+        assert -60 <= item["loudness"] <= 0
+        assert item["key"] in range(12)
+        assert item["mode"] in (0, 1)
+
+
+def test_search_understands_fields(get, crawl):
+    _, _, tracks = crawl
+
+    def find(query, kind="track"):
+        return pages(get, get("search", q=query, type=kind, limit=50)[f"{kind}s"])
+
+    assert find("genre:polka", "artist") == find("genre:polka") == []
+    assert (
+        find('genre:"hip-hop"', "artist") == find('genre:"hip hop"', "artist") != find("genre:rock", "artist")
+    )
+    some = tracks[0]
+    year = some["album"]["release_date"][:4]
+    found = find(f'genre:mandopop year:{year} artist:"{some["artists"][0]["name"]}"')
+    assert some["id"] in {track["id"] for track in found}
+    assert {track["album"]["release_date"][:4] for track in found} == {year}
+    assert some["id"] in {track["id"] for track in find(f'track:"{some["name"]}"')}
+    assert some["id"] in {track["id"] for track in find(some["name"])}
+    before, after = find("genre:mandopop year:1990-2012"), find("genre:mandopop year:2013-2030")
+    assert before
+    assert len(before) + len(after) == len(find("genre:mandopop"))
+
+
+@pytest.mark.skipif(not SAMPLES.is_dir(), reason="the recorded answers of the real service are not here")
+def test_objects_have_the_real_shapes(get, crawl):
+    def sample(name):
+        return json.loads((SAMPLES / name).read_text(encoding="utf-8"))
+
+    def compare(ours, real):
+        assert set(ours) == set(real)
+        for key, value in real.items():
+            if key in ("external_ids", "external_urls", "genres"):
+                continue
+            if isinstance(value, dict):
+                compare(ours[key], value)
+            elif isinstance(value, list) and value and isinstance(value[0], dict):
+                compare(ours[key][0], value[0])
+            elif value is not None and ours[key] is not None:
+                assert type(ours[key]) is type(value), key
+
+    _, albums, tracks = crawl
+    compare(get("tracks", ids=tracks[0]["id"]), sample("tracks_ids_2plbrEY59IikOBgBGLjaoe.json"))
+    box = next(album["id"] for album in albums if album["total_tracks"] > 50)
+    compare(get(f"albums/{albums[0]['id']}"), sample("albums_10FLjwfpbxLmW8c25Xyc2N_.json"))
+    compare(
+        get(f"albums/{box}/tracks", offset=50, limit=50),
+        sample("albums_32nryzA6XBCX9ZUspVc1yz_tracks_offset_50_limit_50_locale__.json"),
+    )
+
+
+@pytest.mark.filterwarnings("ignore:.*audio_features:DeprecationWarning")
+def test_spotipy_is_served(standin, session, world):
+    class Credentials(SpotifyClientCredentials):
+        OAUTH_TOKEN_URL = standin.token_url
+
+    credentials = Credentials(
+        standin.client_id,
+        standin.client_secret,
+        proxies=standin.proxies,
+        cache_handler=spotipy.MemoryCacheHandler(),
+    )
+    before = standin.requests
+    client = spotipy.Spotify(
+        requests_session=session, client_credentials_manager=credentials, proxies=standin.proxies
+    )
+    client.prefix = standin.api
+    artists = client.search("genre:mandopop", type="artist", limit=5)["artists"]
+    assert client.next(artists)["artists"]["offset"] == 5
+    album = max(world.albums.values(), key=lambda album: len(album.tracks))
+    tracks = client.album_tracks(album.id, limit=50)
+    assert len(tracks["items"] + client.next(tracks)["items"]) == len(album.tracks)
+    keys = [track["id"] for track in tracks["items"]]
+    assert [track["id"] for track in client.tracks(keys)["tracks"]] == keys
+    assert len(client.audio_features(keys)) == len(keys)
+    assert client.albums([album.id])["albums"][0]["total_tracks"] == len(album.tracks)
+    assert client.artist_albums(album.artists[0].id, include_groups="album,single", limit=50)["items"]
+    with pytest.raises(spotipy.SpotifyException, match="Invalid limit"):
+        client.search("genre:mandopop", limit=60)
+    assert standin.requests >= before + 10
+    assert standin.endpoints["search"] >= 3
+
+
+def test_previews_are_mp3_save_one_missing_and_one_page(standin, session, world):
+    statuses = []
+    faulty = [recording for recording in world.recordings if recording.fault]
+    sound = [recording for recording in world.recordings if recording.preview and not recording.fault][:3]
+    for recording in faulty + sound:
+        answer = session.get(f"http://p.scdn.test/mp3-preview/{recording.preview}?cid=x", timeout=30)
+        statuses.append((answer.status_code, answer.headers["Content-Type"].split(";")[0]))
+        assert int(answer.headers["Content-Length"]) == len(answer.content)
+    assert sorted(statuses[:2]) == [(200, "text/html"), (404, "text/html")]
+    assert statuses[2:] == [(200, "audio/mpeg")] * 3
+    samples, rate = soundfile.read(io.BytesIO(answer.content))
+    assert rate == RATE
+    assert samples.shape == (pytest.approx(SMALL.seconds * RATE, abs=2400), 2)
+    again = session.get(f"http://p.scdn.test/mp3-preview/{recording.preview}", timeout=30)
+    assert again.content == answer.content
+
+
+def test_closing_does_not_wait_for_songs_nobody_hears():
+    settings = SMALL.model_copy(update={"seconds": 20.0})
+    keys = list(World(settings, "mandopop").previews)[:30]
+    with ThreadPoolExecutor(30) as clients:
+        with serve(settings) as standin:
+            answers = [
+                clients.submit(requests.get, f"{standin.url}/mp3-preview/{key}", timeout=30) for key in keys
+            ]
+            next(as_completed(answers))
+        assert any(answer.result().status_code == 503 for answer in answers if not answer.exception())
+
+
+def test_runs_by_hand():
+    process = subprocess.Popen(
+        [sys.executable, "-m", "hitsong.standin", "--port", "0"], stdout=subprocess.PIPE, text=True
+    )
+    try:
+        line = process.stdout.readline()
+        url = line.split()[5].rstrip(";")
+        assert requests.get(f"{url}/v1/search", timeout=30).status_code == 401
+    finally:
+        process.terminate()
+        process.communicate(timeout=10)
+
+
+# ---------------------------------------------------------------------------------------------------
+# The songs
+
+
+@pytest.fixture(scope="module")
+def songs():
+    """Forty clips of random traits, mono at 22,050 Hz: (traits, samples)."""
+    rng = np.random.default_rng(0)
+    songs = []
+    for seed in range(40):
+        traits = Traits(
+            rng.uniform(80, 150), int(rng.integers(12)), int(rng.integers(2)), *rng.random(5).tolist()
+        )
+        songs.append((traits, compose(traits, 6, seed).mean(axis=0)[::2]))
+    return songs
+
+
+def strength_of_beats(samples):
+    """Share of the power that is percussive by harmonic-percussive separation."""
+    harmonic, percussive = librosa.decompose.hpss(
+        np.abs(librosa.stft(samples[: 2 * RATE], n_fft=1024, hop_length=512))
+    )
+    return (percussive**2).sum() / (percussive**2 + harmonic**2).sum()
+
+
+@pytest.mark.parametrize(
+    ("trait", "measure"),
+    [
+        ("brightness", lambda y: librosa.feature.spectral_centroid(y=y, sr=RATE / 2).mean()),
+        ("loudness", lambda y: np.sqrt(np.mean(y**2))),
+        ("percussion", strength_of_beats),
+    ],
+)
+def test_traits_can_be_heard(songs, trait, measure):
+    values = [getattr(traits, trait) for traits, _ in songs]
+    assert spearmanr(values, [measure(samples) for _, samples in songs])[0] > 0.7
+
+
+def test_songs_are_stereo_whole_and_unclipped():
+    traits = Traits(120, 0, 1, brightness=1, percussion=1, loudness=1, voice=1, density=1)
+    song = compose(traits, 3, seed=1)
+    assert song.shape == (2, 3 * RATE)
+    assert song.dtype == np.float32
+    assert 0.3 < np.abs(song).max() < 1
+    assert np.corrcoef(song)[0, 1] < 0.99
+    assert np.array_equal(song, compose(traits, 3, seed=1))
+    assert not np.array_equal(song, compose(traits, 3, seed=2))
+    samples, rate = soundfile.read(io.BytesIO(encode_mp3(song)))
+    assert rate == RATE
+    assert np.corrcoef(samples[: song.shape[1]].mean(axis=1), song.mean(axis=0)[: len(samples)])[0, 1] > 0.95
