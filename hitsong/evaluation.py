@@ -132,7 +132,8 @@ def _flags(kind, rows):
         chance = 0.5 if kind == "popular" else 0.0
         if abs(row["metrics"][main] - chance) > STANDARD_ERRORS * row["standard_error"]:
             flags.append(
-                f"fits on shuffled labels reach {main} {row['metrics'][main]:.3f} on average, not {chance:g}: something leaks"
+                f"fits on shuffled labels reach {main} {row['metrics'][main]:.3f} on average, not {chance:g}: "
+                "something leaks"
             )
     return flags
 

@@ -112,7 +112,8 @@ class Store:
         specification = read_json(path)
         if parameters is not None and specification["parameters"] != parameters:
             raise UserError(
-                f"{kind} features were made with other settings than features.{kind} asks for now; run: python 03_features.py"
+                f"{kind} features were made with other settings than features.{kind} asks for now; "
+                "run: python 03_features.py"
             )
         failures = self.failures()
         failed = set(failures.loc[failures["kind"] == kind, "row"])

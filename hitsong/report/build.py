@@ -147,7 +147,8 @@ def _sorted_correctly(result):
 
 def _descriptions(infos, linear, config):
     models = {
-        name: f"Keras, {info['parameters']:,} parameters, epoch {info['best_epoch']} of {info['epochs']}; {info['citation']}"
+        name: f"Keras, {info['parameters']:,} parameters, epoch {info['best_epoch']} of {info['epochs']}; "
+        f"{info['citation']}"
         for name, info in infos.items()
     }
     return models | {linear: "linear baseline on audio features"}

@@ -15,8 +15,8 @@ from hitsong.files import digest
 class Connection:
     """A requests session, and the addresses and credentials to use with it.
 
-    `name` tells catalogues apart: other settings of the stand-in are another catalogue. `planted` and `genres` are the stand-in's: a table of what it planted in a genre's songs, and the
-    genres that it knows.
+    `name` tells catalogues apart: other settings of the stand-in are another catalogue. `planted` and
+    `genres` are the stand-in's: a table of what it planted in a genre's songs, and the genres that it knows.
     """
 
     session: requests.Session
