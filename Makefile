@@ -29,7 +29,7 @@ lint: setup
 
 # Pin the newest versions that pyproject.toml allows (needs uv).
 lock:
-	uv pip compile pyproject.toml --extra dev --universal --generate-hashes --no-annotate --no-header --quiet \
+	uv pip compile pyproject.toml --extra dev --universal --generate-hashes --no-annotate --quiet \
 		--custom-compile-command "make lock" --output-file requirements.txt --upgrade
 
 clean:
