@@ -1,12 +1,14 @@
-"""Collect a genre's tracks into the study's catalogue.
+"""Collect tracks into the study's catalogue.
 
     python 01_collect.py                                      # as config.yaml says
     python 01_collect.py --set collect.genre=hip-hop          # another genre
     python 01_collect.py --config configs/fma.yaml --set collect.root=PATH
 
-Search the genre's artists -> all their albums -> all tracks -> popularity and audio features, kept in
-data/<study>/catalog.sqlite; then one row per recording in data/<study>/tracks.parquet. What the
-catalogue already holds is not asked again: a stopped crawl goes on where it was.
+Spotify: search the genre's artists -> all their albums -> all tracks -> popularity and audio features; or
+by track search, from a file of ids, from a playlist. Or from Deezer, FMA, or a table. All of it is kept in
+data/<study>/catalog.sqlite, then one row per recording in data/<study>/tracks.parquet, and which copies
+fell at which step in duplicates.csv. What the catalogue already holds is not asked again: a stopped crawl
+goes on where it was.
 """
 
 from hitsong import cli, recordings, sources
@@ -27,28 +29,31 @@ def main():
             print(source.notice)
         requests = source.collect(catalog)
         tracks = recordings.table(catalog, source.track_ids(catalog))
+        if requests:
+            print(source.economy(len(tracks)))
 
     # One row per recording
-    found, fallen = recordings.deduplicate(tracks)
+    found, copies = recordings.deduplicate(tracks)
     if found.empty:
         raise UserError(f"{study.catalog} holds no track with a popularity: nothing to go on with")
+    if source.percentile:
+        found = recordings.percentile(found)
     changed = recordings.write(study.tracks, found)
+    write_table(study.copies, copies)
     outputs = [study.tracks]
     if source.planted is not None:
         write_table(study.planted, source.planted)
         outputs.append(study.planted)
-    counts = {"tracks": len(tracks), "recordings": len(found), "fallen": fallen, "requests": requests}
-    stage.finish(outputs, counts)
 
+    fell = {step: int((copies["step"] == step).sum()) for step in ("preview", "isrc", "title")}
+    stage.finish(
+        outputs, {"tracks": len(tracks), "recordings": len(found), "copies": fell, "requests": requests}
+    )
     print(
         f"{len(tracks):,} tracks -> {len(found):,} recordings "
-        f"(copies by preview {fallen['preview']:,}, by ISRC {fallen['isrc']:,}, by title {fallen['title']:,})"
+        f"(copies by preview {fell['preview']:,}, by ISRC {fell['isrc']:,}, by title {fell['title']:,}: {study.copies})"
     )
-    note = (
-        f"{requests:,} requests -> {study.tracks}"
-        if requests or changed
-        else f"nothing new; {study.tracks} kept"
-    )
+    note = f"-> {study.tracks}" if requests or changed else f"nothing new; {study.tracks} kept"
     cli.summary("collect", len(found) if changed else 0, 0 if changed else len(found), 0, stage.seconds, note)
 
 

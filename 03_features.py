@@ -4,14 +4,15 @@
     python 03_features.py --set features.mel.n_mels=96
 
 Reads data/<study>/downloads.parquet; leaves data/<study>/features/: one array per kind, one index.
-Clips already in the index are kept as long as their kind's parameters are the same.
+Clips already in the index are kept as long as their kind's parameters are the same. Tracks without audio leave
+nothing to do.
 """
 
 from pathlib import Path
 
 import pandas as pd
 
-from hitsong import cli
+from hitsong import cli, dataset
 from hitsong.features.extract import extract
 from hitsong.features.store import Store
 from hitsong.study import Stage, Study
@@ -22,6 +23,11 @@ def main():
     study = Study.of(config)
     stage = Stage(study, "features", config, [("download", study.downloads)])
     downloads = pd.read_parquet(study.downloads)
+
+    if not dataset.has_audio(study):
+        stage.finish([], {})
+        print("features: nothing to do, no track comes with audio; go on with 04_baseline.py")
+        return
 
     # Every clip gets a row, every kind fills it
     store = Store(study.features)

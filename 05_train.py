@@ -7,7 +7,7 @@
 
 Reads data/<study>/features/ and the frozen splits; leaves one bundle per model in data/<study>/models/.
 Finished models are kept as long as their data and settings are the same; an interrupted fit goes on
-from its last epoch.
+from its last epoch. Tracks without audio leave nothing to do.
 """
 
 import shutil
@@ -28,6 +28,11 @@ def main():
         if name not in config.train.models:
             raise UserError(f"{name}: not one of train.models{nearest(name, config.train.models)}")
     study = Study.of(config)
+    if not dataset.has_audio(study):
+        stage = Stage(study, "train", config, [("collect", study.tracks)])
+        stage.finish([], {})
+        print("train: nothing to do, no track comes with audio; go on with 06_evaluate.py")
+        return
     index = study.features / "index.parquet"
     stage = Stage(study, "train", config, [("collect", study.tracks), ("features", index)])
 

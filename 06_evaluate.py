@@ -3,7 +3,8 @@
     python 06_evaluate.py
 
 Reads data/<study>/models/, baseline/, features/ and the frozen splits; leaves data/<study>/report/:
-report.html, metrics.json, predictions.parquet and the figures.
+report.html, metrics.json, predictions.parquet and the figures. Where tracks come without audio, the baseline and the
+reference rows are compared, on all test tracks.
 """
 
 import joblib
@@ -20,27 +21,25 @@ def main():
     config = cli.settings(arguments)
     study = Study.of(config)
     fitted = study.baseline / "metrics.json"
-    index = study.features / "index.parquet"
-    bundles = {name: study.models / name / "bundle.json" for name in config.train.models}
-    inputs = [
-        ("collect", study.tracks),
-        ("baseline", fitted),
-        ("features", index),
-        *(("train", b) for b in bundles.values()),
-    ]
+    models = config.train.models if dataset.has_audio(study) else []
+    inputs = [("collect", study.tracks), ("baseline", fitted)]
+    if models:
+        inputs.append(("features", study.features / "index.parquet"))
+        inputs += [("train", study.models / name / "bundle.json") for name in models]
     stage = Stage(study, "evaluate", config, inputs)
     tracks, target, _ = dataset.labelled(study, config)
-    feature = dataset.mels(study, config)
-    tracks = dataset.heard(tracks, feature)
+    if models:
+        feature = dataset.mels(study, config)
+        tracks = dataset.heard(tracks, feature)
     kind, linear = target.kind, baseline.MODEL[target.kind]
     test, validation = (tracks[tracks["side"] == side] for side in ("test", "validation"))
     y = test.set_index("track_id")["y"]
 
     # The models, from their bundles
     predictions, validation_score, infos = {}, {}, {}
-    from hitsong import training
-
-    for name in config.train.models:
+    if models:
+        from hitsong import training  # TensorFlow takes seconds
+    for name in models:
         fingerprint = {"model": name, **dataset.fingerprint(tracks, feature, target, config)}
         evaluation.require_current(training.status(study.models / name, fingerprint), name)
         bundle = training.load(study.models / name)
@@ -56,6 +55,9 @@ def main():
     predictions[linear] = pd.Series(
         baseline.predict(pipeline, baseline.features(test, names)[0]), index=y.index
     )
+    if not models:
+        seen = baseline.predict(pipeline, baseline.features(validation, names)[0])
+        validation_score[linear] = metrics.evaluate(kind, validation["y"], seen)[metrics.MAIN[kind]]
     predictions |= baseline.reference_predictions(
         baseline.features(tracks, names)[0],
         tracks.set_index("track_id")["y"],

@@ -9,6 +9,8 @@ one catalogue holds several genres and each export has its own.
 import json
 import sqlite3
 from contextlib import contextmanager
+from dataclasses import asdict
+from datetime import UTC, datetime
 
 SCHEMA = """
 CREATE TABLE IF NOT EXISTS artists (
@@ -30,6 +32,11 @@ CREATE TABLE IF NOT EXISTS track_artists (
 CREATE TABLE IF NOT EXISTS audio_features (track_id TEXT PRIMARY KEY, features TEXT) WITHOUT ROWID;
 CREATE TABLE IF NOT EXISTS members (
     crawl TEXT, id TEXT, PRIMARY KEY (crawl, id)) WITHOUT ROWID;
+CREATE TABLE IF NOT EXISTS downloads (
+    track_id TEXT PRIMARY KEY, status TEXT, path TEXT, bytes INTEGER, sha256 TEXT, seconds REAL,
+    error TEXT) WITHOUT ROWID;
+CREATE TABLE IF NOT EXISTS capabilities (
+    app TEXT PRIMARY KEY, found TEXT, probed_at TEXT) WITHOUT ROWID;
 CREATE TABLE IF NOT EXISTS progress (
     list TEXT PRIMARY KEY, next_offset INTEGER) WITHOUT ROWID;
 """
@@ -87,6 +94,18 @@ class Catalog:
         """Remember how far a list has been read; None is its end."""
         self.connection.execute("INSERT OR REPLACE INTO progress VALUES (?, ?)", (listing, next_offset))
 
+    # ------------------------------------------------------------------ what a service lets an app do
+
+    def capabilities(self, app):
+        """What an app was found to be given, and when: ``{"found": ..., "probed_at": ...}``, or None."""
+        rows = self.query("SELECT found, probed_at FROM capabilities WHERE app = ?", app)
+        return {"found": json.loads(rows[0]["found"]), "probed_at": rows[0]["probed_at"]} if rows else None
+
+    def keep_capabilities(self, app, found):
+        """Keep what an app is given (a dataclass)."""
+        row = (app, json.dumps(asdict(found)), datetime.now(UTC).isoformat(timespec="seconds"))
+        self.connection.execute("INSERT OR REPLACE INTO capabilities VALUES (?, ?, ?)", row)
+
     # ------------------------------------------------------------------ rows
 
     def put(self, table, rows):
@@ -128,4 +147,5 @@ _KEYS = {
     "track_artists": ("track_id", "position"),
     "audio_features": ("track_id",),
     "members": ("crawl", "id"),
+    "downloads": ("track_id",),
 }

@@ -7,7 +7,7 @@ import sys
 from tqdm import tqdm
 
 from hitsong import config
-from hitsong.errors import UserError
+from hitsong.errors import ComeBackLater, UserError
 
 
 def parser(doc):
@@ -43,6 +43,8 @@ def run(main):
     except UserError as error:
         for line in str(error).splitlines():
             print(f"error: {line}", file=sys.stderr)
+        if isinstance(error, ComeBackLater):
+            print(f"to go on: {shlex.join(['python', *sys.argv])}", file=sys.stderr)
         sys.exit(error.exit_code)
     except KeyboardInterrupt:
         print("stopped; the same command continues where this one was", file=sys.stderr)

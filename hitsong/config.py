@@ -46,9 +46,24 @@ class Shares(Section):
         return self
 
 
-class Standin(Section):
-    """The synthetic Spotify on loopback: size of each genre's catalogue, and what drives popularity."""
+class Fault(Section):
+    """One thing that goes wrong at the stand-in: requests `at` to `at + times - 1` (those whose path holds `path`)."""
 
+    kind: Literal[
+        "rate_limit", "rate_limit_text", "rate_limit_long", "quota",
+        "server_error", "empty_body", "not_json", "expired_token", "dropped", "slow", "null_items",
+        "truncated_audio", "html_audio", "expired_preview",
+    ]  # fmt: skip
+    at: Positive = 1
+    times: Positive = 1
+    path: str = ""
+
+
+class Standin(Section):
+    """The synthetic services on loopback: what kind of app they take us for, their catalogue, their faults."""
+
+    profile: Literal["extended", "dev_old", "dev_new", "no_premium"] = "extended"
+    faults: list[Fault] = []
     artists: Annotated[int, Field(ge=4)] = 60
     recordings: Annotated[int, Field(ge=12)] = 450
     seconds: Annotated[float, Field(ge=1, le=60)] = 30.0
@@ -56,26 +71,96 @@ class Standin(Section):
     shares: Shares = Shares()
 
 
+# What a table of tracks may say of each, in our names.
+TABLE_COLUMNS = [
+    "track_id", "name", "artist_name", "artist_id", "artist_ids", "album_id", "album_name", "album_type",
+    "release_date", "duration_ms", "explicit", "isrc", "preview_url", "audio_path", "genre", "licence", "split",
+    "popularity", *AUDIO_FEATURES,
+]  # fmt: skip
+
+
+class Table(Section):
+    """A table of tracks: which of its columns is what.
+
+    `columns` maps our names (`TABLE_COLUMNS`) to the table's; a column that has our name already needs no
+    line. `artist_separator` (one, or several) divides the artists of a cell that holds more than one.
+    Audio files are looked for in `audio_root`, or else beside the table.
+    """
+
+    path: str
+    columns: dict[str, str] = {}
+    artist_separator: (
+        Annotated[str, Field(min_length=1)] | list[Annotated[str, Field(min_length=1)]] | None
+    ) = None
+    audio_root: str | None = None
+    popularity_source: Annotated[str, Field(min_length=1)] = "table"
+
+    @model_validator(mode="after")
+    def _known_columns(self):
+        for name in self.columns:
+            if name not in TABLE_COLUMNS:
+                raise ValueError(f"columns: {name!r} is none of our names{nearest(name, TABLE_COLUMNS)}")
+        return self
+
+    @property
+    def separators(self):
+        """The separators as a list."""
+        given = self.artist_separator or []
+        return [given] if isinstance(given, str) else given
+
+
 class Collect(Section):
     """Where tracks come from."""
 
-    source: Literal["spotify", "fma"] = "spotify"
+    source: Literal["spotify", "deezer", "fma", "table"] = "spotify"
     api: Literal["standin", "live"] = "standin"
-    strategy: Literal["artists"] = "artists"
-    genre: Annotated[str, Field(min_length=1)] = "mandopop"
+
+    # Spotify and Deezer: what to look for
+    strategy: Literal["artists", "search", "ids", "playlist"] = "artists"
+    genre: Annotated[str, Field(min_length=1)] | Annotated[list[str], Field(min_length=1)] = "mandopop"
+    per_genre: Positive | None = None
+    years: Annotated[str, Field(pattern=r"^\d{4}(-\d{4})?$")] | None = None
     album_types: Annotated[list[Literal["album", "single", "compilation"]], Field(min_length=1)] = [
         "album",
         "single",
     ]
     market: Annotated[str, Field(pattern="^[A-Z]{2}$")] | None = None
+    artists_file: str | None = None
+    ids_file: str | None = None
+    playlist: str | None = None
+
+    # Spotify and Deezer: how to ask
+    gap_s: Annotated[float, Field(ge=0)] = 0.1
+    longest_wait_s: Annotated[float, Field(ge=0)] = 60.0
+    request_budget: Positive = 20_000
+
+    # FMA and tables: where they lie
     root: str | None = None
+    subset: Literal["small", "medium", "large"] | None = None
+    popularity: Literal["listens", "listens_per_month"] = "listens"
+    table: Table | None = None
+
+    @property
+    def genres(self):
+        """The genres as a list."""
+        return [self.genre] if isinstance(self.genre, str) else self.genre
 
     @model_validator(mode="after")
-    def _fma_needs_root(self):
-        if self.source == "fma" and self.root is None:
-            raise ValueError(
-                "source fma reads a folder: set collect.root to the one that holds fma_metadata/"
-            )
+    def _complete(self):
+        needed = {
+            "fma": (self.root, "collect.root, the folder that holds fma_metadata/"),
+            "table": (self.table, "collect.table.path, a CSV or Parquet file"),
+        }
+        value, what = needed.get(self.source, (True, ""))
+        if value is None:
+            raise ValueError(f"source {self.source} needs {what}")
+        if self.source == "spotify":
+            needed = {"ids": ("ids_file", self.ids_file), "playlist": ("playlist", self.playlist)}
+            name, value = needed.get(self.strategy, ("", True))
+            if value is None:
+                raise ValueError(f"strategy {self.strategy} needs collect.{name}")
+        if self.years and len(years := self.years.split("-")) == 2 and years[0] > years[1]:
+            raise ValueError(f"years {self.years} run backwards")
         return self
 
 
@@ -85,6 +170,8 @@ class Download(Section):
     workers: Annotated[int, Field(gt=0, le=64)] = 8
     timeout_s: Annotated[float, Field(gt=0)] = 20.0
     attempts: Positive = 3
+    gap_s: Annotated[float, Field(ge=0)] = 0.0
+    longest_wait_s: Annotated[float, Field(ge=0)] = 60.0
     min_seconds: Annotated[float, Field(ge=0)] = 5.0
 
 

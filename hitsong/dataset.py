@@ -1,5 +1,7 @@
 """Tracks with their target and their side of the split, and their clips as models take them."""
 
+import pandas as pd
+
 from hitsong import recordings, splits, targets
 from hitsong.features.store import Store
 from hitsong.files import digest
@@ -26,6 +28,10 @@ def labelled(study, config):
         Tracks on each side of each scheme.
     """
     tracks = recordings.read(study.tracks)
+    if study.downloads.exists():  # what only its audio gave away as a copy
+        downloads = pd.read_parquet(study.downloads, columns=["track_id", "status"])
+        copies = downloads.loc[downloads["status"] == "duplicate", "track_id"]
+        tracks = tracks[~tracks["track_id"].isin(copies)]
     table, counts = splits.load_or_make(study.splits, tracks, "popularity", config.split, config.seed)
     splits.require(table, config.split.scheme)
     tracks = tracks.merge(table, on="track_id", validate="one_to_one")
@@ -33,6 +39,16 @@ def labelled(study, config):
     target = targets.fit(config.target, tracks.loc[tracks["side"] == "train", "popularity"])
     tracks["y"] = target.encode(tracks["popularity"])
     return tracks, target, counts
+
+
+def has_audio(study):
+    """Whether any of the study's tracks comes with a preview or an audio file; a table of numbers does not.
+
+    Without `tracks.parquet` the answer is yes: the stage that asks will say what is missing.
+    """
+    if not study.tracks.exists():
+        return True
+    return bool(pd.read_parquet(study.tracks, columns=["preview_url", "audio_path"]).notna().any(axis=None))
 
 
 def mels(study, config):

@@ -20,6 +20,7 @@ from hitsong.config import AUDIO_FEATURES
 from hitsong.files import replacing
 
 TOLERANCE_MS = 2000
+COPY_COLUMNS = ["track_id", "kept", "step", "name", "artist_name", "popularity"]
 
 _TEXT, _WHOLE, _REAL, _LIST = pa.string(), pa.int64(), pa.float64(), pa.list_(pa.string())
 SCHEMA = pa.schema(
@@ -43,6 +44,7 @@ SCHEMA = pa.schema(
         "licence": _TEXT,
         "split": _TEXT,
         "popularity": _REAL,
+        "popularity_raw": _REAL,
         "popularity_source": _TEXT,
         "fetched_at": _TEXT,
         "aliases": _LIST,
@@ -96,6 +98,7 @@ def table(catalog, track_ids):
     tracks["artist_id"] = credits["artist_id"].first()
     tracks["artist_name"] = credits["name"].first()
     features = [json.loads(text) if isinstance(text, str) else {} for text in tracks.pop("features")]
+    tracks = tracks.drop(columns="features_known")
     for name in AUDIO_FEATURES:
         tracks[name] = [feature.get(name) for feature in features]
     tracks["explicit"] = tracks["explicit"].astype("boolean")
@@ -119,25 +122,25 @@ def deduplicate(tracks):
     -------
     recordings : pandas.DataFrame
         Sorted by `track_id`, with the columns of `SCHEMA`.
-    fallen : dict of str to int
-        How many rows fell at each step: `preview`, `isrc`, `title`.
+    copies : pandas.DataFrame
+        The rows that fell: `track_id`, `kept` (the survivor), `step` (preview, isrc or title), `name`,
+        `artist_name`, `popularity`.
     """
     if tracks.empty:
-        return tracks.reindex(columns=SCHEMA.names), {"preview": 0, "isrc": 0, "title": 0}
+        return tracks.reindex(columns=SCHEMA.names), pd.DataFrame(columns=COPY_COLUMNS)
     tracks = tracks.sort_values("track_id", ignore_index=True)
-    rows = np.arange(len(tracks))
-    edges = [np.empty((2, 0), int)]
-    count, fallen = len(tracks), {}
-    recording = rows
+    edges, recording_after = [np.empty((2, 0), int)], {}
     for step, pairs in {"preview": _same_preview, "isrc": _same_isrc, "title": _same_title}.items():
         edges.append(pairs(tracks))
         linked = np.concatenate(edges, axis=1)
         graph = coo_array((np.ones(linked.shape[1], bool), linked), shape=(len(tracks), len(tracks)))
-        left, recording = connected_components(graph, directed=False)
-        fallen[step] = count - left
-        count = left
+        recording_after[step] = connected_components(graph, directed=False)[1]
 
-    tracks = tracks.assign(recording=recording, has_preview=tracks["preview_url"].notna())
+    tracks = tracks.assign(
+        row=np.arange(len(tracks)),
+        recording=recording_after["title"],
+        has_preview=tracks["preview_url"].notna(),
+    )
     best = tracks.sort_values(
         ["popularity", "has_preview", "release_date", "track_id"], ascending=[False, False, True, True]
     )
@@ -147,7 +150,42 @@ def deduplicate(tracks):
     # GroupBy.first takes the first value that is there: the survivor's own, or else a copy's.
     for name in ["preview_url", *AUDIO_FEATURES]:
         survivors[name] = survivors[name].fillna(copies[name].first())
-    return survivors.sort_values("track_id", ignore_index=True).reindex(columns=SCHEMA.names), fallen
+
+    fallen = best[best.duplicated("recording")].copy()
+    fallen["kept"] = fallen["recording"].map(survivors["track_id"])
+    row, kept_row = fallen["row"].to_numpy(), fallen["recording"].map(survivors["row"]).to_numpy(int)
+    together = {step: after[row] == after[kept_row] for step, after in recording_after.items()}
+    fallen["step"] = np.select(list(together.values()), list(together), default="")
+    return (
+        survivors.sort_values("track_id", ignore_index=True).reindex(columns=SCHEMA.names),
+        fallen.sort_values("track_id", ignore_index=True)[COPY_COLUMNS],
+    )
+
+
+def with_audio_copies(copies, downloads, recordings):
+    """Bring the list of fallen copies up to date with those that only their audio gave away.
+
+    Parameters
+    ----------
+    copies : pandas.DataFrame
+        As `deduplicate` gives them, perhaps with audio copies of an earlier run.
+    downloads : pandas.DataFrame
+        From `hitsong.download.table`.
+    recordings : pandas.DataFrame
+    """
+    found = downloads[downloads["status"] == "duplicate"].merge(recordings, on="track_id")
+    found = found.assign(kept=found["error"].str.removeprefix("same audio as "), step="audio")
+    return pd.concat([copies[copies["step"] != "audio"], found[COPY_COLUMNS]], ignore_index=True)
+
+
+def percentile(recordings):
+    """Turn popularity on a scale of its own into the percentile among these recordings, 0-100.
+
+    The raw value stays in `popularity_raw`; ties share their mean rank.
+    """
+    raw = recordings["popularity"].astype(float)
+    places = (raw.rank() - 1) / max(1, len(raw) - 1)
+    return recordings.assign(popularity_raw=raw, popularity=(100 * places).round(2))
 
 
 def write(path, recordings):

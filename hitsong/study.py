@@ -40,6 +40,11 @@ class Study:
         return self.folder / "tracks.parquet"
 
     @property
+    def copies(self):
+        """Which copies of recordings fell, at which step, in favour of which."""
+        return self.folder / "duplicates.csv"
+
+    @property
     def planted(self):
         """What the stand-in planted in its songs; only there for synthetic catalogues."""
         return self.folder / "planted.parquet"

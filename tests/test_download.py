@@ -1,3 +1,6 @@
+import multiprocessing
+import random
+import shutil
 import threading
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
@@ -5,9 +8,12 @@ import pandas as pd
 import pytest
 import requests
 
+from hitsong.catalog import Catalog
 from hitsong.config import Download
-from hitsong.download import download
+from hitsong.download import Downloader, table
+from hitsong.errors import ComeBackLater
 from hitsong.files import sha256
+from hitsong.sources import manners
 
 SETTINGS = Download(workers=3, timeout_s=2.0, attempts=2, min_seconds=1.0)
 
@@ -16,6 +22,7 @@ SETTINGS = Download(workers=3, timeout_s=2.0, attempts=2, min_seconds=1.0)
 def service(tone):
     """A service on loopback: answers by path, and counts what it was asked."""
     song = tone("song.wav", seconds=2).read_bytes()
+    quiet = tone("quiet.wav", seconds=2, level=0.0).read_bytes()
     short = tone("short.wav", seconds=0.5).read_bytes()
     asked = []
 
@@ -30,9 +37,17 @@ def service(tone):
                 "/busy": (503, b"", None),
                 "/cut": (200, song[: len(song) // 2], len(song)),
                 "/later": (503 if asked.count("/later") < 2 else 200, song, None),
+                "/wall": (200, b"<html>log in</html>" if asked.count("/wall") < 2 else song, None),
+                "/quiet": (200, quiet, None),
+                "/fresh": (200, song, None),
+                "/stale": (403, b"<html>expired</html>", None),
+                "/pause": (429 if asked.count("/pause") < 2 else 200, song, None),
+                "/away": (429, b"", None),
             }[self.path.partition("?")[0]]
             self.send_response(status)
             self.send_header("Content-Length", str(length or len(body)))
+            if status == 429:
+                self.send_header("Retry-After", "7200" if self.path == "/away" else "0")
             self.end_headers()
             self.wfile.write(body)
 
@@ -52,42 +67,48 @@ def tracks(**urls):
     ).astype(object)
 
 
-def run(table, folder, earlier=None):
-    with requests.Session() as session:
+@pytest.fixture(autouse=True)
+def _quick(monkeypatch):
+    monkeypatch.setattr(manners, "BACKOFF_S", 0.01)
+
+
+def run(tracks, folder, again=False, resolve=None):
+    with requests.Session() as session, Catalog(folder / "catalog.sqlite") as catalog:
         session.trust_env = False
-        return download(table, earlier, folder, session, SETTINGS)
+        counts = Downloader(catalog, folder, session, SETTINGS, resolve).run(tracks, again)
+        return table(catalog, tracks.assign(popularity=range(len(tracks)))), counts
+
+
+REASONS = {
+    "short": "0.5 s", "page": "text", "gone": "404", "busy": "503", "cut": "no answer", "quiet": "silence",
+}  # fmt: skip
 
 
 def test_each_outcome_is_recorded_with_its_reason(service, tmp_path):
     url, _ = service
-    names = ["song", "short", "page", "gone", "busy", "cut", "later"]
-    rows, counts = run(tracks(**{name: f"{url}/{name}" for name in names}, silent=None), tmp_path)
+    names = ["song", "short", "page", "gone", "busy", "cut", "quiet"]
+    rows, counts = run(tracks(**{name: f"{url}/{name}" for name in names}, unnamed=None), tmp_path)
     rows = rows.set_index("track_id")
     assert rows["status"].to_dict() == {
-        "song": "ok", "later": "ok", "short": "dead", "page": "dead", "gone": "dead", "busy": "failed", "cut": "failed",
+        "song": "ok", "short": "dead", "page": "dead", "gone": "dead", "quiet": "dead", "busy": "failed",
+        "cut": "failed",
     }  # fmt: skip
-    for name, reason in {
-        "short": "0.5 s",
-        "page": "text",
-        "gone": "404",
-        "busy": "503",
-        "cut": "no answer",
-    }.items():
+    for name, reason in REASONS.items():
         assert reason in rows.loc[name, "error"]
-    assert counts == {"done": 2, "skipped": 0, "failed": 5, "without": 1}
+    assert counts == {"done": 1, "skipped": 0, "failed": 6, "without": 1}
     song = rows.loc["song"]
     assert (song["seconds"], song["sha256"]) == (2.0, sha256(tmp_path / song["path"]))
     assert song["bytes"] == (tmp_path / song["path"]).stat().st_size
     # Nothing but whole clips is left, not even a temporary file.
-    assert sorted(path.name for path in (tmp_path / "previews").iterdir()) == ["later.mp3", "song.mp3"]
+    assert sorted(path.name for path in (tmp_path / "previews").iterdir()) == ["song.mp3"]
 
 
 def test_a_second_run_asks_for_failures_only(service, tmp_path):
     url, asked = service
-    table = tracks(a=f"{url}/song", b=f"{url}/gone", c=f"{url}/busy")
-    earlier, _ = run(table, tmp_path)
+    wanted = tracks(a=f"{url}/song", b=f"{url}/gone", c=f"{url}/busy")
+    earlier, _ = run(wanted, tmp_path)
     asked.clear()
-    again, counts = run(table, tmp_path, earlier)
+    again, counts = run(wanted, tmp_path)
     assert set(asked) == {"/busy"}
     assert counts == {"done": 0, "skipped": 2, "failed": 1, "without": 0}
     pd.testing.assert_frame_equal(again, earlier)
@@ -95,36 +116,36 @@ def test_a_second_run_asks_for_failures_only(service, tmp_path):
 
 def test_files_of_a_killed_run_are_kept(service, tmp_path):
     url, asked = service
-    table = tracks(a=f"{url}/song", b=f"{url}/song?2")
-    undisturbed, _ = run(table, tmp_path)
+    wanted = tracks(a=f"{url}/song", b=f"{url}/song?2")
+    undisturbed, _ = run(wanted, tmp_path)
     (tmp_path / "previews" / "b.mp3").unlink()  # killed before b came, and before any table was written
     asked.clear()
-    found, _ = run(table, tmp_path)
+    found, _ = run(wanted, tmp_path)
     assert asked == ["/song?2"]
     pd.testing.assert_frame_equal(found, undisturbed)
 
 
 def test_a_file_that_vanished_or_changed_is_fetched_again(service, tmp_path):
     url, asked = service
-    table = tracks(a=f"{url}/song", b=f"{url}/song?2")
-    earlier, _ = run(table, tmp_path)
+    wanted = tracks(a=f"{url}/song", b=f"{url}/song?2")
+    earlier, _ = run(wanted, tmp_path)
     (tmp_path / "previews" / "a.mp3").unlink()
     asked.clear()
-    again, counts = run(table, tmp_path, earlier)
+    again, counts = run(wanted, tmp_path)
     assert asked == ["/song"]
     assert counts["done"] == 1
     pd.testing.assert_frame_equal(again, earlier)
 
 
 def test_local_files_are_checked_where_they_lie(tmp_path, tone):
-    table = pd.DataFrame(
+    wanted = pd.DataFrame(
         {
             "track_id": ["a", "b"],
             "preview_url": None,
             "audio_path": [str(tone("local.wav")), str(tmp_path / "none.mp3")],
         }
     )
-    rows, counts = run(table, tmp_path)
+    rows, counts = run(wanted, tmp_path)
     assert rows["status"].tolist() == ["ok", "failed"]
     assert rows["path"].iat[0] == str(tmp_path / "local.wav")
     assert rows["error"].iat[1] == "file not found"
@@ -135,3 +156,80 @@ def test_no_server_at_all_is_a_failure_not_a_crash(tmp_path):
     rows, counts = run(tracks(a="http://127.0.0.1:9/song"), tmp_path)
     assert rows["status"].tolist() == ["failed"]
     assert counts["failed"] == 1
+
+
+def test_accidents_pass(service, tmp_path):
+    url, asked = service
+    rows, _ = run(tracks(a=f"{url}/later", b=f"{url}/wall", c=f"{url}/pause"), tmp_path)
+    # Three addresses, one song: the same audio is one recording, that of the most popular track.
+    assert rows["status"].tolist() == ["duplicate", "duplicate", "ok"]
+    assert rows["error"].iat[0] == "same audio as c"
+    assert len(asked) == 6
+
+
+def test_dead_addresses_are_asked_again_only_when_told(service, tmp_path):
+    url, asked = service
+    wanted = tracks(a=f"{url}/gone")
+    run(wanted, tmp_path)
+    run(wanted, tmp_path)
+    assert len(asked) == 1
+    run(wanted, tmp_path, again=True)
+    assert len(asked) == 2
+
+
+def test_a_long_pause_stops_the_run_and_keeps_what_came(service, tmp_path):
+    url, asked = service
+    with pytest.raises(ComeBackLater, match="2 h 0 min"):
+        run(tracks(a=f"{url}/song", b=f"{url}/away"), tmp_path)
+    asked.clear()
+    rows, counts = run(tracks(a=f"{url}/song"), tmp_path)
+    assert rows["status"].tolist() == ["ok"]
+    assert asked == []
+
+
+def test_an_expired_address_is_resolved_again(service, tmp_path):
+    url, _ = service
+    resolved = []
+
+    def resolve(track_id):
+        resolved.append(track_id)
+        return {"gone": None}.get(track_id, f"{url}/stale" if len(resolved) < 3 else f"{url}/fresh")
+
+    rows, _ = run(tracks(a=f"{url}/old", gone=f"{url}/old"), tmp_path, resolve=resolve)
+    assert rows["status"].tolist() == ["ok", "dead"]
+    assert resolved.count("a") >= 2
+
+
+def _child(wanted, folder):
+    """A run in a process of its own, to be killed."""
+    manners.BACKOFF_S = 0.01
+    run(wanted, folder)
+
+
+def test_thirty_kills_end_in_the_same_files(service, tmp_path):
+    url, _ = service
+    songs = {f"t{n:02}": f"{url}/song?{n}" for n in range(60)}
+    wanted = tracks(**songs, gone=f"{url}/gone", page=f"{url}/page")
+    (tmp_path / "undisturbed").mkdir()
+    (tmp_path / "killed").mkdir()
+    expected, _ = run(wanted, tmp_path / "undisturbed")
+    context = multiprocessing.get_context("forkserver")
+    context.set_forkserver_preload(["tests.test_download"])
+    chance = random.Random(1)
+    kills = 0
+    while kills < 30:
+        child = context.Process(target=_child, args=(wanted, tmp_path / "killed"))
+        child.start()
+        child.join(chance.uniform(0.03, 0.25))
+        if child.is_alive():
+            child.kill()
+            kills += 1
+        else:  # it came to its end: begin again
+            assert child.exitcode == 0
+            shutil.rmtree(tmp_path / "killed")
+            (tmp_path / "killed").mkdir()
+        child.join()
+    found, _ = run(wanted, tmp_path / "killed")
+    pd.testing.assert_frame_equal(found, expected)
+    files = {path.name for path in (tmp_path / "killed" / "previews").glob("[!.]*")}
+    assert files == {f"{name}.mp3" for name in songs}

@@ -189,7 +189,7 @@ def test_another_genre_is_collected_beside_the_first(copied):
     assert "0 done" not in features
     # And back: the catalogue, the previews and the features of the first genre are still there.
     assert ", 0 failed" in (collect := run("01_collect.py", config).stdout)
-    assert "0 requests" in collect
+    assert "requests" not in collect
     run("02_download.py", config)
     assert "0 done, " in run("03_features.py", config).stdout
 
@@ -237,6 +237,28 @@ def test_a_stage_out_of_order_names_the_one_to_run(stage, before, tmp_path):
     assert "Traceback" not in refused.stderr
 
 
+@pytest.mark.parametrize(
+    ("setting", "code", "said"),
+    [
+        ("standin.profile=dev_new", 2, "no popularity"),
+        ("standin.profile=no_premium", 2, "Premium"),
+        ("standin.faults=[{kind: quota, at: 9}]", 3, "come back after"),
+        ("standin.faults=[{kind: rate_limit_long, at: 12}]", 3, "stay away for 13 min"),
+        ("collect.genre=mandopp", 2, "mandopop"),
+    ],
+)
+def test_a_crawl_that_cannot_go_on_says_why_in_a_line(tmp_path, setting, code, said):
+    config = tiny(tmp_path)
+    stopped = run("01_collect.py", config, "--set", setting, check=False)
+    assert stopped.returncode == code
+    assert said in stopped.stderr
+    assert "Traceback" not in stopped.stderr
+    assert not (tmp_path / "data" / "tiny" / "tracks.parquet").exists()
+    if code == 3:
+        assert f"to go on: python {ROOT / '01_collect.py'} --config {config}" in stopped.stderr
+        assert "60 recordings" in run("01_collect.py", config).stdout
+
+
 def test_an_unknown_model_is_refused(finished):
     _, config, _ = finished
     refused = run("05_train.py", config, "inceptoin", check=False)
@@ -271,12 +293,16 @@ def rows_in(path, sql):
 
 
 def dump(path):
-    """The whole catalogue but the times of its answers."""
+    """The whole crawl but the times of its answers."""
     with sqlite3.connect(path) as connection:
         tables = [row[0] for row in connection.execute("SELECT name FROM sqlite_master WHERE type = 'table'")]
-        frames = {table: pd.read_sql(f"SELECT * FROM {table}", connection) for table in tables}
+        frames = {
+            table: pd.read_sql(f"SELECT * FROM {table}", connection)
+            for table in tables
+            if table != "downloads"
+        }
     return {
-        name: frame.drop(columns="fetched_at", errors="ignore").sort_values(
+        name: frame.drop(columns=["fetched_at", "probed_at"], errors="ignore").sort_values(
             list(frame.columns[:2]), ignore_index=True
         )
         for name, frame in frames.items()

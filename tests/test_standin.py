@@ -2,9 +2,12 @@
 
 import io
 import json
+import re
 import subprocess
 import sys
+from argparse import ArgumentTypeError
 from concurrent.futures import ThreadPoolExecutor, as_completed
+from contextlib import contextmanager
 from pathlib import Path
 
 import librosa
@@ -19,7 +22,8 @@ from spotipy.oauth2 import SpotifyClientCredentials
 
 from hitsong.config import AUDIO_FEATURES, Shares
 from hitsong.config import Standin as Settings
-from hitsong.standin import GENRES, planted, serve
+from hitsong.standin import GENRES, planted, playlist_ids, serve
+from hitsong.standin.__main__ import fault as read_fault
 from hitsong.standin.composer import RATE, Traits, compose, encode_mp3
 from hitsong.standin.world import World
 
@@ -28,40 +32,66 @@ TINY = Settings(artists=4, recordings=12, seconds=1)
 SMALL = Settings(artists=12, recordings=90, seconds=2)
 
 
-@pytest.fixture(scope="module")
-def standin():
-    with serve(SMALL) as running:
-        yield running
+class Client:
+    """Asks a stand-in as its proxy, with a token where it has one: `get(path)` is JSON, `ask(path)` the answer."""
 
+    def __init__(self, standin, session):
+        self.standin, self.session = standin, session
 
-@pytest.fixture(scope="module")
-def session(standin):
-    """A client that holds a token and reaches the stand-in as its proxy."""
-    with requests.Session() as client:
-        client.trust_env = False
-        client.proxies = standin.proxies
-        answer = client.post(
-            standin.token_url,
+    def log_in(self):
+        """Get a token, and carry it from now on."""
+        answer = self.session.post(
+            self.standin.token_url,
             data={"grant_type": "client_credentials"},
-            auth=(standin.client_id, standin.client_secret),
+            auth=(self.standin.client_id, self.standin.client_secret),
+            timeout=30,
         )
         assert answer.json()["token_type"] == "Bearer"
-        client.headers["Authorization"] = f"Bearer {answer.json()['access_token']}"
-        yield client
+        self.session.headers["Authorization"] = f"Bearer {answer.json()['access_token']}"
 
+    def ask(self, path, **parameters):
+        address = path if path.startswith("http") else self.standin.api + path
+        return self.session.get(address, params=parameters, timeout=30)
 
-@pytest.fixture(scope="module")
-def get(standin, session):
-    """GET a path below /v1/ (or an address of the stand-in) as JSON; checks the status."""
-
-    def get(path, status=200, **parameters):
-        address = path if path.startswith("http") else standin.api + path
-        answer = session.get(address, params=parameters, timeout=30)
+    def get(self, path, status=200, **parameters):
+        """A path below /v1/ (or an address of the stand-in) as JSON; checks the status."""
+        answer = self.ask(path, **parameters)
         assert answer.status_code == status, answer.text
         assert answer.headers["Content-Type"] == "application/json"
         return answer.json()
 
-    return get
+
+@contextmanager
+def client_of(settings, **changes):
+    """A client, logged in at a stand-in of its own."""
+    settings = settings.model_copy(update=changes)
+    with serve(settings) as standin, requests.Session() as session:
+        session.trust_env = False
+        session.proxies = standin.proxies
+        client = Client(standin, session)
+        client.log_in()
+        yield client
+
+
+@pytest.fixture(scope="module")
+def client():
+    with client_of(SMALL) as client:
+        yield client
+
+
+@pytest.fixture(scope="module")
+def standin(client):
+    return client.standin
+
+
+@pytest.fixture(scope="module")
+def session(client):
+    return client.session
+
+
+@pytest.fixture(scope="module")
+def get(client):
+    return client.get
 
 
 @pytest.fixture(scope="module")
@@ -258,6 +288,8 @@ def test_addresses_are_the_same_in_every_run_and_local_when_asked_directly(stand
         (f"tracks/{'0' * 22}", {}, 404, "Resource not found"),
         (f"albums/{'0' * 22}/tracks", {}, 404, "Resource not found"),
         (f"artists/{'0' * 22}/albums", {}, 404, "Resource not found"),
+        (f"playlists/{'0' * 22}/tracks", {}, 404, "Resource not found"),
+        ("audio-books", {}, 404, "Service not found"),
     ],
 )
 def test_failures_have_the_real_bodies(get, path, parameters, status, message):
@@ -310,28 +342,105 @@ def test_search_understands_fields(get, crawl):
     assert len(before) + len(after) == len(find("genre:mandopop"))
 
 
+def test_artists_are_found_by_year(get, world):
+    def find(query):
+        return {
+            artist["id"] for artist in pages(get, get("search", q=query, type="artist", limit=50)["artists"])
+        }
+
+    heard = {artist.id: world.active[artist] for artist in world.artists}
+    for first, last in [(2010, 2010), (2010, 2012), (1990, 1999)]:
+        years = str(first) if first == last else f"{first}-{last}"
+        expected = {key for key, active in heard.items() if any(first <= year <= last for year in active)}
+        assert find(f"genre:mandopop year:{years}") == expected
+    assert set().union(*(find(f"genre:mandopop year:{year}") for year in range(2000, 2026))) == set(heard)
+    assert find("genre:mandopop year:sometime") == set()
+    assert find("year:2010 genre:mandopop artist:u%") == find("genre:mandopop artist:Ü% year:2010-2010")
+
+
+@pytest.mark.parametrize(
+    ("pattern", "test"),
+    [("s%", str.startswith), ("%e", str.endswith), ("%s%", str.__contains__), ("s", str.__contains__)],
+)
+def test_wildcards_find_the_right_songs(get, world, pattern, test):
+    found = pages(get, get("search", q=f"genre:mandopop track:{pattern}", type="track", limit=50)["tracks"])
+    expected = {t.id for t in world.tracks.values() if test(t.recording.name.lower(), pattern.strip("%"))}
+    assert expected
+    assert {track["id"] for track in found} == expected
+
+
+def test_no_search_goes_past_a_thousand_results():
+    with client_of(Settings(artists=1100, recordings=1200)) as client:
+        query = {"q": "genre:mandopop", "type": "artist", "limit": 50}
+        last = client.get("search", offset=950, **query)["artists"]
+        assert (len(last["items"]), last["total"], last["next"]) == (50, 1100, None)
+        client.get("search", 400, offset=1000, **query)
+        found = {artist["id"] for artist in last["items"]}
+        for letter in "abcdefghijklmnopqrstuvwxyz":  # a way past it
+            query["q"] = f"genre:mandopop artist:{letter}%"
+            found |= {artist["id"] for artist in pages(client.get, client.get("search", **query)["artists"])}
+        assert len(found) == 1100
+
+
+def test_playlists_have_holes_a_local_file_and_relinked_tracks(get, world):
+    for key, playlist in world.playlists.items():
+        entries = pages(get, get(f"playlists/{key}/tracks", limit=10))
+        tracks = [entry["track"] for entry in entries]
+        assert tracks.count(None) == 2
+        local = [track for track in tracks if track and track["is_local"]]
+        assert [track["id"] for track in local] == [None]
+        found = [track["id"] for track in tracks if track and track["id"]]
+        assert found == [track.id for track in playlist.tracks]
+        items = pages(get, get(f"playlists/{key}/items", limit=50))
+        assert [entry["item"] for entry in items] == [entry["track"] for entry in items] == tracks
+
+    assert list(world.playlists) == playlist_ids(SMALL, "mandopop")
+    in_market = [entry["track"] for entry in get(f"playlists/{key}/tracks", market="TW")["items"]]
+    in_market = [track for track in in_market if track and track["id"]]
+    asked = [track.get("linked_from", track)["id"] for track in in_market]
+    assert asked == found
+    relinked = [track for track in in_market if "linked_from" in track]
+    assert 0 < len(relinked) < len(in_market)
+    for track in relinked:
+        copy = get(f"tracks/{track['linked_from']['id']}")
+        assert copy["external_ids"] == track["external_ids"]
+        assert copy["popularity"] <= track["popularity"]
+
+
+def test_playlist_pages_have_their_own_maxima(get):
+    key = playlist_ids(SMALL, "rock")[0]
+    assert get(f"playlists/{key}/tracks")["limit"] == 100
+    for path, limit in [("tracks", 101), ("items", 51)]:
+        assert get(f"playlists/{key}/{path}", 400, limit=limit)["error"]["message"] == "Invalid limit"
+
+
+def compare(ours, real, but=()):
+    """Check that an answer has the real one's keys and types."""
+    assert set(ours) == set(real)
+    for key, value in real.items():
+        if key in but:
+            continue
+        if isinstance(value, dict):
+            compare(ours[key], value, but)
+        elif isinstance(value, list) and value and isinstance(value[0], dict):
+            compare(ours[key][0], value[0], but)
+        elif value is not None and ours[key] is not None:
+            assert type(ours[key]) is type(value), key
+
+
 @pytest.mark.skipif(not SAMPLES.is_dir(), reason="the recorded answers of the real service are not here")
 def test_objects_have_the_real_shapes(get, crawl):
     def sample(name):
         return json.loads((SAMPLES / name).read_text(encoding="utf-8"))
 
-    def compare(ours, real):
-        assert set(ours) == set(real)
-        for key, value in real.items():
-            if key in ("external_ids", "external_urls", "genres"):
-                continue
-            if isinstance(value, dict):
-                compare(ours[key], value)
-            elif isinstance(value, list) and value and isinstance(value[0], dict):
-                compare(ours[key][0], value[0])
-            elif value is not None and ours[key] is not None:
-                assert type(ours[key]) is type(value), key
+    def check(ours, real):
+        compare(ours, real, but=("external_ids", "external_urls", "genres"))
 
     _, albums, tracks = crawl
-    compare(get("tracks", ids=tracks[0]["id"]), sample("tracks_ids_2plbrEY59IikOBgBGLjaoe.json"))
+    check(get("tracks", ids=tracks[0]["id"]), sample("tracks_ids_2plbrEY59IikOBgBGLjaoe.json"))
     box = next(album["id"] for album in albums if album["total_tracks"] > 50)
-    compare(get(f"albums/{albums[0]['id']}"), sample("albums_10FLjwfpbxLmW8c25Xyc2N_.json"))
-    compare(
+    check(get(f"albums/{albums[0]['id']}"), sample("albums_10FLjwfpbxLmW8c25Xyc2N_.json"))
+    check(
         get(f"albums/{box}/tracks", offset=50, limit=50),
         sample("albums_32nryzA6XBCX9ZUspVc1yz_tracks_offset_50_limit_50_locale__.json"),
     )
@@ -399,16 +508,34 @@ def test_closing_does_not_wait_for_songs_nobody_hears():
 
 
 def test_runs_by_hand():
-    process = subprocess.Popen(
-        [sys.executable, "-m", "hitsong.standin", "--port", "0"], stdout=subprocess.PIPE, text=True
-    )
+    command = [sys.executable, "-m", "hitsong.standin", "--port", "0"]
+    command += ["--profile", "dev_new", "--fault", "server_error@2x2:albums", "--fault", "quota@20"]
+    process = subprocess.Popen(command, stdout=subprocess.PIPE, text=True)
     try:
-        line = process.stdout.readline()
-        url = line.split()[5].rstrip(";")
+        lines = list(iter(process.stdout.readline, "\n"))
+        url = re.search(r"http://127.0.0.1:\d+", lines[0])[0]
+        assert "SYNTHETIC" in lines[0]
+        assert "dev_new" in lines[0]
+        assert "server_error@2x2:albums, quota@20x1" in lines[1]
         assert requests.get(f"{url}/v1/search", timeout=30).status_code == 401
+        examples = list(iter(process.stdout.readline, "\n"))
+        for example in examples[1:3] + examples[4:]:
+            address = re.search(r'"(http.*)"', example)[1]
+            answer = requests.get(address, headers={"Authorization": "Bearer synthetic-token"}, timeout=30)
+            assert answer.ok
+            assert "error" not in answer.json()
     finally:
         process.terminate()
         process.communicate(timeout=10)
+
+
+@pytest.mark.parametrize(
+    ("fault", "says"),
+    [("sever_error", "did you mean 'server_error'"), ("slow@0", "counted from 1"), ("slow@x", "KIND@AT")],
+)
+def test_faults_on_the_command_line_are_checked(fault, says):
+    with pytest.raises(ArgumentTypeError, match=says):
+        read_fault(fault)
 
 
 # ---------------------------------------------------------------------------------------------------

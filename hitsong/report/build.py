@@ -1,5 +1,7 @@
 """From a run's results to its report: figures drawn, page written."""
 
+from pathlib import Path
+
 import pandas as pd
 
 from hitsong import baseline, metrics
@@ -8,9 +10,12 @@ from hitsong.files import read_json
 from hitsong.report import figures, page
 from hitsong.study import SCRIPTS, environment
 
+# By target kind, and whether there was anything to hear.
 QUESTION = {
-    "popularity": "How much of a track's popularity can be heard in its audio?",
-    "popular": "Can one hear whether a track is popular?",
+    ("popularity", True): "How much of a track's popularity can be heard in its audio?",
+    ("popularity", False): "How much of a track's popularity do its audio features tell?",
+    ("popular", True): "Can one hear whether a track is popular?",
+    ("popular", False): "Do audio features tell whether a track is popular?",
 }
 
 
@@ -24,12 +29,12 @@ def report(study, config, result, tracks, table, target, infos, options):
     result : dict
         From `hitsong.evaluation.measure`.
     tracks : pandas.DataFrame
-        The tracks that have a clip, with `side` and `y`.
+        The tracks that were used (those that have a clip, where there is audio), with `side` and `y`.
     table : pandas.DataFrame
         Truth and predictions, from `hitsong.evaluation.table`.
     target : hitsong.targets.Target
     infos : dict of str to dict
-        What each model's bundle says of itself.
+        What each model's bundle says of itself; empty where tracks come without audio.
     options : str
         What the scripts are to be called with, to repeat the run.
 
@@ -37,7 +42,7 @@ def report(study, config, result, tracks, table, target, infos, options):
     -------
     pathlib.Path
     """
-    kind, linear = target.kind, baseline.MODEL[target.kind]
+    kind, linear, audio = target.kind, baseline.MODEL[target.kind], bool(infos)
     folder = study.report
     folder.mkdir(exist_ok=True)
     source = tracks["popularity_source"].iat[0]
@@ -66,8 +71,8 @@ def report(study, config, result, tracks, table, target, infos, options):
     page.write(
         path,
         study=config.study,
-        title=f"{_subject(config, synthetic)}: popularity from sound",
-        question=QUESTION[kind],
+        title=f"{_subject(config, synthetic)}: popularity from {'sound' if audio else 'audio features'}",
+        question=QUESTION[kind, audio],
         synthetic=synthetic,
         shares=config.standin.shares,
         result=result,
@@ -86,7 +91,7 @@ def report(study, config, result, tracks, table, target, infos, options):
         funnel=[
             ("tracks in the catalogue", collected["tracks"]),
             ("recordings, copies removed", collected["recordings"]),
-            ("with a clip that can be heard, and a side", len(tracks)),
+            ("with a clip that can be heard, and a side" if audio else "with a side", len(tracks)),
             *(
                 (f"for {side}", int((tracks["side"] == side).sum()))
                 for side in ("train", "validation", "test")
@@ -99,7 +104,7 @@ def report(study, config, result, tracks, table, target, infos, options):
         fetched=_dates(tracks["fetched_at"]),
         threshold=target.threshold or 0,
         threshold_is_median=config.target.threshold == "median",
-        commands=_commands(options),
+        commands=_commands(options, audio),
         environment=environment(),
         seed=config.seed,
     )
@@ -123,9 +128,13 @@ def _history_figure(study, name, info):
 
 
 def _subject(config, synthetic):
-    if config.collect.source == "fma":
+    collect = config.collect
+    if collect.source == "fma":
         return "Free Music Archive"
-    return f"{'Synthetic ' if synthetic else ''}{config.collect.genre}"
+    if collect.source == "table":
+        return Path(collect.table.path).name
+    lists = {"ids": "listed tracks", "playlist": "a playlist"}
+    return ("Synthetic " if synthetic else "") + lists.get(collect.strategy, ", ".join(collect.genres))
 
 
 def _share_of_ceiling(result):
@@ -159,6 +168,7 @@ def _dates(fetched):
     return first if first == last else f"{first} to {last}"
 
 
-def _commands(options):
+def _commands(options, audio):
     """The commands that repeat the run."""
-    return "\n".join(f"python {script} {options}".rstrip() for script in SCRIPTS.values())
+    stages = SCRIPTS if audio else ["collect", "baseline", "evaluate"]
+    return "\n".join(f"python {SCRIPTS[stage]} {options}".rstrip() for stage in stages)

@@ -4,8 +4,8 @@ import os
 from collections.abc import Callable
 from contextlib import contextmanager
 from dataclasses import dataclass
-from functools import partial
 
+import pandas as pd
 import requests
 
 from hitsong.files import digest
@@ -16,13 +16,14 @@ class Connection:
     """A requests session, and the addresses and credentials to use with it.
 
     `name` tells catalogues apart: other settings of the stand-in are another catalogue. `planted` and
-    `genres` are the stand-in's: a table of what it planted in a genre's songs, and the genres that it knows.
+    `genres` are the stand-in's: a table of what it planted in the songs of genres, and the genres that it knows.
     """
 
     session: requests.Session
     name: str = "spotify"
     api: str = "https://api.spotify.com/v1/"
     token_url: str = "https://accounts.spotify.com/api/token"
+    deezer: str = "https://api.deezer.com/"
     client_id: str | None = None
     client_secret: str | None = None
     planted: Callable | None = None
@@ -41,7 +42,7 @@ def connected(config):
     then look the same in every run, whatever port was free, and can be kept in the catalogue.
     """
     with requests.Session() as session:
-        if config.collect.source == "fma":  # files on this machine
+        if config.collect.source in ("fma", "table"):  # files on this machine
             yield Connection(session)
             return
         if config.collect.api == "live":
@@ -54,12 +55,13 @@ def connected(config):
             session.trust_env = False  # a proxy of the user's must not be asked for loopback
             session.proxies = standin.proxies
             yield Connection(
-                session,
-                f"synthetic-{digest(config.standin.model_dump())}",
-                standin.api,
-                standin.token_url,
-                standin.client_id,
-                standin.client_secret,
-                partial(planted, config.standin),
-                tuple(GENRES),
+                session=session,
+                name=f"synthetic-{digest(config.standin.model_dump(exclude={'profile', 'faults'}))}",
+                api=standin.api,
+                token_url=standin.token_url,
+                deezer=standin.deezer,
+                client_id=standin.client_id,
+                client_secret=standin.client_secret,
+                planted=lambda genres: pd.concat(planted(config.standin, genre) for genre in genres),
+                genres=tuple(GENRES),
             )

@@ -45,7 +45,11 @@ def invent(rng, words, count):
 def identifier(*parts):
     """Hash anything printable into a 22-character base62 id, Spotify's form."""
     value = number(*parts)
-    return "".join(BASE62[value // 62**place % 62] for place in range(22))
+    digits = []
+    for _ in range(22):
+        value, digit = divmod(value, 62)
+        digits.append(BASE62[digit])
+    return "".join(digits)
 
 
 def number(*parts):

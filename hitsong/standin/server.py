@@ -7,7 +7,12 @@ from contextlib import contextmanager
 from flask import Flask, request
 from werkzeug.serving import WSGIRequestHandler, make_server
 
-from hitsong.standin.spotify import ACCOUNTS, API, CLIENT_ID, CLIENT_SECRET, Catalogue, spotify
+from hitsong.standin import deezer, faults
+from hitsong.standin.catalogue import Catalogue
+from hitsong.standin.shapes import ACCOUNTS, API, CLIENT_ID
+from hitsong.standin.spotify import CLIENT_SECRET, Tokens, spotify
+
+POLL = 0.02  # seconds between two looks at whether to stop
 
 
 class Standin:
@@ -24,14 +29,17 @@ class Standin:
         Addresses of the synthetic Spotify; the same in every run, whatever the port.
     client_id, client_secret : str
         The credentials that it accepts.
+    deezer : str
+        Address of the synthetic Deezer; the same in every run, too.
     endpoints : collections.Counter
-        Requests answered so far, by endpoint.
+        Requests answered so far, by endpoint; the names of Deezer's begin with `deezer.`.
     """
 
     api = f"http://{API}/v1/"
     token_url = f"http://{ACCOUNTS}/api/token"
     client_id = CLIENT_ID
     client_secret = CLIENT_SECRET
+    deezer = f"http://{deezer.API}/"
 
     def __init__(self, url, endpoints):
         self.url = url
@@ -61,7 +69,7 @@ def serve(settings, port=0):
     endpoints = Counter()
     app = create_app(settings, endpoints)
     server = make_server("127.0.0.1", port, app, threaded=True, request_handler=_Handler)
-    thread = threading.Thread(target=server.serve_forever, name="standin", daemon=True)
+    thread = threading.Thread(target=server.serve_forever, args=(POLL,), name="standin", daemon=True)
     thread.start()
     try:
         yield Standin(f"http://127.0.0.1:{server.port}", endpoints)
@@ -83,16 +91,31 @@ def create_app(settings, endpoints):
     """
     app = Flask(__name__, static_folder=None)
     app.extensions["catalogue"] = Catalogue(settings)
+    app.extensions["tokens"] = Tokens()
     app.register_blueprint(spotify)
+    app.register_blueprint(deezer.deezer)
+    app.wsgi_app = _by_host(app.wsgi_app)
+    faults.install(app, settings.faults)
     counting = threading.Lock()
 
     @app.after_request
     def count(response):
         with counting:
-            endpoints[(request.endpoint or "unknown").rpartition(".")[2]] += 1
+            endpoints[(request.endpoint or "unknown").removeprefix("spotify.")] += 1
         return response
 
     return app
+
+
+def _by_host(app):
+    """Answer requests to the hosts of the synthetic Deezer under its prefix."""
+
+    def answer(environ, start_response):
+        if environ.get("HTTP_HOST") in (deezer.API, deezer.PREVIEWS):
+            environ["PATH_INFO"] = deezer.PREFIX + environ["PATH_INFO"]
+        return app(environ, start_response)
+
+    return answer
 
 
 class _Handler(WSGIRequestHandler):

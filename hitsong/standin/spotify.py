@@ -1,84 +1,59 @@
-"""The synthetic Spotify: its endpoints, its objects and its failure bodies, for an app of class `extended`.
+"""The synthetic Spotify: its endpoints and its failure bodies, for each class of app.
 
-Facts follow the Web API's reference and recorded answers of 2024 and 2025. Everything it sends is invented.
+Facts follow the Web API's reference, recorded answers of 2024 and 2025, and the notices of 2024-11-27 and
+2026-02-11 that took endpoints and fields from apps in development mode. Everything it sends is invented.
 """
 
 import base64
-import os
 import re
 import threading
-from concurrent.futures import CancelledError, ThreadPoolExecutor
-from urllib.parse import urlencode
 
-from flask import Blueprint, Response, abort, current_app, jsonify, request
+from flask import Blueprint, Response, current_app, jsonify, request
 from werkzeug.exceptions import HTTPException
 
-from hitsong.standin.composer import compose, encode_mp3
-from hitsong.standin.world import GENRES, World
+from hitsong.standin.catalogue import catalogue
+from hitsong.standin.shapes import (
+    CLIENT_ID,
+    audio_features,
+    full_album,
+    full_artist,
+    full_track,
+    page,
+    playlist_entries,
+    playlist_entry,
+    profile,
+    simple_album,
+    simple_track,
+)
 
-CLIENT_ID = "synthetic-client-id"
 CLIENT_SECRET = "synthetic-client-secret"
 TOKEN = "synthetic-token"
 
-# Hosts of the services; .test is a top-level domain reserved for tests.
-API, ACCOUNTS, PREVIEWS = "api.spotify.test", "accounts.spotify.test", "p.scdn.test"
-
-MARKETS = ["AU", "CA", "DE", "HK", "JP", "MY", "SG", "TW", "US"]
 GROUPS = ("album", "single", "compilation", "appears_on")
 DEEPEST = 1000  # results of a search beyond this cannot be had
 
 spotify = Blueprint("spotify", __name__)
 
 
-class Catalogue:
-    """Every genre's world, each made when it is first asked for.
+class Tokens:
+    """The bearer token in force: valid from the start and until it is made to expire."""
 
-    Parameters
-    ----------
-    settings : hitsong.config.Standin
-    """
-
-    def __init__(self, settings):
-        self.settings = settings
-        self._worlds = {}
+    def __init__(self):
+        self.current = TOKEN
+        self._issued = 1
         self._lock = threading.Lock()
-        # As many songs at once as there are cores, always in the same threads: memory stays flat.
-        self._studio = ThreadPoolExecutor(os.cpu_count(), "studio")
 
-    def world(self, genre):
-        """The world of a genre."""
+    def issue(self):
+        """The valid token, a new one if there is none."""
         with self._lock:
-            if genre not in self._worlds:
-                self._worlds[genre] = World(self.settings, genre)
-            return self._worlds[genre]
+            if self.current is None:
+                self._issued += 1
+                self.current = f"{TOKEN}-{self._issued}"
+            return self.current
 
-    def worlds(self):
-        """Every world, one after the other."""
-        return map(self.world, GENRES)
-
-    def find(self, kind, key):
-        """An object by its id: `kind` is people, albums, tracks or previews; None if nothing has it."""
-        return next((found[key] for world in self.worlds() if key in (found := getattr(world, kind))), None)
-
-    def render(self, recording):
-        """The MP3 of a recording, composed anew at every call."""
-        try:
-            return self._studio.submit(_produce, recording, self.settings.seconds).result()
-        except CancelledError:
-            abort(503)  # the stand-in is closing
-
-    def close(self):
-        """Finish the songs begun and drop those waiting."""
-        self._studio.shutdown(cancel_futures=True)
-
-
-def _produce(recording, seconds):
-    return encode_mp3(compose(recording.traits, seconds, recording.seed))
-
-
-def catalogue():
-    """The catalogue of the running app."""
-    return current_app.extensions["catalogue"]
+    def expire(self):
+        """From now on the token is refused."""
+        self.current = None
 
 
 # ---------------------------------------------------------------------------------------------------
@@ -88,8 +63,8 @@ def catalogue():
 class Failure(HTTPException):
     """A failure in the Web API's form."""
 
-    def __init__(self, status, message):
-        body = jsonify({"error": {"status": status, "message": message}})
+    def __init__(self, status, message=None):
+        body = jsonify({"error": {"status": status} | ({"message": message} if message else {})})
         body.status_code = status
         super().__init__(message, body)
 
@@ -103,18 +78,34 @@ def token():
     if request.form.get("grant_type") != "client_credentials":
         message = "grant_type must be client_credentials, authorization_code or refresh_token"
         return jsonify({"error": "unsupported_grant_type", "error_description": message}), 400
-    return jsonify({"access_token": TOKEN, "token_type": "Bearer", "expires_in": 3600})
+    access_token = current_app.extensions["tokens"].issue()
+    return jsonify({"access_token": access_token, "token_type": "Bearer", "expires_in": 3600})
 
 
 @spotify.before_request
-def check_token():
-    """Refuse requests to the Web API that carry no valid token."""
-    if request.path.startswith("/v1/"):
-        given = request.headers.get("Authorization")
-        if given is None:
-            raise Failure(401, "No token provided")
-        if given != f"Bearer {TOKEN}":
-            raise Failure(401, "The access token expired")
+def check_access():
+    """Refuse requests to the Web API that carry no valid token, or ask for what the app is not granted."""
+    if not request.path.startswith("/v1/"):
+        return None
+    given = request.headers.get("Authorization")
+    if given is None:
+        raise Failure(401, "No token provided")
+    if given != f"Bearer {current_app.extensions['tokens'].current}":
+        raise Failure(401, "The access token expired")
+    granted, endpoint = profile(), request.endpoint.rpartition(".")[2]
+    if not granted.premium:
+        message = (
+            "Active premium subscription required for the owner of the app. Upgrade the owner's account."
+        )
+        return Response(message, 403, mimetype="text/plain")
+    if endpoint.endswith("audio_features") and not granted.audio_features:
+        raise Failure(403)
+    if (
+        endpoint in ("artists", "albums", "tracks", "playlist_tracks", "playlist_items")
+        and not granted.batches
+    ):
+        raise Failure(403, "Forbidden")
+    return None
 
 
 # ---------------------------------------------------------------------------------------------------
@@ -153,146 +144,12 @@ def check_id(key):
         raise Failure(400, "Invalid base62 id")
 
 
-# ---------------------------------------------------------------------------------------------------
-# Objects
-
-
-def home(host):
-    """Address of a service: its host if the client uses us as its proxy, ours if it asks us directly."""
-    return f"http://{host if request.host.endswith('.test') else request.host}"
-
-
-def reference(kind, key):
-    """What every object says about itself."""
-    return {
-        "external_urls": {"spotify": f"http://open.spotify.test/{kind}/{key}"},
-        "href": f"{home(API)}/v1/{kind}s/{key}",
-        "id": key,
-        "type": kind,
-        "uri": f"spotify:{kind}:{key}",
-    }
-
-
-def images(key):
-    return [
-        {"url": f"http://i.scdn.test/image/{key}-{side}", "height": side, "width": side}
-        for side in (640, 300, 64)
-    ]
-
-
-def availability():
-    """With a market, a track says whether it plays there; without, where it plays."""
-    return {"is_playable": True} if "market" in request.args else {"available_markets": MARKETS}
-
-
-def simple_artist(artist):
-    return {**reference("artist", artist.id), "name": artist.name}
-
-
-def full_artist(artist):
-    return {
-        **simple_artist(artist),
-        "followers": {"href": None, "total": artist.followers},
-        "genres": artist.genres,
-        "images": images(artist.id),
-        "popularity": artist.popularity,
-    }
-
-
-def simple_album(album):
-    markets = {} if "market" in request.args else {"available_markets": MARKETS}
-    return {
-        **reference("album", album.id),
-        **markets,
-        "album_type": album.type,
-        "artists": [simple_artist(artist) for artist in album.artists],
-        "images": images(album.id),
-        "name": album.name,
-        "release_date": album.date,
-        "release_date_precision": album.precision,
-        "total_tracks": len(album.tracks),
-    }
-
-
-def full_album(album):
-    label = "Nowhere Records (synthetic)"
-    return {
-        **simple_album(album),
-        "copyrights": [{"text": f"{sign} {album.year} {label}", "type": sign} for sign in "CP"],
-        "external_ids": {"upc": album.upc},
-        "genres": [],
-        "label": label,
-        "popularity": max(track.popularity for track in album.tracks),
-        "tracks": page(
-            album.tracks, simple_track, f"/v1/albums/{album.id}/tracks", limit=50, offset=0, query={}
-        ),
-    }
-
-
-def simple_track(track):
-    recording = track.recording
-    # Real previews carry the app's id in their query, too.
-    preview = recording.preview and f"{home(PREVIEWS)}/mp3-preview/{recording.preview}?cid={CLIENT_ID}"
-    return {
-        **reference("track", track.id),
-        **availability(),
-        "artists": [simple_artist(artist) for artist in recording.artists],
-        "disc_number": 1,
-        "duration_ms": recording.duration_ms,
-        "explicit": recording.explicit,
-        "is_local": False,
-        "name": recording.name,
-        "preview_url": preview,
-        "track_number": track.number,
-    }
-
-
-def full_track(track):
-    return {
-        **simple_track(track),
-        "album": simple_album(track.album),
-        "external_ids": {"isrc": track.recording.isrc},
-        "popularity": track.popularity,
-    }
-
-
-def audio_features(track):
-    """None where the service never analysed the recording."""
-    return track.recording.features and {
-        **track.recording.features,
-        "analysis_url": f"{home(API)}/v1/audio-analysis/{track.id}",
-        "duration_ms": track.recording.duration_ms,
-        "id": track.id,
-        "track_href": f"{home(API)}/v1/tracks/{track.id}",
-        "type": "audio_features",
-        "uri": f"spotify:track:{track.id}",
-    }
-
-
-def page(items, shape, path, *, limit, offset, query, end=float("inf")):
-    """A paging object; `query` holds the other parameters of its neighbours, which never go past `end`."""
-
-    def address(start):
-        return f"{home(API)}{path}?{urlencode({'offset': start, 'limit': limit, **query})}"
-
-    following = offset + limit
-    return {
-        "href": address(offset),
-        "items": [shape(item) for item in items[offset:following]],
-        "limit": limit,
-        "next": address(following) if following < len(items) and following + limit <= end else None,
-        "offset": offset,
-        "previous": address(max(0, offset - limit)) if offset else None,
-        "total": len(items),
-    }
-
-
-def requested_page(items, shape, **others):
+def requested_page(items, shape, most=50, default=20, **others):
     """The page that the request asks for, at the request's own path."""
     # As at the real service, `q` comes back as `query`, and either is understood.
     query = {"query" if key == "q" else key: value for key, value in request.args.items()}
     query = {key: value for key, value in query.items() if key not in ("limit", "offset")}
-    limit, offset = integer("limit", 20, 1, 50), integer("offset", 0, 0, 10**6)
+    limit, offset = integer("limit", min(default, most), 1, most), integer("offset", 0, 0, 10**6)
     return page(items, shape, request.path.rstrip("/"), limit=limit, offset=offset, query=query, **others)
 
 
@@ -318,7 +175,11 @@ def artist_albums(key):
         raise Failure(400, "Invalid album type")
     releases = [(group, album) for group in GROUPS if group in groups for album in found.releases[group]]
     return jsonify(
-        requested_page(releases, lambda release: {**simple_album(release[1]), "album_group": release[0]})
+        requested_page(
+            releases,
+            lambda release: {**simple_album(release[1]), "album_group": release[0]},
+            most=profile().largest,
+        )
     )
 
 
@@ -366,80 +227,48 @@ def search():
     kinds = request.args.get("type", "").split(",")
     if not query:
         raise Failure(400, "No search query")
-    searches = {"artist": (search_artists, full_artist), "track": (search_tracks, full_track)}
-    if not set(kinds) <= set(searches):
+    shapes = {"artist": full_artist, "track": full_track}
+    if not set(kinds) <= set(shapes):
         raise Failure(400, f"Bad search type field {','.join(kinds)}")
-    if integer("offset", 0, 0, 10**6) + integer("limit", 20, 1, 50) > DEEPEST:
+    most = profile().largest
+    if integer("offset", 0, 0, 10**6) + integer("limit", min(20, most), 1, most) > DEEPEST:
         raise Failure(400, "Bad request.")
-    wanted = Query(query)
     return jsonify(
         {
-            f"{kind}s": requested_page(find(wanted), shape, end=DEEPEST)
-            for kind, (find, shape) in searches.items()
+            f"{kind}s": requested_page(catalogue().search(kind, query), shape, most=most, end=DEEPEST)
+            for kind, shape in shapes.items()
             if kind in kinds
         }
     )
 
 
+@spotify.get("/v1/playlists/<key>/tracks", strict_slashes=False)
+def playlist_tracks(key):
+    found = lookup("playlists", key)
+    return jsonify(
+        requested_page(
+            playlist_entries(found),
+            lambda entry: playlist_entry(found, entry, "track"),
+            most=100,
+            default=100,
+        )
+    )
+
+
+@spotify.get("/v1/playlists/<key>/items", strict_slashes=False)
+def playlist_items(key):
+    # The newer endpoint calls a track `item`, and for a while `track` as well.
+    found = lookup("playlists", key)
+    return jsonify(
+        requested_page(playlist_entries(found), lambda entry: playlist_entry(found, entry, "item", "track"))
+    )
+
+
+@spotify.get("/v1/<path:_>")
+def nothing(_):
+    raise Failure(404, "Service not found")
+
+
 @spotify.get("/mp3-preview/<key>")
 def preview(key):
-    recording = catalogue().find("previews", key)
-    if recording is None or recording.fault == "missing":
-        abort(404)
-    if recording.fault == "not audio":
-        return Response(
-            "<!DOCTYPE html><title>Preview</title><p>This preview is not available.</p>", mimetype="text/html"
-        )
-    return Response(catalogue().render(recording), mimetype="audio/mpeg")
-
-
-# ---------------------------------------------------------------------------------------------------
-# Search
-
-
-class Query:
-    """A search query: the fields `genre:`, `year:`, `artist:` and `track:`, and plain words."""
-
-    def __init__(self, text):
-        fields = dict(re.findall(r'\b(genre|year|artist|track):("[^"]*"|\S+)', text))
-        fields = {name: value.strip('"').lower() for name, value in fields.items()}
-        self.words = re.sub(r'\b\w+:("[^"]*"|\S+)', " ", text).replace('"', " ").lower().split()
-        self.artist = fields.get("artist", "")
-        self.track = fields.get("track", "")
-        genre = fields.get("genre", "").replace(" ", "-")
-        self.worlds = [catalogue().world(name) for name in GENRES if genre in ("", name)]
-        first, _, last = fields.get("year", "0-9999").partition("-")
-        try:
-            self.years = range(int(first), int(last or first) + 1)
-        except ValueError:
-            self.years = range(0)
-
-
-def search_artists(wanted):
-    """The matching artists, the most popular first."""
-    found = [
-        artist
-        for world in wanted.worlds
-        for artist in world.artists
-        if wanted.artist in artist.name.lower()
-        and all(word in artist.name.lower() for word in wanted.words)
-        and any(album.year in wanted.years for albums in artist.releases.values() for album in albums)
-    ]
-    return sorted(found, key=lambda artist: (-artist.popularity, artist.id))
-
-
-def search_tracks(wanted):
-    """The matching tracks, the most popular first."""
-    found = []
-    for world in wanted.worlds:
-        for track in world.tracks.values():
-            names = " / ".join(artist.name.lower() for artist in track.recording.artists)
-            title = track.recording.name.lower()
-            if (
-                track.album.year in wanted.years
-                and wanted.artist in names
-                and wanted.track in title
-                and all(word in f"{title} {names} {track.album.name.lower()}" for word in wanted.words)
-            ):
-                found.append(track)
-    return sorted(found, key=lambda track: (-track.popularity, track.id))
+    return catalogue().mp3(catalogue().find("previews", key))

@@ -10,16 +10,18 @@ do with how the artist sounds, and `appeal` is a fixed function: whatever a mode
 artists it has not heard, it learns from `appeal`.
 """
 
-from dataclasses import dataclass, field
+from collections import defaultdict
 from functools import cached_property
 from typing import NamedTuple
 
 import numpy as np
 import pandas as pd
-from scipy.special import expit, ndtr
+from scipy.special import ndtr
 
 from hitsong.standin.composer import Traits
 from hitsong.standin.names import ALBUMS, ARTISTS, SONGS, identifier, invent, number
+from hitsong.standin.objects import Album, Artist, Playlist, Recording, Track
+from hitsong.standin.taste import appeal, measure, skew
 
 
 class Genre(NamedTuple):
@@ -56,102 +58,7 @@ CIRCLE = 3  # artists who sing on each other's songs
 NO_PREVIEW = 0.03
 NO_FEATURES = 0.02
 LAST_YEAR = 2025
-
-
-def appeal(traits):
-    """How much a song's sound contributes to its popularity, before standardisation.
-
-    A sketch of tastes, decided once by plausibility: a tempo to move to and an arrangement neither bare nor
-    crowded are optima; loudness and brightness help, then saturate; a voice is liked, more so over a
-    beat, and a beat without a voice is liked less; the minor mode has a slight edge. Key does not matter.
-
-    Parameters
-    ----------
-    traits : pd.DataFrame
-        The columns of `Traits`.
-
-    Returns
-    -------
-    np.ndarray [shape=(n,)]
-    """
-    t = traits
-    return (
-        1.0 * np.exp(-(((t.tempo - 112) / 28) ** 2))
-        + 0.8 * np.exp(-(((t.density - 0.55) / 0.25) ** 2))
-        + 0.8 * np.tanh(3 * (t.loudness - 0.3))
-        + 0.6 * np.tanh(3 * (t.brightness - 0.3))
-        + 0.8 * t.voice
-        + 2.0 * (t.percussion - 0.5) * (t.voice - 0.5)
-        - 0.1 * t["mode"]
-    ).to_numpy()
-
-
-def skew(latent):
-    """Turn the latent sum into popularity: a third zeros, a median near 4, a mean near 7, a tail to 60.
-
-    That is the shape found among 90,212 Mandopop songs (31 % zeros, mean 6.8, variance 96, maximum 63).
-    """
-    return np.clip(np.rint(9.5 * np.expm1(0.6 * np.maximum(0, latent + 0.55))), 0, 100).astype(int)
-
-
-@dataclass(eq=False)
-class Artist:
-    """An artist, with every release on which the artist is heard, by group."""
-
-    id: str
-    name: str
-    genres: list
-    popularity: int = 0
-    followers: int = 0
-    releases: dict = field(
-        default_factory=lambda: {"album": [], "single": [], "compilation": [], "appears_on": []}
-    )
-
-
-@dataclass(eq=False)
-class Recording:
-    """One piece of audio, whatever the number of tracks it is sold as."""
-
-    name: str
-    artists: list
-    duration_ms: int
-    explicit: bool
-    isrc: str
-    preview: str | None
-    fault: str | None  # of the preview: None, "missing" or "not audio"
-    features: dict | None
-    traits: Traits
-    seed: int
-    popularity: int
-
-
-@dataclass(eq=False)
-class Album:
-    """A release of any type."""
-
-    id: str
-    name: str
-    type: str  # album, single or compilation
-    artists: list
-    date: str
-    precision: str  # day, month or year
-    upc: str
-    tracks: list = field(default_factory=list)
-
-    @property
-    def year(self):
-        return int(self.date[:4])
-
-
-@dataclass(eq=False)
-class Track:
-    """A recording's place on one release; each has its own id and popularity."""
-
-    id: str
-    recording: Recording
-    album: Album
-    number: int
-    popularity: int = 0
+BLOCK = 10**8  # each genre's share of the integer ids
 
 
 class World:
@@ -166,7 +73,7 @@ class World:
     Attributes
     ----------
     artists, recordings : list
-    albums, tracks, previews : dict
+    albums, tracks, playlists, previews : dict
         By id; `previews` holds recordings.
     traits : pd.DataFrame
         One row per recording, the columns of `Traits`.
@@ -177,7 +84,7 @@ class World:
     def __init__(self, settings, genre):
         self.genre = genre
         self._seed = settings.seed
-        self._settings = settings.model_dump_json()
+        self._settings = _catalogue(settings)
         size = GENRES[genre].size
         count = max(12, round(size * settings.recordings))
         artists = min(count, max(4, round(size * settings.artists)))
@@ -189,6 +96,7 @@ class World:
         self._record(owners)
         self._release(owners)
         self._rate()
+        self._compile()
 
     def _rng(self, *purpose):
         """A generator of its own for each purpose, so that one part can change without the others."""
@@ -198,14 +106,23 @@ class World:
         # Other settings are another catalogue: what a study knows of the one must not pass for the other.
         return identifier(self._settings, self.genre, kind, index)
 
+    @cached_property
+    def _first_serial(self):
+        """Where the integer ids of each kind begin: within the genre's block, elsewhere for other settings."""
+        block = BLOCK * (1 + list(GENRES).index(self.genre))
+        return block + number(self._settings, self.genre, "serial") % (BLOCK // 2)
+
+    def _serial(self, index):
+        return self._first_serial + index
+
     def _make_artists(self, count):
         rng = self._rng("artists")
         # As at the real service, some artists found under a genre do not name it themselves.
         self.artists = [
-            Artist(self._id("artist", i), name, [self.genre] if rng.random() < 0.8 else [])
+            Artist(self._id("artist", i), self._serial(i), name, [self.genre] if rng.random() < 0.8 else [])
             for i, name in enumerate(invent(rng, ARTISTS, count))
         ]
-        self.various = Artist(self._id("artist", "various"), "Various Artists", [])
+        self.various = Artist(self._id("artist", "various"), self._serial(count), "Various Artists", [])
 
     def _draw_traits(self, owners):
         """Traits of every recording: the genre's average, the artist's style, and the song itself."""
@@ -242,8 +159,9 @@ class World:
         """Make the recordings, with what is missing or broken about some of them."""
         rng = self._rng("recordings")
         count = len(owners)
-        popularity = skew(self.effects.sum(axis=1).to_numpy())
-        features = _measure(rng, self.traits)
+        latent = self.effects.sum(axis=1).to_numpy()
+        popularity = skew(latent)
+        features = measure(rng, self.traits)
         names = invent(rng, SONGS, count)
         traits = [Traits(*row) for row in self.traits.itertuples(index=False)]
         # Guests come from the artist's own circle, and every other circle has none: could anyone sing with
@@ -256,25 +174,26 @@ class World:
         missing, not_audio = rng.permutation([i for i in range(count) if i not in silent])[:2]
         faults = {missing: "missing", not_audio: "not audio"}
 
+        registrant = list(GENRES).index(self.genre)  # after ZZ, a country code that no country will ever have
         self.recordings, self.previews = [], {}
         for i, owner in enumerate(owners):
-            others = [
-                a for a in rng.permutation(len(self.artists)) if circle[a] == circle[owner] and a != owner
-            ]
-            guests = others[: rng.choice([1, 2], p=[0.8, 0.2])] if i in duets else []
+            others, guests = rng.permutation(len(self.artists)), ()
+            if i in duets:
+                others = others[(circle[others] == circle[owner]) & (others != owner)]
+                guests = others[: rng.choice([1, 2], p=[0.8, 0.2])]
             recording = Recording(
                 name=names[i],
                 artists=[self.artists[artist] for artist in (owner, *guests)],
                 duration_ms=int(np.clip(rng.normal(225_000, 35_000), 95_000, 420_000)),
                 explicit=bool(rng.random() < 0.1),
-                # ZZ is a country code that no country will ever have.
-                isrc=f"ZZ{list(GENRES).index(self.genre):03}{rng.integers(26):02}{i % 100_000:05}",
+                isrc=f"ZZ{registrant + 10 * (i // 100_000):03}{rng.integers(26):02}{i % 100_000:05}",
                 preview=None if i in silent else f"{number(self._settings, self.genre, 'preview', i):040x}",
                 fault=faults.get(i),
                 features=None if i in unmeasured else features[i],
                 traits=traits[i],
                 seed=number(self._seed, self.genre, "song", i),
                 popularity=int(popularity[i]),
+                latent=float(latent[i]),
             )
             self.recordings.append(recording)
             if recording.preview:
@@ -333,10 +252,13 @@ class World:
         date, precision = _date(rng, year)
         index = len(self.albums)
         upc = f"{number(self._seed, self.genre, 'upc', index) % 10**13:013}"
-        album = Album(self._id("album", index), name, kind, artists, date, precision, upc)
+        album = Album(
+            self._id("album", index), self._serial(index), name, kind, artists, date, precision, upc
+        )
         self.albums[album.id] = album
         for place, recording in enumerate(recordings, 1):
-            track = Track(self._id("track", len(self.tracks)), recording, album, place)
+            index = len(self.tracks)
+            track = Track(self._id("track", index), self._serial(index), recording, album, place)
             self.tracks[track.id] = track
             album.tracks.append(track)
         for artist in artists:
@@ -347,7 +269,7 @@ class World:
                 artist.releases["appears_on"].append(album)
 
     def _rate(self):
-        """Give one copy of a recording its popularity and the others less, often none; then rate artists.
+        """Give one copy of a recording its popularity and the others less, often none; rate artists; rank tracks.
 
         The copy is never on a compilation, which many crawls leave out.
         """
@@ -364,6 +286,57 @@ class World:
             artist.followers = int(40 * np.exp(artist.popularity / 8))
             for albums in artist.releases.values():
                 albums.sort(key=lambda album: album.date, reverse=True)
+        # Integer ranks finer than popularity, and never at odds with it: equals are told apart by the latent sum.
+        order = sorted(self.tracks.values(), key=lambda t: (t.popularity, t.recording.latent, t.serial))
+        for place, track in enumerate(order, 1):
+            track.rank = 1_000_000 * place // (len(order) + 1)
+
+    def _compile(self):
+        """Two public playlists: the genre's favourites, and a mixture; one copy of each recording, any."""
+        rng = self._rng("playlists")
+        best = sorted(self.recordings, key=lambda recording: -recording.latent)[:120]
+        mixed = [self.recordings[i] for i in rng.permutation(len(self.recordings))[:80]]
+        self.playlists = {}
+        for index, (name, chosen) in enumerate([("Best of", best), ("A Mixture of", mixed)]):
+            key, serial = self._id("playlist", index), self._serial(index)
+            tracks = [copies[rng.integers(len(copies))] for copies in map(self.copies.get, chosen)]
+            self.playlists[key] = Playlist(key, serial, f"{name} {self.genre.title()}", tracks)
+
+    def numbered(self, kind, serial):
+        """The object with an integer id: `kind` is people, albums, tracks or playlists; None if none has it."""
+        place = serial - self._first_serial
+        return self._series[kind][place] if 0 <= place < len(self._series[kind]) else None
+
+    @cached_property
+    def _series(self):
+        kinds = ("people", "albums", "tracks", "playlists")
+        return {kind: list(getattr(self, kind).values()) for kind in kinds}
+
+    @cached_property
+    def tracks_by_year(self):
+        """The tracks of each year of release."""
+        years = defaultdict(list)
+        for track in self.tracks.values():
+            years[track.album.year].append(track)
+        return years
+
+    @cached_property
+    def active(self):
+        """The years in which each artist is heard on a release."""
+        return {
+            artist: {album.year for albums in artist.releases.values() for album in albums}
+            for artist in self.artists
+        }
+
+    @cached_property
+    def by_rank(self):
+        """The tracks, the highest rank first."""
+        return sorted(self.tracks.values(), key=lambda track: -track.rank)
+
+    @cached_property
+    def by_isrc(self):
+        """The recordings by ISRC."""
+        return {recording.isrc: recording for recording in self.recordings}
 
     @cached_property
     def copies(self):
@@ -377,6 +350,27 @@ class World:
     def people(self):
         """All artists by id, the one that stands for many included."""
         return {artist.id: artist for artist in [*self.artists, self.various]}
+
+
+def _catalogue(settings):
+    """What of the settings decides the catalogue: how it is served and what goes wrong are no part of it."""
+    return settings.model_dump_json(exclude={"profile", "faults"})
+
+
+def playlist_ids(settings, genre):
+    """Ids of the two public playlists of a genre.
+
+    Parameters
+    ----------
+    settings : hitsong.config.Standin
+    genre : str
+        One of `GENRES`.
+
+    Returns
+    -------
+    list of str
+    """
+    return [identifier(_catalogue(settings), genre, "playlist", index) for index in range(2)]
 
 
 def planted(settings, genre):
@@ -406,9 +400,17 @@ def _owners(rng, recordings, artists):
     cap = max(int(0.08 * recordings), 2 * -(-recordings // artists))
     weights = rng.lognormal(0, 0.9, artists)
     counts = np.ones(artists, dtype=int)
-    while counts.sum() < recordings:
-        free = weights * (counts < cap)
-        counts[rng.choice(artists, p=free / free.sum())] += 1
+    draws = rng.random(recordings - artists)
+    while len(draws):
+        chances = np.cumsum(weights * (counts < cap))
+        picks = np.searchsorted(chances / chances[-1], draws, side="right")
+        used = 0
+        for pick in picks:
+            counts[pick] += 1
+            used += 1
+            if counts[pick] == cap:
+                break  # from here on, the chances of the others are higher
+        draws = draws[used:]
     return np.repeat(np.arange(artists), counts)
 
 
@@ -435,50 +437,3 @@ def _date(rng, year):
     if coarse > 0.88:
         return f"{year}-{month:02}", "month"
     return f"{year}-{month:02}-{day:02}", "day"
-
-
-def _measure(rng, traits):
-    """The audio features a service would report: driven by the traits, with a moderate error of measurement.
-
-    Returns
-    -------
-    list of dict
-        The names of `AUDIO_FEATURES`, each in its documented range.
-    """
-    t, n = traits, len(traits)
-    level = {
-        name: 4 * (t[name] - 0.5) for name in ("brightness", "percussion", "loudness", "voice", "density")
-    }
-
-    def noise(scale):
-        return rng.normal(0, scale, n)
-
-    groove = 1 - np.abs(t.tempo - 115) / 40
-    octave = rng.choice([0.5, 1, 2], p=[0.03, 0.94, 0.03], size=n)  # the classic error of tempo estimators
-    heard = rng.random(n) < 0.85  # the key is found
-    table = pd.DataFrame(
-        {
-            "danceability": expit(0.7 * level["percussion"] + 0.9 * groove + noise(0.4)),
-            "energy": expit(
-                0.9 * level["loudness"]
-                + 0.5 * level["percussion"]
-                + 0.4 * level["density"]
-                + 0.3
-                + noise(0.4)
-            ),
-            "key": np.where(heard, t.key, rng.integers(12, size=n)),
-            "loudness": np.clip(-22 + 17 * t.loudness + noise(1), -60, 0),
-            "mode": np.where(heard, t["mode"], rng.integers(2, size=n)),
-            "speechiness": 0.03
-            + 0.4 * expit(0.8 * level["voice"] + 0.5 * level["density"] - 2.5 + noise(0.5)),
-            "acousticness": expit(-0.9 * level["brightness"] - 0.6 * level["percussion"] - 0.5 + noise(0.5)),
-            "instrumentalness": expit(-2.2 * level["voice"] - 2.5 + noise(0.7)),
-            "liveness": expit(-1.6 + noise(0.7)),
-            "valence": expit(
-                0.8 * (t["mode"] - 0.5) + 0.4 * level["brightness"] + (t.tempo - 112) / 50 + noise(0.6)
-            ),
-            "tempo": np.clip(t.tempo * octave + noise(0.5), 30, 250),
-            "time_signature": rng.choice([3, 4, 5], p=[0.04, 0.94, 0.02], size=n),
-        }
-    )
-    return table.round(4).to_dict("records")

@@ -1,0 +1,124 @@
+"""FMA's subsets, listens per month, and the clips that are missing or broken."""
+
+import pandas as pd
+import pytest
+
+from hitsong import recordings
+from hitsong.catalog import Catalog
+from hitsong.config import Collect
+from hitsong.errors import UserError
+from hitsong.sources.fma import Fma, read_metadata
+
+HEADER = [
+    ("track", "title"), ("track", "duration"), ("track", "genre_top"), ("track", "license"), ("track", "listens"),
+    ("track", "date_created"), ("artist", "id"), ("artist", "name"), ("artist", "date_created"), ("album", "id"),
+    ("album", "title"), ("album", "type"), ("album", "date_created"), ("album", "date_released"),
+    ("set", "split"), ("set", "subset"),
+]  # fmt: skip
+
+
+def row(listens, created, subset):
+    return [
+        "Title", 30, "Rock", "CC BY", listens, created, 1, "Artist", "2009-01-01 00:00:00", 2, "Album", "Album",
+        "2010-01-01 00:00:00", "2009-06-05 00:00:00", "training", subset,
+    ]  # fmt: skip
+
+
+@pytest.fixture
+def root(tmp_path):
+    """A dataset of four tracks: 99134 (broken) and 2 are small, 3 is medium, 4 is large; three clips folders."""
+    write(tmp_path)
+    for subset, ids in {"small": [2], "medium": [2, 3], "large": [2, 3, 4, 99134]}.items():
+        for number in ids:
+            clip = tmp_path / f"fma_{subset}" / f"{number:06d}"[:3] / f"{number:06d}.mp3"
+            clip.parent.mkdir(parents=True, exist_ok=True)
+            clip.write_bytes(b"")
+    return tmp_path
+
+
+def write(root, listens=1000):
+    frame = pd.DataFrame(
+        [
+            row(listens, "2008-12-31 12:00:00", "small"),
+            row(10, "2010-12-20 12:00:00", "medium"),
+            row(600, "2009-12-31 12:00:00", "large"),
+            row(700, "2010-12-31 12:00:00", "small"),
+        ],
+        index=pd.Index([2, 3, 4, 99134], name="track_id"),
+        columns=pd.MultiIndex.from_tuples(HEADER),
+    )
+    (root / "fma_metadata").mkdir(exist_ok=True)
+    frame.to_csv(root / "fma_metadata" / "tracks.csv")
+
+
+def collected(root, catalog_path, **collect):
+    with Catalog(catalog_path) as catalog:
+        source = Fma(Collect(source="fma", root=str(root), **collect))
+        source.collect(catalog)
+        return recordings.table(catalog, source.track_ids(catalog)).set_index("track_id")
+
+
+def test_listens_per_month_count_from_upload_to_snapshot(root):
+    table = read_metadata(root / "fma_metadata" / "tracks.csv").set_index("track_id")
+    per_month = table["listens_per_month"]
+    assert per_month["000002"] == pytest.approx(1000 / 24, rel=0.01)  # two years before the newest
+    assert per_month["000004"] == pytest.approx(600 / 12, rel=0.01)
+    assert per_month["000003"] == 10  # eleven days count as a month
+    assert per_month["099134"] == 700
+
+
+def test_popularity_is_chosen_and_chosen_again(root, tmp_path):
+    catalog = tmp_path / "catalog.sqlite"
+    for _ in range(2):
+        raw = collected(root, catalog)
+        assert raw["popularity"].tolist() == [1000, 10, 600, 700]
+        assert set(raw["popularity_source"]) == {"fma listens"}
+        monthly = collected(root, catalog, popularity="listens_per_month")
+        assert monthly["popularity"].round().tolist() == [42, 10, 50, 700]
+        assert set(monthly["popularity_source"]) == {"fma listens per month"}
+
+
+def test_subsets_nest_and_bring_their_clips(root, tmp_path):
+    catalog = tmp_path / "catalog.sqlite"
+    expected = {
+        "small": (["000002", "099134"], "fma_small"),
+        "medium": (["000002", "000003", "099134"], "fma_medium"),
+        "large": (["000002", "000003", "000004", "099134"], "fma_large"),
+        None: (["000002", "000003", "000004", "099134"], "fma_large"),
+    }
+    for subset, (ids, folder) in [*expected.items(), *expected.items()]:
+        tracks = collected(root, catalog, subset=subset)
+        assert list(tracks.index) == ids
+        assert tracks.loc["000002", "audio_path"] == str(root / folder / "000" / "000002.mp3")
+
+
+def test_a_subset_takes_its_clips_from_a_larger_folder_only(root, tmp_path):
+    for path in sorted((root / "fma_medium").rglob("*"), reverse=True):
+        path.unlink() if path.is_file() else path.rmdir()
+    (root / "fma_medium").rmdir()
+    tracks = collected(root, tmp_path / "catalog.sqlite", subset="medium")
+    assert tracks.loc["000003", "audio_path"].startswith(str(root / "fma_large"))
+    (root / "fma_large").rename(root / "elsewhere")
+    with pytest.raises(UserError, match="none of fma_medium, fma_large"):
+        Fma(Collect(source="fma", root=str(root), subset="medium"))
+
+
+def test_missing_and_broken_clips_are_reported(root, tmp_path, capsys):
+    collected(root, tmp_path / "catalog.sqlite", subset="small")
+    line = capsys.readouterr().out
+    assert "2 tracks; without a clip in fma_small: 1; with one that is known to be broken: 1 (099134)" in line
+    collected(root, tmp_path / "catalog.sqlite", subset="small")
+    assert capsys.readouterr().out == line  # and again when nothing is read
+
+
+def test_changed_metadata_are_read_again(root, tmp_path):
+    assert collected(root, tmp_path / "catalog.sqlite")["popularity"].iat[0] == 1000
+    write(root, listens=2_000_000)
+    assert collected(root, tmp_path / "catalog.sqlite")["popularity"].iat[0] == 2_000_000
+
+
+def test_a_subset_that_the_metadata_lack_is_an_error(root):
+    path = root / "fma_metadata" / "tracks.csv"
+    path.write_text(path.read_text().replace(",small", ",large"))
+    with pytest.raises(UserError, match="no track of FMA small"):
+        read_metadata(path, "small")

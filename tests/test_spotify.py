@@ -1,0 +1,489 @@
+"""The Spotify crawler against the stand-in: strategies, app classes, traps, faults, kill -9; and real answers."""
+
+import json
+import logging
+import multiprocessing
+import random
+import time
+from base64 import b64encode
+from dataclasses import replace
+
+import pandas as pd
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+from scipy.stats import spearmanr
+
+from hitsong import recordings, sources
+from hitsong.catalog import Catalog
+from hitsong.config import Config
+from hitsong.errors import ComeBackLater, UserError
+from hitsong.sources import manners, spotify, spotify_api
+from hitsong.sources.connection import connected
+from hitsong.standin import planted, playlist_ids
+
+SMALL = {"artists": 10, "recordings": 80, "seconds": 1.0}
+
+
+def config(profile="extended", faults=(), **collect):
+    standin = {**SMALL, "profile": profile, "faults": list(faults)}
+    return Config.model_validate({"standin": standin, "collect": collect})
+
+
+def crawl(path, wanted=None):
+    """Collect into a catalogue; the requests made and the tracks found."""
+    with Catalog(path) as catalog, sources.opened(wanted or config()) as source:
+        requests = source.collect(catalog)
+        return requests, recordings.table(catalog, source.track_ids(catalog))
+
+
+def same(found, expected):
+    pd.testing.assert_frame_equal(found.drop(columns="fetched_at"), expected.drop(columns="fetched_at"))
+
+
+@pytest.fixture(scope="module")
+def crawled(tmp_path_factory):
+    path = tmp_path_factory.mktemp("crawl") / "catalog.sqlite"
+    return path, *crawl(path)
+
+
+@pytest.fixture
+def _quick(monkeypatch):
+    monkeypatch.setattr(manners, "BACKOFF_S", 0.001)
+
+
+# ---------------------------------------------------------------------- strategy artists
+
+
+def test_every_planted_recording_is_found_with_its_popularity(crawled):
+    _, _, tracks = crawled
+    assert tracks["popularity_source"].unique().tolist() == ["synthetic"]
+    assert tracks["genre"].unique().tolist() == ["mandopop"]
+    found, _ = recordings.deduplicate(tracks)
+    assert len(found) == SMALL["recordings"]
+    truth = planted(config().standin, "mandopop").set_index("track_id").loc[found["track_id"]]
+    latent = truth["artist_effect"] + truth["audio_effect"] + truth["noise"]
+    assert (
+        spearmanr(latent, found["popularity"]).statistic > 0.95
+    )  # apart from the many zeros, the same order
+
+
+def test_requests_stay_near_the_least_that_the_batches_allow(crawled):
+    path, requests, tracks = crawled
+    with Catalog(path) as catalog:
+        artists = catalog.column("SELECT count(*) FROM members")[0]
+        pages_of_albums = catalog.column(
+            "SELECT sum((n + 49) / 50) FROM (SELECT count(*) n FROM artist_albums GROUP BY artist_id)"
+        )[0]
+        albums = catalog.column("SELECT count(DISTINCT album_id) FROM artist_albums")[0]
+        long_albums = catalog.column("SELECT coalesce(sum((total_tracks - 1) / 50), 0) FROM albums")[0]
+    whole = -(-artists // 50) + pages_of_albums + -(-albums // 20) + long_albums
+    minimum = whole + -(-len(tracks) // 50) + -(-len(tracks) // 100)
+    assert requests == minimum + 3  # the probe
+
+
+def test_a_second_crawl_asks_nothing(crawled):
+    path, _, tracks = crawled
+    requests, again = crawl(path)
+    assert requests == 0
+    pd.testing.assert_frame_equal(again, tracks)
+
+
+def test_another_genre_shares_the_catalogue_but_not_the_export(crawled):
+    path, _, tracks = crawled
+    requests, other = crawl(path, config(genre="hip-hop"))
+    assert requests > 0
+    assert not set(other["track_id"]) & set(tracks["track_id"])
+    both = crawl(path, config(genre=["mandopop", "hip-hop"]))
+    assert both[0] == 0
+    assert set(both[1]["track_id"]) == set(other["track_id"]) | set(tracks["track_id"])
+
+
+@pytest.mark.parametrize("stop_after", [1, 3, 4, 6, 9, 14, 17, 20])
+def test_a_crawl_that_stops_anywhere_goes_on_there(crawled, tmp_path, monkeypatch, stop_after):
+    _, requests, tracks = crawled
+    path = tmp_path / "catalog.sqlite"
+    once = spotify.Client._once
+
+    def stopping(self, *arguments):
+        if self.manners.requests > stop_after:
+            raise KeyboardInterrupt
+        return once(self, *arguments)
+
+    monkeypatch.setattr(spotify.Client, "_once", stopping)
+    with pytest.raises(KeyboardInterrupt):
+        crawl(path)
+    monkeypatch.setattr(spotify.Client, "_once", once)
+    rest, found = crawl(path)
+    probed = 3 if stop_after < 3 else 0  # a probe that was cut off is made again
+    assert rest == requests - stop_after + (stop_after if probed else 0)  # nothing else is asked twice
+    same(found, tracks)
+
+
+def test_album_types_and_years_choose_what_is_crawled(crawled, tmp_path):
+    _, _, tracks = crawled
+    assert set(tracks["album_type"]) == {"album", "single"}
+    _, singles = crawl(tmp_path / "singles.sqlite", config(album_types=["single"]))
+    assert set(singles["track_id"]) == set(tracks.loc[tracks["album_type"] == "single", "track_id"])
+    _, all_types = crawl(tmp_path / "all.sqlite", config(album_types=["album", "single", "compilation"]))
+    assert set(all_types["track_id"]) > set(tracks["track_id"])
+    _, recent = crawl(tmp_path / "recent.sqlite", config(years="2012-2018"))
+    year = tracks["release_date"].str[:4].astype(int)
+    assert set(recent["track_id"]) == set(tracks.loc[year.between(2012, 2018), "track_id"])
+
+
+def test_a_whitelist_of_artists_by_name_or_id(crawled, tmp_path):
+    _, _, tracks = crawled
+    main = tracks.drop_duplicates("artist_id")[["artist_id", "artist_name"]].to_numpy()
+    listed = tmp_path / "artists.txt"
+    listed.write_text(f"{main[0][0]}\n\n  {main[1][1].upper()} \n")
+    requests, found = crawl(tmp_path / "catalog.sqlite", config(artists_file=str(listed)))
+    assert {main[0][0], main[1][0]} <= set(found["artist_ids"].explode())
+    assert set(found["track_id"]) < set(tracks["track_id"])
+    listed.write_text("Nobody at All\n")
+    with pytest.raises(UserError, match="none of these artists"):
+        crawl(tmp_path / "catalog.sqlite", config(artists_file=str(listed)))
+
+
+def test_a_search_past_the_ceiling_is_split_and_finds_the_same(crawled, tmp_path, monkeypatch):
+    _, _, tracks = crawled
+    monkeypatch.setattr(spotify, "CEILING", 4)  # the stand-in's ten artists are too many now
+    _, found = crawl(tmp_path / "catalog.sqlite")
+    same(found, tracks)
+    assert crawl(tmp_path / "catalog.sqlite")[0] == 0
+
+
+# ---------------------------------------------------------------------- the other strategies
+
+
+def test_search_finds_every_track_of_the_years(crawled, tmp_path, monkeypatch):
+    _, _, tracks = crawled
+    wanted = config(strategy="search", years="2010-2014")
+    requests, found = crawl(tmp_path / "whole.sqlite", wanted)
+    expected = planted(config().standin, "mandopop")
+    assert set(found["release_date"].str[:4].astype(int)) <= set(range(2010, 2015))
+    assert set(found["track_id"]) <= set(expected["track_id"])
+    in_crawl = tracks[tracks["release_date"].str[:4].astype(int).between(2010, 2014)]
+    assert set(in_crawl["track_id"]) <= set(found["track_id"])
+    assert found["popularity"].notna().all()
+    assert found["tempo"].notna().mean() > 0.9
+    # Split by year and by letter, where a query has more results than the service would show
+    monkeypatch.setattr(spotify, "CEILING", 3)
+    more, split = crawl(tmp_path / "split.sqlite", wanted)
+    assert more > requests
+    assert set(split["track_id"]) <= set(found["track_id"])
+    assert len(split) > 0.9 * len(found)
+    assert crawl(tmp_path / "split.sqlite", wanted)[0] == 0
+
+
+def test_several_genres_with_a_cap_each(tmp_path):
+    wanted = config(strategy="search", genre=["pop", "rock", "jazz"], per_genre=15)
+    _, found = crawl(tmp_path / "catalog.sqlite", wanted)
+    assert found["genre"].value_counts().to_dict() == {"pop": 15, "rock": 15, "jazz": 15}
+    assert crawl(tmp_path / "catalog.sqlite", wanted)[0] == 0
+
+
+def test_a_file_of_ids_in_any_form(crawled, tmp_path):
+    _, _, tracks = crawled
+    a, b, c = tracks["track_id"].iloc[[0, 40, 70]]
+    listed = tmp_path / "ids.csv"
+    gone = "0" * 21 + "x"
+    listed.write_text(
+        f"id,name\n{a},Song\nspotify:track:{b}\nhttps://open.spotify.com/track/{c}?si=1\n{a}\n{gone}\n"
+    )
+    wanted = config(strategy="ids", ids_file=str(listed))
+    _, found = crawl(tmp_path / "catalog.sqlite", wanted)
+    assert set(found["track_id"]) == {a, b, c}  # the unknown one is left out
+    expected = tracks.set_index("track_id").loc[found["track_id"]]
+    for name in ("popularity", "isrc", "artist_name", "album_name", "release_date", "tempo"):
+        pd.testing.assert_series_equal(found.set_index("track_id")[name], expected[name])
+    assert crawl(tmp_path / "catalog.sqlite", wanted)[0] == 0
+    listed.write_text("nothing here")
+    with pytest.raises(UserError, match="no track id"):
+        crawl(tmp_path / "catalog.sqlite", wanted)
+
+
+@pytest.mark.parametrize("market", [None, "US"], ids=["no market", "relinked"])
+def test_a_playlist_with_null_local_and_relinked_entries(tmp_path, market):
+    playlist = playlist_ids(config().standin, "mandopop")[0]
+    wanted = config(
+        strategy="playlist", playlist=f"https://open.spotify.com/playlist/{playlist}", market=market
+    )
+    _, found = crawl(tmp_path / "catalog.sqlite", wanted)
+    known = set(planted(config().standin, "mandopop")["track_id"])
+    assert len(found) > 5
+    assert found["track_id"].isin(known).mean() > 0.5
+    assert found["popularity"].notna().all()
+    assert crawl(tmp_path / "catalog.sqlite", wanted)[0] == 0
+
+
+def test_a_playlist_that_is_not_shown(tmp_path):
+    with pytest.raises(UserError, match="does not show"):
+        crawl(tmp_path / "catalog.sqlite", config(strategy="playlist", playlist="0" * 22))
+
+
+# ---------------------------------------------------------------------- classes of app
+
+
+def test_an_older_development_app_gets_the_catalogue_without_previews_and_features(crawled, tmp_path, capsys):
+    _, _, tracks = crawled
+    _, found = crawl(tmp_path / "catalog.sqlite", config(profile="dev_old"))
+    printed = capsys.readouterr().out
+    assert "preview URLs    no   null since November 2024" in printed
+    assert "audio features  no   the service answers 403" in printed
+    assert "the run goes on without" in printed
+    assert found["preview_url"].isna().all()
+    assert found["tempo"].isna().all()
+    # Null previews do not merge everything: the ISRC takes over.
+    assert len(recordings.deduplicate(found)[0]) == SMALL["recordings"]
+    same(
+        found.drop(columns=["preview_url", *recordings.AUDIO_FEATURES]),
+        tracks.drop(columns=["preview_url", *recordings.AUDIO_FEATURES]),
+    )
+    assert crawl(tmp_path / "catalog.sqlite", config(profile="dev_old"))[0] == 0
+
+
+def test_a_newer_development_app_is_stopped_before_any_crawling(tmp_path, capsys):
+    path = tmp_path / "catalog.sqlite"
+    with pytest.raises(UserError, match="no popularity.*deezer, fma or table") as error:
+        crawl(path, config(profile="dev_new"))
+    assert error.value.exit_code == 2
+    assert "largest page    10" in capsys.readouterr().out
+    with Catalog(path) as catalog:
+        assert catalog.column("SELECT count(*) FROM artists") == [0]
+        assert catalog.column("SELECT count(*) FROM capabilities") == [1]  # and known the next time
+
+
+def test_an_owner_without_premium_is_told_so(tmp_path):
+    with pytest.raises(UserError, match="Premium"):
+        crawl(tmp_path / "catalog.sqlite", config(profile="no_premium"))
+
+
+def test_without_batch_reads_tracks_are_read_one_by_one_within_a_budget(crawled, tmp_path, monkeypatch):
+    _, _, tracks = crawled
+    probe = spotify_api.probe
+    monkeypatch.setattr(
+        spotify_api, "probe", lambda *arguments: replace(probe(*arguments), batches=False, page=10)
+    )
+    with pytest.raises(UserError, match=r"collect\.request_budget \(20\)"):
+        crawl(tmp_path / "poor.sqlite", config(request_budget=20))
+    requests, found = crawl(tmp_path / "catalog.sqlite")
+    assert requests > len(tracks)
+    same(found, tracks)
+
+
+def test_an_unknown_genre_is_an_error_that_names_the_known_ones(tmp_path):
+    with pytest.raises(UserError, match="mandopop"):
+        crawl(tmp_path / "catalog.sqlite", config(genre="mandopp"))
+
+
+def test_live_without_credentials_says_what_to_set(tmp_path, monkeypatch):
+    monkeypatch.delenv("SPOTIPY_CLIENT_ID", raising=False)
+    with pytest.raises(UserError, match="SPOTIPY_CLIENT_ID"):
+        crawl(tmp_path / "catalog.sqlite", config(api="live"))
+
+
+def test_refused_credentials_are_an_error_of_the_user(tmp_path):
+    with connected(config()) as connection, Catalog(tmp_path / "catalog.sqlite") as catalog:
+        source = spotify.Spotify(replace(connection, client_secret="wrong"), config().collect)
+        with pytest.raises(UserError, match="refused the credentials"):
+            source.collect(catalog)
+
+
+@pytest.mark.usefixtures("_quick")
+def test_no_secret_reaches_catalogue_or_log(tmp_path, caplog, capsys):
+    caplog.set_level(logging.DEBUG)
+    faults = [
+        {"kind": kind, "at": at} for at, kind in enumerate(["expired_token", "server_error", "not_json"], 5)
+    ]
+    wanted = config(faults=faults)
+    crawl(tmp_path / "catalog.sqlite", wanted)
+    with connected(wanted) as connection:
+        secret = connection.client_secret
+        basic = b64encode(f"{connection.client_id}:{secret}".encode()).decode()
+    written = b"".join(file.read_bytes() for file in tmp_path.iterdir()).decode("latin1")
+    output = capsys.readouterr()
+    for text in (written, caplog.text, output.out, output.err):
+        for hidden in (secret, basic, "Bearer"):
+            assert hidden not in text
+
+
+# ---------------------------------------------------------------------- traps
+
+
+def test_genre_search_returns_artists_without_the_genre(crawled):
+    path, _, _ = crawled
+    with Catalog(path) as catalog:
+        genres = catalog.column(
+            "SELECT genres FROM artists JOIN members ON id = artist_id WHERE crawl LIKE '%mandopop%'"
+        )
+    assert "" in genres  # found, and kept
+
+
+def test_copies_have_their_own_popularity_and_the_best_one_survives(crawled):
+    _, _, tracks = crawled
+    found, copies = recordings.deduplicate(tracks)
+    survivors = found.set_index("track_id")["popularity"]
+    popularity = tracks.set_index("track_id")["popularity"]
+    assert (copies["kept"].map(survivors) >= copies["track_id"].map(popularity)).all()
+    assert (copies["popularity"] == 0).any()  # popularity 0 also means a stale copy
+    assert (copies["step"] == "preview").any()
+
+
+def test_appears_on_is_not_asked_for(crawled):
+    path, _, tracks = crawled
+    with Catalog(path) as catalog:
+        assert set(catalog.column("SELECT DISTINCT album_type FROM albums")) <= {"album", "single"}
+        main = set(catalog.column("SELECT id FROM members WHERE crawl LIKE '%mandopop%'"))
+    assert tracks["artist_ids"].map(lambda ids: bool(set(ids) & main)).all()
+
+
+def test_albums_over_50_tracks_and_artists_over_a_page_of_albums(crawled):
+    path, _, tracks = crawled
+    assert tracks["album_id"].value_counts().max() > 50
+    with Catalog(path) as catalog:
+        most = catalog.column("SELECT max(n) FROM (SELECT count(*) n FROM artist_albums GROUP BY artist_id)")[
+            0
+        ]
+    assert most > 50
+
+
+def test_lists_end_where_they_end():
+    more = spotify_api.more
+    assert more({"next": "x", "total": 200}, 0, 50) == 50
+    assert more({"next": None, "total": 200}, 0, 50) == 50  # next is null too early
+    assert more({"next": None, "total": 50}, 0, 50) is None
+    assert more({"next": "x", "total": 10}, 0, 50) == 50  # total shrank while we read
+    assert more({"next": None, "total": None}, 0, 50) is None
+
+
+def test_null_batch_entries_are_gone_tracks_whatever_their_place(crawled, tmp_path, monkeypatch):
+    _, _, tracks = crawled
+    gone = tracks["track_id"].iloc[7]
+    once = spotify.Client._once
+
+    def forgetting(self, path, need, parameters):
+        answer = once(self, path, need, parameters)
+        if path == "tracks":
+            found = [item if item["id"] != gone else None for item in answer["tracks"]]
+            answer = {"tracks": found}
+        return answer
+
+    monkeypatch.setattr(spotify.Client, "_once", forgetting)
+    _, found = crawl(tmp_path / "catalog.sqlite")
+    same(found, tracks[tracks["track_id"] != gone].reset_index(drop=True))
+    assert crawl(tmp_path / "catalog.sqlite")[0] == 0  # gone is known, too
+
+
+# ---------------------------------------------------------------------- faults
+
+PASSING = [
+    "rate_limit_text", "server_error", "empty_body", "not_json", "expired_token", "dropped", "null_items",
+]  # fmt: skip
+ENDING = ["rate_limit_long", "quota"]
+
+SCHEDULES = st.lists(
+    st.fixed_dictionaries(
+        {"kind": st.sampled_from(PASSING + ENDING), "at": st.integers(1, 45), "times": st.integers(1, 3)},
+        optional={
+            "path": st.sampled_from(["search", "albums", "tracks", "audio-features", "artists", "token"])
+        },
+    ),
+    min_size=1,
+    max_size=5,
+)
+
+
+@pytest.mark.usefixtures("_quick")
+@settings(max_examples=100, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(SCHEDULES)
+def test_whatever_goes_wrong_the_catalogue_is_the_same(crawled, tmp_path_factory, faults):
+    _, _, tracks = crawled
+    wanted = config(faults=faults)
+    path = tmp_path_factory.mktemp("faults") / "catalog.sqlite"
+    with connected(wanted) as connection, Catalog(path) as catalog:
+        for _ in range(20):
+            source = spotify.Spotify(connection, wanted.collect)
+            try:
+                source.collect(catalog)
+                break
+            except ComeBackLater:  # and we do
+                continue
+        else:
+            pytest.fail("the crawl never ended")
+        found = recordings.table(catalog, source.track_ids(catalog))
+    same(found, tracks)
+
+
+@pytest.mark.parametrize("kind", ["slow", "rate_limit"])
+def test_waits_are_waited_out(crawled, tmp_path, kind):
+    started = time.monotonic()
+    _, found = crawl(tmp_path / "catalog.sqlite", config(faults=[{"kind": kind, "at": 8}]))
+    assert time.monotonic() - started >= 1
+    same(found, crawled[2])
+
+
+def _child(path):
+    """A crawl in a process of its own, to be killed."""
+    crawl(path)
+
+
+def test_thirty_kills_end_in_the_same_catalogue(crawled, tmp_path):
+    _, _, tracks = crawled
+    path = tmp_path / "catalog.sqlite"
+    context = multiprocessing.get_context("forkserver")
+    context.set_forkserver_preload(["tests.test_spotify"])
+    context.Process(target=time.sleep, args=(0,)).start()  # the server imports while we go on
+    chance = random.Random(1)
+    kills = 0
+    while kills < 30:
+        child = context.Process(target=_child, args=(path,))
+        child.start()
+        child.join(chance.uniform(0.05, 0.45))
+        if child.is_alive():
+            child.kill()
+            kills += 1
+        else:  # it came to its end: begin again
+            assert child.exitcode == 0
+            same(crawl(path)[1], tracks)
+            for file in tmp_path.iterdir():
+                file.unlink()
+        child.join()
+    same(crawl(path)[1], tracks)
+
+
+# ---------------------------------------------------------------------- real answers through the same parsers
+
+
+def test_a_real_track(shared):
+    body = json.loads(
+        (shared / "api_samples" / "spotify" / "tracks_ids_2plbrEY59IikOBgBGLjaoe.json").read_text()
+    )
+    row, artists = spotify_api.track(body["tracks"][0])
+    assert row["name"] == "Die With A Smile"
+    assert [artist["name"] for artist in artists] == ["Lady Gaga", "Bruno Mars"]
+    assert spotify_api.full_track(body["tracks"][0])["isrc"] == "USUM72409273"
+
+
+def test_real_albums(shared):
+    folder = shared / "api_samples" / "spotify"
+    body = json.loads((folder / "albums_32nryzA6XBCX9ZUspVc1yz_.json").read_text())
+    row = spotify_api.album(body)
+    assert (row["album_type"], row["total_tracks"], row["release_date"]) == ("compilation", 55, "2023-01-07")
+    first = [spotify_api.track(item)[0] for item in body["tracks"]["items"] if spotify_api.playable(item)]
+    assert spotify_api.more(body["tracks"], 0, 50) == 50
+    page = json.loads(
+        (folder / "albums_32nryzA6XBCX9ZUspVc1yz_tracks_offset_50_limit_50_locale__.json").read_text()
+    )
+    rest = [spotify_api.track(item)[0] for item in page["items"] if spotify_api.playable(item)]
+    assert spotify_api.more(page, 50, 50) is None
+    assert len({row["track_id"] for row in first + rest}) == 55
+    single = json.loads((folder / "albums_10FLjwfpbxLmW8c25Xyc2N_.json").read_text())
+    assert spotify_api.album(single)["name"] == "Die With A Smile"
+
+
+def test_a_real_empty_search(shared):
+    folder = shared / "api_samples" / "spotify"
+    body = json.loads((folder / "search_type_album_q_upc_602475093060.json").read_text())
+    assert body["albums"]["items"] == []
+    assert spotify_api.more(body["albums"], 0, 20) is None
