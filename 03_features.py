@@ -1,20 +1,20 @@
-"""Turn the clips into what the models hear: mel-spectrograms.
+"""Turn the clips into what the models hear: mel-spectrograms, MFCCs, descriptors, music tags.
 
     python 03_features.py
     python 03_features.py --set features.mel.n_mels=96
+    python 03_features.py --set 'features.kinds=[mel, descriptors, tags, embedding]'
 
-Reads data/<study>/downloads.parquet; leaves data/<study>/features/: one array per kind, one index.
-Clips already in the index are kept as long as their kind's parameters are the same. Tracks without audio leave
-nothing to do.
+Reads data/<study>/downloads.parquet; leaves data/<study>/features/: one array per kind, one index, and a
+sheet that shows one clip's features. Clips already in the index are kept as long as their kind's parameters
+are the same. Tracks without audio (a table of numbers) leave nothing to do.
 """
-
-from pathlib import Path
 
 import pandas as pd
 
 from hitsong import cli, dataset
 from hitsong.features.extract import extract
 from hitsong.features.store import Store
+from hitsong.report import sheet
 from hitsong.study import Stage, Study
 
 
@@ -32,21 +32,18 @@ def main():
     # Every clip gets a row, every kind fills it
     store = Store(study.features)
     store.extend(downloads[downloads["status"] == "ok"])
-    counts = extract(store, config.features, Path(study.folder), config.compute.workers)
+    counts = extract(store, config.features, study.folder, config.compute)
     outputs = [store.index_path, store.failures_path, *(store.folder / f"{kind}.json" for kind in counts)]
-    stage.finish(
-        outputs,
-        {kind: dict(zip(("done", "skipped", "failed"), n, strict=True)) for kind, n in counts.items()},
-    )
+    stage.finish(outputs, {kind: vars(count) for kind, count in counts.items()})
+    sheet.draw(store, config.features, study.folder)
 
     # Say what happened
-    for reason, number in store.failures()["reason"].value_counts().items():
-        print(f"{number:,} without features: {reason}")
-    for kind, (done, skipped, failed) in counts.items():
+    for (kind, reason), number in store.failures().value_counts(["kind", "reason"]).items():
+        print(f"{number:,} without {kind}: {reason}")
+    for kind, count in counts.items():
         megabytes = (store.folder / f"{kind}.npy").stat().st_size / 1e6
-        cli.summary(
-            f"features {kind}", done, skipped, failed, stage.seconds, f"{megabytes:,.1f} MB in {store.folder}"
-        )
+        note = f"{megabytes:,.1f} MB in {store.folder}"
+        cli.summary(f"features {kind}", count.done, count.skipped, count.failed, stage.seconds, note)
 
 
 if __name__ == "__main__":

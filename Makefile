@@ -17,11 +17,12 @@ test: setup
 setup: $(VENV)/.installed
 
 # Made anew whenever the pinned packages change.
-$(VENV)/.installed: requirements.txt
+$(VENV)/.installed: requirements.txt requirements-musicnn.txt
 	@$(PYTHON) -c 'import sys; ok = (3, 11) <= sys.version_info < (3, 14); \
 		sys.exit(None if ok else "Hitsong needs Python 3.11 to 3.13, not %d.%d: make PYTHON=python3.12 ..." % sys.version_info[:2])'
 	$(PYTHON) -m venv $(VENV)
 	$(RUN) -m pip install --quiet --disable-pip-version-check --require-hashes -r requirements.txt
+	$(RUN) -m pip install --quiet --disable-pip-version-check --require-hashes --no-deps -r requirements-musicnn.txt
 	@touch $@
 
 lint: setup

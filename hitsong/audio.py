@@ -34,6 +34,10 @@ def read(path):
         raise AudioError("an empty file")
     if head.lstrip()[:1] == b"<" or head.decode("ascii", errors="replace").isprintable():
         raise AudioError("text, not audio")  # libsndfile would search it for frames, and say so on stderr
+    if head[4:8] == b"ftyp":
+        raise AudioError(
+            "MP4 or M4A, which libsndfile cannot decode: convert it, for example with ffmpeg -i IN OUT.flac"
+        )
     try:
         samples, sample_rate = soundfile.read(path, dtype="float32", always_2d=True)
     except (soundfile.SoundFileError, OSError):
@@ -57,10 +61,38 @@ def resample(samples, sample_rate, wanted):
     return samples if sample_rate == wanted else soxr.resample(samples, sample_rate, wanted, quality="HQ")
 
 
+class Clip:
+    """A decoded file, mixed down and resampled at most once per rate.
+
+    Attributes
+    ----------
+    channels : np.ndarray [shape=(n, channels), float32]
+        As decoded.
+    sample_rate : int
+        In Hz.
+    """
+
+    def __init__(self, channels, sample_rate):
+        self.channels, self.sample_rate = channels, sample_rate
+        self._at = {}
+
+    @classmethod
+    def read(cls, path):
+        """Decode a file. Raises AudioError."""
+        return cls(*read(path))
+
+    def at(self, sample_rate):
+        """The mono samples at a rate: [shape=(n,), float32]."""
+        if not self._at:
+            self._at[self.sample_rate] = mono(self.channels)
+        if sample_rate not in self._at:
+            self._at[sample_rate] = resample(self._at[self.sample_rate], self.sample_rate, sample_rate)
+        return self._at[sample_rate]
+
+
 def load(path, sample_rate):
     """Decode a file to mono samples at a rate: [shape=(n,), float32]. Raises AudioError."""
-    samples, native = read(path)
-    return resample(mono(samples), native, sample_rate)
+    return Clip.read(path).at(sample_rate)
 
 
 def crop(samples, length):

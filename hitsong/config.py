@@ -202,10 +202,39 @@ class Mel(Section):
         return self
 
 
-class Features(Section):
-    """What is extracted from each clip."""
+class Mfcc(Section):
+    """MFCC parameters; the default is study 4's (44,100 Hz, 20 coefficients of 256 HTK mels, 160 frames)."""
 
+    sample_rate: Annotated[int, Field(ge=4000, le=96000)] = 44100
+    n_mfcc: Positive = 20
+    n_fft: Annotated[int, Field(ge=64)] = 4096
+    hop_length: Positive = 8192
+    n_mels: Positive = 256
+    htk: bool = True
+    frames: Positive = 160
+
+    @model_validator(mode="after")
+    def _bounds(self):
+        if self.n_mfcc > self.n_mels:
+            raise ValueError(f"n_mfcc {self.n_mfcc} must not exceed n_mels {self.n_mels}")
+        return self
+
+
+class Tags(Section):
+    """Which auto-tagger: musicnn trained on MagnaTagATune (MTT) or on the Million Song Dataset (MSD)."""
+
+    model: Literal["MTT_musicnn", "MSD_musicnn"] = "MTT_musicnn"
+
+
+class Features(Section):
+    """What is extracted from each clip: which kinds, and how."""
+
+    kinds: Annotated[
+        list[Literal["mel", "mfcc", "descriptors", "tags", "embedding"]], Field(min_length=1)
+    ] = ["mel"]
     mel: Mel = Mel()
+    mfcc: Mfcc = Mfcc()
+    tags: Tags = Tags()
 
 
 class Split(Section):
@@ -273,9 +302,10 @@ class Evaluate(Section):
 
 
 class Compute(Section):
-    """How much of the machine is used; -1 is every core."""
+    """What does the work: processes on this machine (-1 is one per core), or a Dask scheduler's workers."""
 
     workers: Annotated[int, Field(ge=-1)] = -1
+    scheduler: str | None = None
 
 
 class Config(Section):

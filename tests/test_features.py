@@ -1,3 +1,7 @@
+import os
+import signal
+import time
+
 import librosa
 import numpy as np
 import pandas as pd
@@ -6,11 +10,12 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from hitsong import audio
-from hitsong.config import Features, Mel
+from hitsong.config import Compute, Features, Mel, Mfcc
 from hitsong.errors import UserError
-from hitsong.features import mel
-from hitsong.features.extract import extract
-from hitsong.features.store import Store
+from hitsong.features import image, mel, mfcc
+from hitsong.features.extract import Counts, extract
+from hitsong.features.parallel import DIED, over
+from hitsong.features.store import Specification, Store
 
 STUDY_1 = Mel()
 STUDY_2 = Mel(n_fft=2048, hop_length=512)
@@ -96,8 +101,12 @@ def clips(*names):
     )
 
 
+def made(parameters=None, dtype="uint8"):
+    return Specification("mel", parameters or {"n": 1}, (2, 3), dtype, 0.5, -10.0)
+
+
 def fill(store, count=None, parameters=None):
-    with store.writer("mel", parameters or {"n": 1}, (2, 3), 0.5, -10.0) as writer:
+    with store.writer(made(parameters)) as writer:
         there = writer.done
         for row in range(there, len(store.index) if count is None else count):
             writer.append(np.full((2, 3), row + 1, np.uint8))
@@ -145,13 +154,28 @@ def test_other_parameters_start_anew(tmp_path):
 def test_a_failure_has_a_reason_and_no_row_to_train_on(tmp_path):
     store = Store(tmp_path)
     store.extend(clips("a", "b"))
-    with store.writer("mel", {}, (2, 3), 1.0, 0.0) as writer:
+    store.extend(clips("c", "d"))
+    with store.writer(made(dtype="float32")) as writer:
         writer.append("not audio, said the decoder")
-        writer.append(np.ones((2, 3), np.uint8))
+        writer.append(np.ones((2, 3)))
+        writer.append(np.full((2, 3), np.nan))
+        writer.append(np.ones((3, 2)))
+        assert writer.failed == 3
     assert store.read("mel").rows == {"b": 1}
-    assert store.failures().to_dict("records") == [
-        {"kind": "mel", "row": 0, "track_id": "a", "reason": "not audio, said the decoder"}
-    ]
+    assert store.failures()["reason"].tolist() == [
+        "not audio, said the decoder", "not finite", "of shape (3, 2) rather than (2, 3)",
+    ]  # fmt: skip
+
+
+def test_named_numbers_come_back_as_a_table(tmp_path):
+    store = Store(tmp_path)
+    store.extend(clips("b", "a"))
+    with store.writer(Specification("descriptors", {}, (2,), columns=("loudness", "width"))) as writer:
+        writer.append(np.array([1.5, 2.5]))
+        writer.append(np.array([3.0, 4.0]))
+    table = store.read("descriptors").table()
+    assert table.loc["b"].to_dict() == {"loudness": 3.0, "width": 4.0}
+    assert table.index.name == "track_id"
 
 
 @settings(deadline=None)
@@ -168,18 +192,157 @@ def test_a_cut_off_row_is_written_again(tmp_path_factory, rows, extra_bytes):
     assert (folder / "mel.npy").read_bytes() == (whole / "mel.npy").read_bytes()
 
 
-def test_extraction_fills_the_store_and_names_failures(tmp_path, tone):
-    (tmp_path / "broken.wav").write_bytes(b"RIFF nothing")
-    paths = [tone("one.wav"), tmp_path / "broken.wav", tone("two.wav", hz=2000, rate=48000, channels=2)]
-    store = Store(tmp_path / "features")
+KINDS = Features(
+    kinds=["mel", "mfcc", "descriptors"], mel=Mel(seconds=1.0, n_mels=32), mfcc=Mfcc(frames=8, n_mels=64)
+)
+
+
+def indexed(folder, **paths):
+    store = Store(folder / "features")
+    hashes = [f"hash of {name}" for name in paths]
     store.extend(
-        pd.DataFrame({"track_id": list("abc"), "sha256": list("xyz"), "path": [str(p) for p in paths]})
+        pd.DataFrame({"track_id": list(paths), "sha256": hashes, "path": [str(p) for p in paths.values()]})
     )
-    parameters = Features(mel=Mel(seconds=1.0))
-    assert extract(store, parameters, tmp_path, workers=1) == {"mel": (2, 0, 1)}
-    assert extract(store, parameters, tmp_path, workers=1) == {"mel": (0, 3, 0)}
+    return store
+
+
+def test_extraction_fills_every_kind_and_names_failures(tmp_path, tone):
+    (tmp_path / "broken.wav").write_bytes(b"RIFF nothing")
+    store = indexed(
+        tmp_path,
+        a=tone("one.wav"),
+        b=tmp_path / "broken.wav",
+        c=tone("two.wav", hz=2000, rate=48000, channels=2),
+    )
+    assert extract(store, KINDS, tmp_path, Compute(workers=1)) == dict.fromkeys(KINDS.kinds, Counts(2, 0, 1))
+    assert extract(store, KINDS, tmp_path, Compute(workers=1)) == dict.fromkeys(KINDS.kinds, Counts(0, 3, 0))
     feature = store.read("mel")
     assert sorted(feature.rows) == ["a", "c"]
-    expected = mel.extract(paths[0], parameters.mel)
-    np.testing.assert_array_equal(feature.array[feature.rows["a"]], expected)
-    assert "text, not audio" in store.failures()["reason"].iat[0]
+    clip = audio.Clip.read(tmp_path / "one.wav")
+    np.testing.assert_array_equal(feature.array[feature.rows["a"]], mel.compute(clip, KINDS.mel))
+    feature = store.read("mfcc")
+    np.testing.assert_array_equal(feature.array[feature.rows["a"]], mfcc.compute(clip, KINDS.mfcc))
+    assert set(store.failures()["reason"]) == {"text, not audio"}
+    assert np.isfinite(store.read("descriptors").table().to_numpy()).all()
+
+
+def test_a_kind_added_later_leaves_the_others_alone(tmp_path, tone):
+    store = indexed(tmp_path, a=tone("one.wav"), b=tone("two.wav"))
+    only_mel = KINDS.model_copy(update={"kinds": ["mel"]})
+    extract(store, only_mel, tmp_path, Compute(workers=1))
+    before = (store.folder / "mel.npy").stat().st_mtime_ns
+    counts = extract(store, KINDS, tmp_path, Compute(workers=1))
+    assert counts["mel"] == Counts(0, 2, 0)
+    assert counts["mfcc"] == Counts(2, 0, 0)
+    other = KINDS.model_copy(update={"mfcc": Mfcc(frames=9, n_mels=64)})
+    counts = extract(store, other, tmp_path, Compute(workers=1))
+    assert (counts["mel"], counts["mfcc"]) == (Counts(0, 2, 0), Counts(2, 0, 0))
+    assert before  # the array is the same file
+
+
+@pytest.mark.parametrize(
+    ("seconds", "rate"), [(0.1, 8000), (0.1, 48000), (0.5, 48000), (3, 8000), (600, 8000)]
+)
+def test_clips_of_any_length_give_features_of_the_right_shape(tmp_path, tone, seconds, rate):
+    store = indexed(tmp_path, a=tone("a.flac", seconds=seconds, rate=rate, channels=2))
+    assert extract(store, KINDS, tmp_path, Compute(workers=1)) == dict.fromkeys(KINDS.kinds, Counts(1, 0, 0))
+
+
+@pytest.mark.parametrize("name", ["a.mp3", "a.flac", "a.ogg", "a.wav"])
+def test_formats_agree_on_what_is_heard(tmp_path, tone, name):
+    clip = audio.Clip.read(tone(name, seconds=1.5, rate=44100, channels=2))
+    reference = audio.Clip.read(tone("reference.wav", seconds=1.5, rate=44100, channels=2))
+    heard, expected = (mel.mel_spectrogram(c.at(22050), KINDS.mel) for c in (clip, reference))
+    loud = expected > expected.max() - 30
+    np.testing.assert_allclose(heard[loud], expected[loud], atol=1.0)
+
+
+def test_what_the_decoder_does_not_know_is_named(tmp_path):
+    (tmp_path / "a.m4a").write_bytes(
+        b"\x00\x00\x00\x20ftypM4A \x00\x00\x00\x00M4A mp42isom\x00\x00\x00\x00" + bytes(4000)
+    )
+    store = indexed(tmp_path, a=tmp_path / "a.m4a")
+    extract(store, KINDS, tmp_path, Compute(workers=1))
+    assert "M4A" in store.failures()["reason"].iat[0]
+
+
+def test_silence_clipping_and_truncation(tmp_path, tone):
+    whole = tone("whole.mp3", seconds=4, rate=44100)
+    cut = tmp_path / "cut.mp3"
+    cut.write_bytes(whole.read_bytes()[: whole.stat().st_size // 2])
+    store = indexed(tmp_path, a=tone("silent.wav", level=0.0), b=tone("loud.wav", level=50.0), c=cut)
+    assert extract(store, KINDS, tmp_path, Compute(workers=1)) == dict.fromkeys(KINDS.kinds, Counts(3, 0, 0))
+
+
+# ---------------------------------------------------------------------- mfcc, image
+
+
+def test_mfcc_of_study_4_agrees_with_librosa(shared):
+    for path in sorted((shared / "fma_mini" / "fma_small").rglob("*.mp3"))[:3]:
+        samples = audio.load(path, 44100)
+        expected = librosa.feature.mfcc(
+            y=samples, sr=44100, n_mfcc=20, n_fft=4096, hop_length=8192, n_mels=256, htk=True
+        ).T[:160]
+        ours = mfcc.mfcc(samples, Mfcc())
+        assert ours.shape == (160, 20)
+        np.testing.assert_allclose(ours[: len(expected)], expected, atol=0.01)
+    short = mfcc.mfcc(samples[:100_000], Mfcc())
+    assert (short[13:] == 0).all()  # padded with zeros
+
+
+@pytest.mark.parametrize(("height", "width"), [(102, 159), (224, 224)])
+def test_pictures_of_the_studies(rng, height, width):
+    codes = np.zeros((128, 323), np.uint8)
+    codes[20:30] = 200  # a low band
+    grey = image.picture(codes, height, width)
+    assert (grey.shape, grey.dtype) == ((height, width, 1), np.uint8)
+    rows = grey[:, :, 0].mean(axis=1)
+    middle = np.average(np.arange(height), weights=rows) / height
+    assert abs(middle - (1 - 25 / 128)) < 0.01  # low frequencies are at the bottom
+    assert abs(int(rows.max()) - 200) <= 2  # brightness keeps loudness
+    colour = image.picture(codes, height, width, colour=True)
+    assert colour.shape == (height, width, 3)
+    np.testing.assert_array_equal(colour[0, 0], [68, 1, 84])  # viridis begins here
+
+
+# ---------------------------------------------------------------------- in parallel
+
+
+def _square_or_die(number):
+    if number in (13, 30):
+        os.kill(os.getpid(), signal.SIGKILL)
+    return number**2
+
+
+def test_a_worker_that_dies_takes_one_clip_with_it():
+    expected = [DIED if number in (13, 30) else number**2 for number in range(40)]
+    assert list(over(_square_or_die, list(range(40)), workers=2)) == expected
+
+
+def _square(number):
+    time.sleep(0.05)
+    return number**2
+
+
+@pytest.fixture
+def cluster():
+    """A Dask cluster of two worker processes on loopback."""
+    distributed = pytest.importorskip("distributed")
+    with distributed.LocalCluster(
+        n_workers=2, threads_per_worker=1, host="127.0.0.1", dashboard_address=None
+    ) as one:
+        yield one
+
+
+def test_a_dask_cluster_does_the_same_and_outlives_a_worker(cluster):
+    results = over(_square, list(range(60)), workers=2, scheduler=cluster.scheduler_address)
+    found = [next(results) for _ in range(5)]
+    victim = next(iter(cluster.workers.values()))
+    os.kill(victim.process.process.pid, signal.SIGKILL)
+    assert found + list(results) == [number**2 for number in range(60)]
+
+
+def test_no_scheduler_is_an_error_of_the_user():
+    pytest.importorskip("distributed")
+    with pytest.raises(UserError, match="no Dask scheduler"):
+        list(over(_square, [1], workers=1, scheduler="tcp://127.0.0.1:9"))

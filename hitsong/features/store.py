@@ -20,6 +20,39 @@ from hitsong.files import read_json, write_json, write_table
 FAILURES = ["kind", "row", "track_id", "reason"]
 
 
+@dataclass(frozen=True)
+class Specification:
+    """How a kind of feature is made and stored.
+
+    Attributes
+    ----------
+    kind : str
+    parameters : dict
+        What it depends on; JSON-able.
+    shape : tuple of int
+        Of one clip's feature.
+    dtype : str
+        Of the array on disk.
+    scale, offset : float
+        Value = stored number * scale + offset.
+    columns : tuple of str or None
+        Names of the numbers, where the feature is a row of named numbers.
+    """
+
+    kind: str
+    parameters: dict
+    shape: tuple
+    dtype: str = "float32"
+    scale: float = 1.0
+    offset: float = 0.0
+    columns: tuple | None = None
+
+    def describe(self):
+        """Everything as JSON can hold it."""
+        listed = {"shape": list(self.shape), "columns": list(self.columns) if self.columns else None}
+        return {**self.__dict__, **listed}
+
+
 class Store:
     """The features of one study.
 
@@ -65,32 +98,14 @@ class Store:
             return pd.DataFrame(columns=FAILURES)
         return pd.read_csv(self.failures_path, dtype={"track_id": str})
 
-    def writer(self, kind, parameters, shape, scale, offset):
-        """Open a kind for appending; what was made with other parameters is discarded.
-
-        Parameters
-        ----------
-        kind : str
-        parameters : dict
-            What the feature depends on; JSON-able.
-        shape : tuple of int
-            Of one clip's feature.
-        scale, offset : float
-            Value = stored byte * scale + offset.
-        """
-        specification = {
-            "kind": kind,
-            "parameters": parameters,
-            "shape": list(shape),
-            "dtype": "uint8",
-            "scale": scale,
-            "offset": offset,
-        }
-        path = self.folder / f"{kind}.json"
-        if not path.exists() or read_json(path) != specification:
-            (self.folder / f"{kind}.npy").unlink(missing_ok=True)
-            write_json(path, specification)
-        return Writer(self, kind, tuple(shape))
+    def writer(self, specification):
+        """Open a kind for appending; what was made another way is discarded."""
+        path = self.folder / f"{specification.kind}.json"
+        described = specification.describe()
+        if not path.exists() or read_json(path) != described:
+            (self.folder / f"{specification.kind}.npy").unlink(missing_ok=True)
+            write_json(path, described)
+        return Writer(self, specification)
 
     def read(self, kind, parameters=None):
         """Open a finished kind for reading.
@@ -108,7 +123,10 @@ class Store:
         """
         path = self.folder / f"{kind}.json"
         if not path.exists():
-            raise UserError(f"{self.folder} holds no {kind} features; run: python 03_features.py")
+            raise UserError(
+                f"{self.folder} holds no {kind} features: is {kind} among features.kinds? "
+                "run: python 03_features.py"
+            )
         specification = read_json(path)
         if parameters is not None and specification["parameters"] != parameters:
             raise UserError(
@@ -129,8 +147,8 @@ class Feature:
     Attributes
     ----------
     specification : dict
-        How it was made: kind, parameters, shape, dtype, scale, offset.
-    array : np.ndarray [shape=(rows, *shape), uint8]
+        How it was made: kind, parameters, shape, dtype, scale, offset, columns.
+    array : np.ndarray [shape=(rows, *shape)]
     rows : dict of str to int
         The row of each track that has one.
     """
@@ -139,6 +157,12 @@ class Feature:
     array: np.ndarray
     rows: dict
 
+    def table(self):
+        """A feature of named numbers as a DataFrame, indexed by track_id."""
+        rows = pd.Series(self.rows, dtype=int)
+        index = pd.Index(rows.index, name="track_id")
+        return pd.DataFrame(self.array[rows.to_numpy()], index, self.specification["columns"])
+
 
 class Writer:
     """Appends rows to a `.npy` file that numpy can open at any time after `close`.
@@ -146,14 +170,16 @@ class Writer:
     The header is numpy's own, which leaves room for the number of rows to grow.
     """
 
-    def __init__(self, store, kind, shape):
-        self.store, self.kind, self.shape = store, kind, shape
-        self.path = store.folder / f"{kind}.npy"
+    def __init__(self, store, specification):
+        self.store, self.kind, self.shape = store, specification.kind, tuple(specification.shape)
+        self.dtype = np.dtype(specification.dtype)
+        self.path = store.folder / f"{self.kind}.npy"
         if not self.path.exists():
             self.path.write_bytes(self._header(0))
-        row_bytes = int(np.prod(shape))
+        row_bytes = int(np.prod(self.shape)) * self.dtype.itemsize
         start = len(self._header(0))
         self.done = max(0, self.path.stat().st_size - start) // row_bytes
+        self.failed = 0
         self._file = open(self.path, "r+b")  # noqa: SIM115 - closed by close()
         self._file.truncate(start + self.done * row_bytes)  # a row that was cut off
         self._file.seek(0, os.SEEK_END)
@@ -162,7 +188,7 @@ class Writer:
     def _header(self, rows):
         header = io.BytesIO()
         np.lib.format.write_array_header_1_0(
-            header, {"descr": "|u1", "fortran_order": False, "shape": (rows, *self.shape)}
+            header, {"descr": self.dtype.str, "fortran_order": False, "shape": (rows, *self.shape)}
         )
         return header.getvalue()
 
@@ -174,14 +200,23 @@ class Writer:
             write_table(self.store.failures_path, failures[~stale])
 
     def append(self, feature):
-        """Write the next clip's feature [uint8, of the kind's shape], or its failure (str)."""
+        """Write the next clip's feature [of the kind's shape and dtype], or the reason why there is none (str)."""
+        if not isinstance(feature, str):
+            feature = self._checked(np.asarray(feature))
         if isinstance(feature, str):
             with open(self.store.failures_path, "a", newline="", encoding="utf-8") as file:
                 track_id = self.store.index["track_id"].iat[self.done]
                 csv.writer(file, lineterminator="\n").writerow([self.kind, self.done, track_id, feature])
-            feature = np.zeros(self.shape, np.uint8)
-        self._file.write(np.ascontiguousarray(feature, np.uint8).tobytes())
+            feature = np.zeros(self.shape, self.dtype)
+            self.failed += 1
+        self._file.write(np.ascontiguousarray(feature, self.dtype).tobytes())
         self.done += 1
+
+    def _checked(self, feature):
+        """The feature, or what is wrong with it."""
+        if feature.shape != self.shape:
+            return f"of shape {feature.shape} rather than {self.shape}"
+        return feature if np.isfinite(feature).all() else "not finite"
 
     def close(self):
         """Make the file's header say how many rows there are."""

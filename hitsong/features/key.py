@@ -1,0 +1,92 @@
+"""The key of a clip: which of the 24 major and minor keys its pitch classes fit best."""
+
+from functools import cache
+
+import numpy as np
+import scipy.fft
+from scipy.signal import get_window
+
+N_FFT, HOP = 8192, 4096  # at 22,050 Hz a bin is 2.7 Hz: a semitone from 55 Hz up
+LOWEST, HIGHEST = 55.0, 2100.0  # Hz, A1 to C7: above, there are mostly overtones
+QUIETEST = 0.05  # of a frame's highest peak: what lies below is noise and leakage
+CHUNK = 128  # frames transformed at a time: stays in the cache
+
+# How often each degree of the scale, in semitones above the tonic, is heard in pieces in a key.
+MAJOR = (0.238, 0.006, 0.111, 0.006, 0.137, 0.094, 0.016, 0.214, 0.009, 0.080, 0.008, 0.081)
+MINOR = (0.220, 0.006, 0.104, 0.123, 0.019, 0.103, 0.012, 0.214, 0.062, 0.022, 0.061, 0.052)
+
+
+def key(samples, sample_rate):
+    """Estimate the key by correlation with key profiles.
+
+    Parameters
+    ----------
+    samples : np.ndarray [shape=(n,), float32]
+        Mono.
+    sample_rate : int
+        In Hz; the resolution is meant for 22,050.
+
+    Returns
+    -------
+    pitch_class : int
+        Of the tonic: 0 is C, 11 is B.
+    major : float
+        1 for major, 0 for minor, 0.5 where there is no key.
+    strength : float
+        Correlation with the key's profile, at most 1; 0 where there is no key, as in silence or noise
+        without a peak.
+
+    References
+    ----------
+    Krumhansl (1990), *Cognitive Foundations of Musical Pitch* (the correlation);
+    Albrecht and Shanahan (2013), "The use of large corpora to train a new type of key-finding algorithm",
+    *Music Perception* 31(1) (the profiles).
+    """
+    heard = chroma(samples, sample_rate)
+    if np.ptp(heard) <= 1e-6 * heard.max():
+        return 0, 0.5, 0.0
+    heard = heard - heard.mean()
+    fits = _profiles() @ heard / np.linalg.norm(heard)
+    best = int(fits.argmax())
+    return best % 12, float(best < 12), float(fits[best])
+
+
+def chroma(samples, sample_rate):
+    """How much of each pitch class a clip holds: [shape=(12,)], all 0 where no pitch is heard.
+
+    The peaks of the spectrum, placed between the bins by a parabola through the logarithms, each weighted by
+    the root of its amplitude; the tuning of the clip as a whole is taken out. After Gomez (2006), "Tonal
+    description of polyphonic audio for music content processing", *INFORMS Journal on Computing* 18(3).
+    """
+    spectrum, first = _spectrum(samples, sample_rate)
+    below, here, above = spectrum[:-2], spectrum[1:-1], spectrum[2:]
+    peaks = (here > below) & (here >= above) & (here > np.maximum(QUIETEST * here.max(axis=0), 1e-4))
+    bins = np.nonzero(peaks)[0]
+    # In double precision: neighbours that differ by the last bit of a float still make a parabola.
+    parts = (part[peaks].astype(float) for part in (below, here, above))
+    below, here, above = (np.log(np.maximum(part, 1e-12)) for part in parts)
+    bins = bins + first + 1 + 0.5 * (below - above) / (below - 2 * here + above)
+    pitches = 12 * np.log2(bins * sample_rate / N_FFT / 440) + 69  # MIDI numbers
+    weights = np.exp(0.5 * here)
+    tuning = np.angle(weights @ np.exp(2j * np.pi * pitches)) / (2 * np.pi)  # semitones
+    return np.bincount(np.rint(pitches - tuning).astype(int) % 12, weights, minlength=12)
+
+
+def _spectrum(samples, sample_rate):
+    """Amplitudes between the lowest and the highest pitch [shape=(bins, frames)], and their first bin."""
+    first, last = (round(limit * N_FFT / sample_rate) for limit in (LOWEST, HIGHEST))
+    window = get_window("hann", N_FFT).astype(np.float32)
+    frames = np.lib.stride_tricks.sliding_window_view(np.pad(samples, N_FFT // 2), N_FFT)[::HOP]
+    spectrum = np.empty((last - first, len(frames)), np.float32)
+    for start in range(0, len(frames), CHUNK):
+        transform = scipy.fft.rfft(frames[start : start + CHUNK] * window, axis=1)
+        spectrum[:, start : start + CHUNK] = np.abs(transform[:, first:last]).T
+    return spectrum, first
+
+
+@cache
+def _profiles():
+    """The 24 profiles, zero-mean and of unit length: C major to B major, then C minor to B minor."""
+    profiles = np.array([np.roll(profile, tonic) for profile in (MAJOR, MINOR) for tonic in range(12)])
+    profiles -= profiles.mean(axis=1, keepdims=True)
+    return profiles / np.linalg.norm(profiles, axis=1, keepdims=True)

@@ -1,0 +1,152 @@
+"""Music tags: what an auto-tagger, musicnn, hears in a clip, and its last hidden layer as an embedding.
+
+The network (`hitsong.models.musicnn`) hears patches of 3 s, side by side; a clip's tags and embedding are
+the means over its patches. Making the patches needs no TensorFlow and can go to any number of processes;
+`Tagger` wants to be one, and to have many clips at a time.
+
+The trained weights and the tags' names are in the package `musicnn`, which is read and never imported. It
+is optional: without it there are no tags, and everything else runs.
+"""
+
+import ast
+from importlib.util import find_spec
+from pathlib import Path
+
+import numpy as np
+
+from hitsong.errors import UserError
+from hitsong.features.mel import Spectrum, mel_power
+
+SAMPLE_RATE = 16000  # Hz
+SPECTRUM = Spectrum(SAMPLE_RATE, n_fft=512, hop_length=256, n_mels=96)
+FRAMES = 187  # of a patch: 3 s
+EMBEDDING = 200
+BATCH = 32  # patches that the network hears at a time; more gain nothing
+
+
+def available():
+    """Whether the package `musicnn` is there."""
+    return find_spec("musicnn") is not None  # finds it without running it
+
+
+def names(model):
+    """The tags of a model, in the order of its scores.
+
+    Parameters
+    ----------
+    model : str
+        "MTT_musicnn" (MagnaTagATune) or "MSD_musicnn" (Million Song Dataset).
+
+    Returns
+    -------
+    list of str
+
+    Raises
+    ------
+    UserError
+        If the package `musicnn` is missing.
+    """
+    wanted = f"{model.partition('_')[0]}_LABELS"
+    for node in ast.parse((_package() / "configuration.py").read_text(encoding="utf-8")).body:
+        if isinstance(node, ast.Assign) and node.targets[0].id == wanted:
+            return ast.literal_eval(node.value)
+    raise ValueError(f"the package musicnn has no {wanted}")
+
+
+def log_mels(samples):
+    """Compute what musicnn hears: log10(1 + 10,000 x mel power).
+
+    In float32; musicnn's own code rounds the power to float16 first, where loud music overflows.
+
+    Parameters
+    ----------
+    samples : np.ndarray [shape=(n,), float32]
+        Mono, at 16 kHz.
+
+    Returns
+    -------
+    np.ndarray [shape=(1 + n // 256, 96), float32]
+    """
+    return np.log10(10000 * mel_power(samples, SPECTRUM).T + 1)
+
+
+def patches(samples):
+    """Cut a clip's log-mels into patches of 3 s, side by side; what remains at the end is dropped.
+
+    A clip too short for one patch is played again and again until it fills one: silence behind it would
+    be heard as part of the music.
+
+    Parameters
+    ----------
+    samples : np.ndarray [shape=(n,), float32]
+        Mono, at 16 kHz.
+
+    Returns
+    -------
+    np.ndarray [shape=(patches, 187, 96), float32]
+        At least one patch; ten for 30 s.
+    """
+    shortest = (FRAMES - 1) * SPECTRUM.hop_length
+    mels = log_mels(samples if len(samples) >= shortest else np.resize(samples, shortest))
+    count = len(mels) // FRAMES
+    return mels[: count * FRAMES].reshape(count, FRAMES, SPECTRUM.n_mels)
+
+
+class Tagger:
+    """A trained musicnn, ready to listen.
+
+    Parameters
+    ----------
+    model : str
+        "MTT_musicnn" or "MSD_musicnn".
+
+    Raises
+    ------
+    UserError
+        If the package `musicnn` is missing.
+    """
+
+    def __init__(self, model):
+        folder = _package() / model
+        from hitsong.models import musicnn  # here, for TensorFlow: workers only make patches
+        from hitsong.models.backend import tf
+
+        network = musicnn.load(folder)
+        signature = [tf.TensorSpec((None, FRAMES, SPECTRUM.n_mels), tf.float32)]
+        self._hear = tf.function(lambda x: network(x, training=False), input_signature=signature)
+
+    def tag(self, clips):
+        """Score clips, all their patches together.
+
+        Parameters
+        ----------
+        clips : list of np.ndarray [shape=(patches, 187, 96), float32]
+            From `patches`.
+
+        Returns
+        -------
+        tags : np.ndarray [shape=(clips, 50), float32]
+            From 0 to 1, in the order of `names`.
+        embeddings : np.ndarray [shape=(clips, 200), float32]
+        """
+        heard = np.concatenate(clips)
+        outputs = [self._hear(heard[start : start + BATCH]) for start in range(0, len(heard), BATCH)]
+        firsts = np.cumsum([0, *map(len, clips[:-1])])
+        lengths = np.array([[len(clip)] for clip in clips], np.float32)
+        tags, embeddings = (
+            np.add.reduceat(np.concatenate([output[name] for output in outputs]), firsts) / lengths
+            for name in ("tags", "embedding")
+        )
+        return tags, embeddings
+
+
+def _package():
+    """The folder of the package `musicnn`."""
+    found = find_spec("musicnn")
+    if found is None:
+        raise UserError(
+            "tags and embedding need the package musicnn; install it with: "
+            "pip install --no-deps --require-hashes -r requirements-musicnn.txt\n"
+            "or run without them: take tags and embedding out of features.kinds"
+        )
+    return Path(found.submodule_search_locations[0])

@@ -1,0 +1,89 @@
+"""One clip's features on one sheet: what the models get to hear of it."""
+
+import librosa
+import numpy as np
+import pandas as pd
+
+from hitsong import audio
+from hitsong.report import figures
+from hitsong.report.figures import ACCENT, plt
+
+TAGS_SHOWN = 10
+
+
+def draw(store, settings, folder):
+    """Draw `sheet.png` into the store: waveform, chroma, and whichever kinds it holds of its first clip.
+
+    Parameters
+    ----------
+    store : hitsong.features.store.Store
+    settings : hitsong.config.Features
+    folder : pathlib.Path
+        What the index's paths are relative to.
+    """
+    features = {kind: store.read(kind) for kind in settings.kinds}
+    heard = set.intersection(*(set(feature.rows) for feature in features.values()))
+    track_id = next((one for one in store.index["track_id"] if one in heard), None)
+    if track_id is None:
+        return
+    paths = store.index.drop_duplicates("track_id", keep="last").set_index("track_id")["path"]
+    clip = audio.Clip.read(folder / paths[track_id])
+    values = {
+        kind: feature.array[feature.rows[track_id]] * feature.specification["scale"]
+        + feature.specification["offset"]
+        for kind, feature in features.items()
+    }
+    panels = [_waveform, _chroma, *(_PANELS[kind] for kind in settings.kinds if kind in _PANELS)]
+    figure, axes = plt.subplots(len(panels), figsize=(8, 2.1 * len(panels)), layout="constrained")
+    for axis, panel in zip(axes, panels, strict=True):
+        panel(axis, clip, values, features, settings)
+    figure.suptitle(f"What is heard of {track_id}", fontweight="bold")
+    figures.save(figure, store.folder / "sheet.png")
+
+
+def _waveform(axis, clip, *_):
+    samples = audio.mono(clip.channels)
+    seconds = np.arange(len(samples)) / clip.sample_rate
+    step = max(1, len(samples) // 4000)
+    axis.plot(seconds[::step], samples[::step], color=ACCENT, linewidth=0.4)
+    axis.set(title="Waveform", ylabel="amplitude", ylim=(-1, 1), xlim=(0, seconds[-1]))
+
+
+def _chroma(axis, clip, *_):
+    chroma = librosa.feature.chroma_stft(y=clip.at(22050), sr=22050, n_fft=4096, hop_length=2048)
+    seconds = chroma.shape[1] * 2048 / 22050
+    _image(axis, chroma, seconds, 12, "magma")
+    axis.set(title="Chroma", ylabel="pitch class", yticks=np.arange(0, 12, 2) + 0.5)
+    axis.set_yticklabels(["C", "D", "E", "F♯", "G♯", "A♯"])
+
+
+def _mel(axis, clip, values, features, settings):
+    s = settings.mel
+    _image(axis, values["mel"], s.seconds, s.n_mels, "magma")
+    hertz = librosa.mel_frequencies(s.n_mels, fmin=s.fmin, fmax=s.fmax or s.sample_rate / 2, htk=s.htk)
+    ticks = np.linspace(0, s.n_mels - 1, 5).round().astype(int)
+    axis.set(title="Mel-spectrogram as stored (dB)", ylabel="Hz", yticks=ticks + 0.5)
+    axis.set_yticklabels([f"{hertz[tick]:,.0f}" for tick in ticks])
+
+
+def _mfcc(axis, clip, values, features, settings):
+    s = settings.mfcc
+    coefficients = values["mfcc"].T
+    _image(axis, coefficients[1:], s.frames * s.hop_length / s.sample_rate, s.n_mfcc - 1, "RdBu")
+    axis.set(title="MFCC (from the second on)", ylabel="coefficient", xlabel="seconds")
+
+
+def _tags(axis, clip, values, features, settings):
+    scores = pd.Series(values["tags"], features["tags"].specification["columns"]).nlargest(TAGS_SHOWN)
+    axis.bar(range(len(scores)), scores, color=ACCENT)
+    axis.set(title=f"Music tags ({settings.tags.model})", ylabel="score", ylim=(0, 1))
+    axis.set_xticks(range(len(scores)), scores.index, rotation=30, ha="right")
+    axis.grid(axis="x", visible=False)
+
+
+def _image(axis, values, seconds, height, colormap):
+    axis.imshow(values, origin="lower", aspect="auto", extent=(0, seconds, 0, height), cmap=colormap)
+    axis.grid(visible=False)
+
+
+_PANELS = {"mel": _mel, "mfcc": _mfcc, "tags": _tags}
