@@ -16,6 +16,7 @@ that the service grants (20, 50 and 100), and nothing is asked that the catalogu
 
 import re
 from datetime import UTC, datetime, timedelta
+from functools import cached_property
 
 from hitsong.cli import bar
 from hitsong.config import AUDIO_FEATURES
@@ -24,10 +25,9 @@ from hitsong.files import digest
 from hitsong.recordings import normalised
 from hitsong.sources import spotify_api as api
 from hitsong.sources.filters import in_years, lines_of, text_of
+from hitsong.sources.spotify_query import Query
 from hitsong.sources.spotify_api import ALBUMS, ALTERNATIVES, CEILING, FEATURES, TRACKS, Capabilities, Client
 
-FIRST_YEAR = 1950  # what lies before is searched as one
-LETTERS = "abcdefghijklmnopqrstuvwxyz0123456789"
 PROBE_HOLDS = timedelta(days=1)
 
 
@@ -170,7 +170,7 @@ class Spotify:
     def _search(self, genre, kind):
         """Read a search for artists or tracks to its end."""
         crawl = self._crawl(genre)
-        queries = [_Query(genre, self._years())]
+        queries = [Query(genre, self._years())]
         while queries:
             query = queries.pop(0)
             if self._full(crawl, kind):
@@ -450,44 +450,12 @@ class Spotify:
 
     def _listed(self, artist_id, name):
         """Whether the whitelist has an artist, by id or by name."""
-        if not hasattr(self, "_whitelist"):
-            lines = lines_of(self.settings.artists_file, "collect.artists_file")
-            self._whitelist = {*lines, *map(normalised, lines)}
         return artist_id in self._whitelist or normalised(name) in self._whitelist
 
-
-class _Query:
-    """A search that can be split into narrower ones: a genre, then its years, then first letters."""
-
-    def __init__(self, genre, years=None, letter=None):
-        self.genre, self.years, self.letter = genre, years, letter
-
-    def text(self, kind):
-        """The query in Spotify's syntax."""
-        parts = [f'genre:"{self.genre}"']
-        if self.years:
-            first, last = self.years
-            parts.append(f"year:{first}" if first == last else f"year:{first}-{last}")
-        if self.letter:
-            parts.append(f"{kind}:{self.letter}%")
-        return " ".join(parts)
-
-    def split(self):
-        """Narrower queries that together find the same; none if there are no narrower ones."""
-        first, last = self.years or (1900, datetime.now(UTC).year)
-        if first != last:
-            early = [(first, FIRST_YEAR - 1)] if first < FIRST_YEAR - 1 and last >= FIRST_YEAR else []
-            start = max(first, FIRST_YEAR) if early else first
-            return [
-                _Query(self.genre, years)
-                for years in [*early, *((year, year) for year in range(start, last + 1))]
-            ]
-        if self.letter is None:
-            return [_Query(self.genre, self.years, letter) for letter in LETTERS]
-        return []
-
-    def __str__(self):
-        return self.text("name")
+    @cached_property
+    def _whitelist(self):
+        lines = lines_of(self.settings.artists_file, "collect.artists_file")
+        return {*lines, *map(normalised, lines)}
 
 
 def track_ids_in(text):
