@@ -12,6 +12,8 @@ from contextlib import contextmanager
 from dataclasses import asdict
 from datetime import UTC, datetime
 
+import pandas as pd
+
 SCHEMA = """
 CREATE TABLE IF NOT EXISTS artists (
     artist_id TEXT PRIMARY KEY, name TEXT, genres TEXT, popularity INTEGER, followers INTEGER);
@@ -78,6 +80,11 @@ class Catalog:
     def query(self, sql, *parameters):
         """All rows of a query."""
         return self.connection.execute(sql, parameters).fetchall()
+
+    def frame(self, sql, *parameters):
+        """The rows of a query as a pandas.DataFrame."""
+        cursor = self.connection.execute(sql, parameters)
+        return pd.DataFrame(map(tuple, cursor), columns=[column[0] for column in cursor.description])
 
     def column(self, sql, *parameters):
         """The first column of a query, as a list."""

@@ -71,27 +71,17 @@ def table(catalog, track_ids):
     catalog.connection.executemany(
         "INSERT OR IGNORE INTO chosen VALUES (?)", ((track_id,) for track_id in track_ids)
     )
-    tracks = pd.DataFrame(
-        map(
-            dict,
-            catalog.query(
-                """SELECT t.*, a.name AS album_name, a.album_type, a.release_date, a.release_date_precision, f.features
-                   FROM chosen JOIN tracks t USING (track_id) LEFT JOIN albums a USING (album_id)
-                   LEFT JOIN audio_features f USING (track_id)
-                   WHERE t.popularity IS NOT NULL ORDER BY track_id"""
-            ),
-        )
+    tracks = catalog.frame(
+        """SELECT t.*, a.name AS album_name, a.album_type, a.release_date, a.release_date_precision, f.features
+           FROM chosen JOIN tracks t USING (track_id) LEFT JOIN albums a USING (album_id)
+           LEFT JOIN audio_features f USING (track_id)
+           WHERE t.popularity IS NOT NULL ORDER BY track_id"""
     )
     if tracks.empty:
         return pd.DataFrame(columns=SCHEMA.names)
-    credits = pd.DataFrame(
-        map(
-            dict,
-            catalog.query(
-                """SELECT track_id, artist_id, name FROM chosen JOIN track_artists USING (track_id)
-                   LEFT JOIN artists USING (artist_id) ORDER BY track_id, position"""
-            ),
-        )
+    credits = catalog.frame(
+        """SELECT track_id, artist_id, name FROM chosen JOIN track_artists USING (track_id)
+           LEFT JOIN artists USING (artist_id) ORDER BY track_id, position"""
     ).groupby("track_id")
     tracks = tracks.set_index("track_id", drop=False)
     tracks["artist_ids"] = credits["artist_id"].agg(list)

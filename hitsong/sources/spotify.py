@@ -25,8 +25,8 @@ from hitsong.files import digest
 from hitsong.recordings import normalised
 from hitsong.sources import spotify_api as api
 from hitsong.sources.filters import in_years, lines_of, text_of
-from hitsong.sources.spotify_query import Query
 from hitsong.sources.spotify_api import ALBUMS, ALTERNATIVES, CEILING, FEATURES, TRACKS, Capabilities, Client
+from hitsong.sources.spotify_query import Query
 
 PROBE_HOLDS = timedelta(days=1)
 
