@@ -14,7 +14,7 @@ import pandas as pd
 from hitsong import cli, dataset
 from hitsong.features.extract import extract
 from hitsong.features.store import Store
-from hitsong.report import sheet
+from hitsong.report import clip
 from hitsong.study import Stage, Study
 
 
@@ -35,7 +35,7 @@ def main():
     counts = extract(store, config.features, study.folder, config.compute)
     outputs = [store.index_path, store.failures_path, *(store.folder / f"{kind}.json" for kind in counts)]
     stage.finish(outputs, {kind: vars(count) for kind, count in counts.items()})
-    sheet.draw(store, config.features, study.folder)
+    clip.draw(store, config.features, study.folder)
 
     # Say what happened
     for (kind, reason), number in store.failures().value_counts(["kind", "reason"]).items():

@@ -4,6 +4,9 @@ Worker processes keep to one thread each (joblib's loky sees to that): with the 
 left to themselves, two workers run slower than one.
 """
 
+import os
+import threading
+import time
 from contextlib import contextmanager
 
 from joblib import Parallel, cpu_count, delayed, parallel_config
@@ -67,11 +70,23 @@ def _one_by_one(function, arguments):
                     yield DIED
 
 
+def _end_with_parent(parent):
+    """Let a worker end soon after a parent that was killed; left alone it would wait minutes for work."""
+
+    def watch():
+        while os.getppid() == parent:
+            time.sleep(1)
+        os._exit(1)
+
+    threading.Thread(target=watch, daemon=True).start()
+
+
 @contextmanager
 def _backend(scheduler):
     """Let joblib work on a Dask cluster, if there is one."""
     if scheduler is None:
-        yield
+        with parallel_config(backend="loky", initializer=_end_with_parent, initargs=(os.getpid(),)):
+            yield
         return
     try:
         from distributed import Client
