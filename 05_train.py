@@ -41,7 +41,8 @@ def main():
     feature = dataset.mels(study, config)
     tracks = dataset.heard(tracks, feature)
     sides = {
-        side: dataset.examples(tracks[tracks["side"] == side], feature) for side in ("train", "validation")
+        side: dataset.examples(tracks[tracks["side"] == side], feature, target)
+        for side in ("train", "validation")
     }
     print(
         f"target: {target}; {len(sides['train']):,} clips to train on, {len(sides['validation']):,} to validate on"
@@ -67,9 +68,8 @@ def main():
         skipped += found == "finished"
         trained += found != "finished"
         main_metric = metrics.MAIN[target.kind]
-        score = metrics.evaluate(target.kind, sides["validation"].y, bundle.predict(sides["validation"]))[
-            main_metric
-        ]
+        seen = bundle.predict(sides["validation"])
+        score = metrics.evaluate(target.kind, sides["validation"].y, seen)[main_metric]
         print(
             f"{name}: {'kept' if found == 'finished' else 'trained'}, {bundle.info['parameters']:,} parameters, "
             f"epoch {bundle.info['best_epoch']} of {bundle.info['epochs']} (stopped by {bundle.info['stopped']}), "

@@ -254,14 +254,58 @@ class Split(Section):
 
 
 class Target(Section):
-    """What is predicted: popularity itself, or whether it reaches a threshold."""
+    """What is predicted: a track's popularity, whether it is popular, its bucket, or its audio features.
 
-    kind: Literal["popularity", "popular"] = "popularity"
+    `threshold` and `quantile` (of the training tracks, instead of a threshold) belong to "popular"; `labels`,
+    lowest first, with `shares` (of the training tracks) or `edges` to "buckets"; `features` to
+    "audio_features"; `transform` to "popularity".
+    """
+
+    kind: Literal["popularity", "popular", "buckets", "audio_features"] = "popularity"
+    transform: Literal["log1p", "percentile"] | None = None
     threshold: float | Literal["median"] = "median"
+    quantile: Annotated[float, Field(gt=0, lt=1)] | None = None
+    labels: Annotated[list[str], Field(min_length=2)] = ["low", "medium", "high"]
+    shares: list[Annotated[float, Field(gt=0, lt=1)]] = [0.168, 0.467, 0.365]
+    edges: list[float] | None = None
+    features: Annotated[list[str], Field(min_length=1)] = [
+        "danceability", "energy", "speechiness", "acousticness", "instrumentalness",
+    ]  # fmt: skip
+
+    @model_validator(mode="after")
+    def _consistent(self):
+        if self.transform and self.kind != "popularity":
+            raise ValueError(f"transform belongs to kind popularity, not {self.kind}")
+        if self.quantile is not None and self.threshold != "median":
+            raise ValueError("give threshold or quantile, not both")
+        if len(set(self.labels)) < len(self.labels):
+            raise ValueError(f"labels must differ: {', '.join(self.labels)}")
+        if self.edges is None:
+            if len(self.shares) != len(self.labels) or abs(sum(self.shares) - 1) > 1e-6:
+                raise ValueError(f"shares must be {len(self.labels)} numbers, one per label, that sum to 1")
+        elif len(self.edges) != len(self.labels) - 1 or sorted(set(self.edges)) != self.edges:
+            raise ValueError(f"edges must be {len(self.labels) - 1} rising numbers, one between labels")
+        for name in self.features:
+            if name not in AUDIO_FEATURES:
+                raise ValueError(f"no audio feature is called {name!r}{nearest(name, AUDIO_FEATURES)}")
+        if len(set(self.features)) < len(self.features):
+            raise ValueError("features must differ")
+        return self
 
 
 class Baseline(Section):
-    """The linear baseline; the default is study 1's recipe."""
+    """What networks are compared with; `features` and `alphas` as study 1 had them.
+
+    Each of `models` (ridge is logistic regression for classes; trees are gradient-boosted) on each of
+    `inputs` (all that are there, if not given; `spotify` means `features`). `controls` show what release age
+    and the artist's name alone would tell.
+    """
+
+    models: Annotated[list[Literal["ridge", "trees"]], Field(min_length=1)] = ["ridge", "trees"]
+    inputs: (
+        Annotated[list[Literal["spotify", "descriptors", "tags", "embedding"]], Field(min_length=1)] | None
+    ) = None
+    controls: list[Literal["age", "artist"]] = ["age", "artist"]
 
     features: Annotated[list[str], Field(min_length=1)] = [
         "danceability", "energy", "loudness", "speechiness", "acousticness",

@@ -7,102 +7,149 @@ artists, the best model chosen on validation, and the test tracks looked at only
 import numpy as np
 import pandas as pd
 
-from hitsong import metrics
+from hitsong import baseline, bootstrap, metrics
 from hitsong.errors import UserError
 
 STANDARD_ERRORS = 4  # how far from chance the mean of the shuffled fits may come before the run is flagged
 
 # What each reference row is, in words.
 REFERENCES = {
-    "mean": "the training mean for every track",
-    "shuffled": "the baseline fitted on shuffled labels: must be near chance",
+    "mean": "the training mean for every track (for classes the base rates: the majority class)",
+    "shuffled": "the linear baseline fitted on shuffled labels: must be near chance",
     "artist_mean": "an oracle: the mean of the artist's other tracks; no model can use it for a new artist",
     "planted": "the ceiling: the part of popularity that the stand-in planted in the sound",
+    **baseline.CONTROLS,
 }
+SECOND = {"popularity": "r2", "popular": "accuracy", "buckets": "accuracy", "audio_features": "mse"}
 
 
-def measure(kind, y, predictions, groups, validation_score, draws, seed):
+def measure(target, y, predictions, groups, validation_score, draws, seed, references=REFERENCES):
     """Measure models and reference rows.
 
     Parameters
     ----------
-    kind : str
-        Target kind, "popularity" or "popular".
-    y : pandas.Series
-        Encoded targets of the test tracks, by track_id.
-    predictions : dict of str to pandas.Series or pandas.DataFrame
-        By name. A DataFrame has one row per repetition (the shuffled row): its metrics are averaged.
-        `planted` is a score that only ranks.
+    target : hitsong.targets.Target
+    y : pandas.Series or pandas.DataFrame
+        Encoded targets of the test tracks, by track_id; a column for each of several.
+    predictions : dict of str to pandas.Series, pandas.DataFrame, or a list of them
+        By name, each by track_id, with a column for each of `target.names` where there are several. A list
+        holds repetitions (the shuffled row): their metrics are averaged. `planted` is a score that only ranks.
     groups : pandas.Series
         The artists' group of each test track.
     validation_score : dict of str to float
         The main metric on validation of each model that may be chosen.
     draws, seed : int
         Of the bootstrap.
+    references : dict of str to str
+        The rows that are no models, with what they are.
 
     Returns
     -------
     dict
-        `rows` (name -> metrics, intervals, collapsed, reference), `best` (the model that validation chose), `paired`
-        (each other model against the best), `flags` (lines on what is wrong).
+        `kind`, `main` (the metric that ranks), `rows` (name -> metrics, intervals, collapsed, reference),
+        `best` (the model that validation chose), `paired` (each other model against the best), `flags`
+        (lines on what is wrong).
     """
-    main = metrics.MAIN[kind]
-    names = y.index
-    truth, clusters = y.to_numpy(float), groups.reindex(names).to_numpy()
+    kind, names = target.kind, y.index
+    main, truth = metrics.MAIN[kind], y.to_numpy(float)
+    sampled = {"groups": groups.reindex(names).to_numpy(), "draws": draws, "seed": seed}
     rows = {}
     for name, prediction in predictions.items():
         if name == "planted":
-            rows[name] = _ranking(kind, truth, prediction.reindex(names), clusters, draws, seed)
-        elif isinstance(prediction, pd.DataFrame):
-            rows[name] = _averaged(kind, truth, prediction[names], clusters, draws, seed)
+            rows[name] = _ranking(kind, truth, prediction.reindex(names), sampled, len(target.names))
+        elif isinstance(prediction, list):
+            values = [_values(one, names) for one in prediction]
+            rows[name] = _averaged(target, truth, values, sampled)
         else:
-            values = prediction.reindex(names).to_numpy(float)
+            values = _values(prediction, names)
             rows[name] = {
-                "metrics": metrics.evaluate(kind, truth, values),
-                "intervals": metrics.intervals(kind, truth, values, clusters, draws, seed),
-                "collapsed": name not in REFERENCES and metrics.collapsed(truth, values),
+                "metrics": metrics.evaluate(kind, truth, values, target.names),
+                "intervals": bootstrap.intervals(kind, truth, values, **sampled, names=target.names),
+                "collapsed": name not in references and metrics.collapsed(truth, values),
             }
-        rows[name]["reference"] = REFERENCES.get(name)
+        rows[name]["reference"] = references.get(name)
     best = max(validation_score, key=validation_score.get) if validation_score else None
-    if best:
-        for name in validation_score:
-            rows[name]["validation"] = {main: validation_score[name]}
+    for name in validation_score:
+        rows[name]["validation"] = {main: validation_score[name]}
     return {
         "kind": kind,
         "main": main,
         "rows": rows,
         "best": best,
-        "paired": _against(best, kind, truth, predictions, names, clusters, draws, seed) if best else {},
+        "paired": _against(best, kind, truth, predictions, names, sampled) if best else {},
         "flags": _flags(kind, rows),
     }
 
 
-def _ranking(kind, truth, score, clusters, draws, seed):
+def baselines(bundles, tables, tracks, scheme, target, config):
+    """Predict the test tracks of a scheme by the fitted baselines and as the reference rows do.
+
+    Parameters
+    ----------
+    bundles : list of dict
+        As 04 leaves them: `candidate`, `columns`, and the fitted estimators by scheme.
+    tables : dict of str to pandas.DataFrame
+        Inputs of the tracks, in their order.
+    tracks : pandas.DataFrame
+        With a column `scheme` of sides, and the target fitted and encoded under it.
+    scheme : str
+    target : hitsong.targets.Target
+    config : hitsong.config.Config
+
+    Returns
+    -------
+    dict or None
+        Predictions by name; None where fewer than two groups of artists are left to test on, or no
+        baseline could be fitted.
+    """
+    test = tracks.loc[tracks[scheme] == "test", "track_id"]
+    bundles = [bundle for bundle in bundles if scheme in bundle["schemes"]]
+    if not bundles or tracks.loc[test.index, "group"].nunique() < 2:
+        return None
+    predictions = {}
+    for bundle in bundles:
+        X = tables[bundle["candidate"].input].loc[test, bundle["columns"]]
+        values = baseline.predict(bundle["schemes"][scheme], X, target)
+        predictions[bundle["candidate"].name] = baseline.named(values, pd.Index(test), target)
+    train = tracks.loc[tracks[scheme] == "train", "track_id"]
+    first = next(iter(tables.values()))
+    return predictions | baseline.reference_predictions(
+        first, target.truth(tracks), tracks["artist_id"], train, test, target, config.baseline, config.seed
+    )
+
+
+def _values(prediction, names):
+    return prediction.reindex(names).to_numpy(float)
+
+
+def _ranking(kind, truth, score, sampled, n_classes):
     """The main metric of a score that is on no scale of the target."""
     main = metrics.MAIN[kind]
-    scaled = (score - score.min()) / (score.max() - score.min())
-    values = metrics.evaluate(kind, truth, scaled.to_numpy())
-    bounds = metrics.intervals(kind, truth, scaled.to_numpy(), clusters, draws, seed)
+    scaled = ((score - score.min()) / (score.max() - score.min())).to_numpy()
+    if kind == "buckets":  # as many tracks in each class as there are, the highest scores highest
+        answer = np.empty(len(truth), int)
+        answer[np.argsort(scaled, kind="stable")] = np.sort(truth)
+        scaled = np.eye(n_classes)[answer]
+    values = metrics.evaluate(kind, truth, scaled)
+    bounds = bootstrap.intervals(kind, truth, scaled, **sampled)
     return {"metrics": {main: values[main]}, "intervals": {main: bounds[main]}, "collapsed": False}
 
 
-def _averaged(kind, truth, repetitions, clusters, draws, seed):
-    """Metrics averaged over repetitions, with the spread of the repetitions in the interval."""
-    values = pd.DataFrame([_scalars(metrics.evaluate(kind, truth, p)) for p in repetitions.to_numpy()])
-    bounds = [
-        metrics.intervals(kind, truth, p, clusters, max(1, draws // len(repetitions)), seed + number)
-        for number, p in enumerate(repetitions.to_numpy())
-    ]
-    intervals = {
-        name: (float(np.mean([b[name][0] for b in bounds])), float(np.mean([b[name][1] for b in bounds])))
-        for name in bounds[0]
-    }
+def _averaged(target, truth, repetitions, sampled):
+    """Metrics averaged over repetitions, with the mean ends of their intervals."""
+    kind, main = target.kind, metrics.MAIN[target.kind]
+    values = pd.DataFrame([_scalars(metrics.evaluate(kind, truth, p)) for p in repetitions])
+    each = {**sampled, "draws": max(100, sampled["draws"] // len(repetitions))}
+    bounds = pd.DataFrame([
+        {name: ends for name, ends in bootstrap.intervals(kind, truth, p, **each).items() if name in values}
+        for p in repetitions
+    ])  # fmt: skip
     return {
         "metrics": values.mean().to_dict(),
-        "intervals": intervals,
+        "intervals": {name: tuple(np.mean(bounds[name].tolist(), axis=0).tolist()) for name in bounds},
         "collapsed": False,
         "repetitions": len(values),
-        "standard_error": float(values[metrics.MAIN[kind]].std() / np.sqrt(len(values))),
+        "standard_error": float(values[main].std() / np.sqrt(len(values))),
     }
 
 
@@ -110,13 +157,13 @@ def _scalars(values):
     return {name: value for name, value in values.items() if np.isscalar(value)}
 
 
-def _against(best, kind, truth, predictions, names, clusters, draws, seed):
+def _against(best, kind, truth, predictions, names, sampled):
     """Paired differences of the best model and each other prediction on the target's scale."""
-    ours = predictions[best].reindex(names).to_numpy(float)
+    ours = _values(predictions[best], names)
     return {
-        name: metrics.paired(kind, truth, ours, other.reindex(names).to_numpy(float), clusters, draws, seed)
+        name: bootstrap.paired(kind, truth, ours, _values(other, names), **sampled)
         for name, other in predictions.items()
-        if name not in (best, "planted") and isinstance(other, pd.Series)
+        if name not in (best, "planted") and not isinstance(other, list)
     }
 
 
@@ -129,7 +176,7 @@ def _flags(kind, rows):
     ]
     if "shuffled" in rows:
         row, main = rows["shuffled"], metrics.MAIN[kind]
-        chance = 0.5 if kind == "popular" else 0.0
+        chance = metrics.CHANCE[kind]
         if abs(row["metrics"][main] - chance) > STANDARD_ERRORS * row["standard_error"]:
             flags.append(
                 f"fits on shuffled labels reach {main} {row['metrics'][main]:.3f} on average, not {chance:g}: "
@@ -138,35 +185,49 @@ def _flags(kind, rows):
     return flags
 
 
-def table(y, predictions):
-    """Truth and predictions in long form: track_id, model, y, prediction; repetitions are left out."""
-    parts = [
-        pd.DataFrame(
-            {
-                "track_id": y.index,
-                "model": name,
-                "y": y.to_numpy(),
-                "prediction": p.reindex(y.index).to_numpy(float),
-            }
+def table(target, y, predictions):
+    """Truth and predictions in long form: track_id, model, output, y, prediction; repetitions are left out.
+
+    For buckets there is a row for each of them: whether it is the truth, and its probability.
+    """
+    index, several = y.index, len(target.names) > 1
+    truth = y.to_numpy(float)
+    if target.kind == "buckets":
+        truth = np.eye(len(target.names))[truth.astype(int)]
+    parts = []
+    for name, prediction in predictions.items():
+        if isinstance(prediction, list):
+            continue
+        values = _values(prediction, index)
+        outputs = (
+            target.names if values.ndim > 1 else [name if name == "planted" and several else target.names[0]]
         )
-        for name, p in predictions.items()
-        if isinstance(p, pd.Series)
-    ]
+        against = truth if values.ndim > 1 or not several else np.full(len(index), np.nan)
+        parts.append(
+            pd.DataFrame(
+                {
+                    "track_id": np.repeat(index, len(outputs)),
+                    "model": name,
+                    "output": np.tile(list(outputs), len(index)),
+                    "y": against.ravel(),
+                    "prediction": values.ravel(),
+                }
+            )  # fmt: skip
+        )
     return pd.concat(parts, ignore_index=True)
 
 
 def text(result):
     """The results as a table for the terminal, best first."""
-    main = result["main"]
-    lines = [
-        f"{'':14}{main:>10}   95 % interval   {'r2' if result['kind'] == 'popularity' else 'accuracy':>8}"
-    ]
+    main, second = result["main"], SECOND[result["kind"]]
+    wide = max(14, *(len(name) + 1 for name in result["rows"]))
+    lines = [f"{'':{wide}}{main:>15}   95 % interval   {second:>8}"]
     for name, row in ranked(result):
         low, high = row["intervals"][main]
-        second = row["metrics"].get("r2" if result["kind"] == "popularity" else "accuracy")
+        value = row["metrics"].get(second)
         mark = " <- chosen on validation" if name == result["best"] else ""
-        shown = f"{second:8.3f}" if second is not None else " " * 8
-        lines.append(f"{name:14}{row['metrics'][main]:10.3f}   {low:6.3f} {high:6.3f}   {shown}{mark}")
+        shown = " " * 8 if value is None else f"{value:8.3f}" if abs(value) < 1000 else f"{value:8.0f}"
+        lines.append(f"{name:{wide}}{row['metrics'][main]:15.3f}   {low:6.3f} {high:6.3f}   {shown}{mark}")
     return "\n".join(lines)
 
 

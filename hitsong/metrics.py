@@ -1,12 +1,22 @@
-"""Metrics of a prediction against the truth, and how sure one can be of them.
+"""Metrics of a prediction against the truth.
 
 Conventions
 -----------
-`y` is the truth and `p` the prediction, both (n,), at least 2 rows, all finite. For the target kind
-"popularity" both are numbers; for "popular" `y` holds 0 and 1, and `p` the probability of 1.
+`y` is the truth and `p` the prediction, of at least 2 rows, all finite:
+
+================  =================================  =====================================================
+kind of target    y                                  p
+================  =================================  =====================================================
+popularity        numbers (n,)                       numbers (n,)
+popular           0 or 1 (n,)                        probability of 1 (n,)
+buckets           class (n,), 0 for the lowest       probability of each class, lowest first (n, classes)
+audio_features    numbers (n, features)              numbers (n, features)
+================  =================================  =====================================================
+
 Every metric is defined for every such input, without warnings: where ranking is impossible, because
-prediction or truth is constant, the rank correlations are 0.0 and ROC-AUC is 0.5; PR-AUC without a
-popular track is 0.0, and balanced accuracy averages over the classes that occur.
+prediction or truth is constant, correlations are 0.0 and ROC-AUC is 0.5; PR-AUC without a popular track is
+0.0; balanced accuracy averages over the classes that occur in the truth, macro-F1 over those that occur
+in truth or answers; kappa is 0.0 where truth and answers are all one class.
 
 Regression ("popularity")
     mse, rmse, mae
@@ -30,13 +40,21 @@ Binary ("popular")
     confusion
         [[true negatives, false positives], [false negatives, true positives]].
 
-Values come from scikit-learn and SciPy. Intervals are percentile intervals of a cluster bootstrap: whole
-groups of artists are drawn with replacement, since tracks of one artist are not independent (Field & Welsh,
-2007, "Bootstrapping clustered data"). A draw is a vector of weights, how often each group was drawn,
-and each metric has a form that takes many such vectors at once. Kendall's tau has none (its pairs
-would have to be counted anew in each draw), and so no interval: Spearman's stands for both. With few groups
-percentile intervals are somewhat narrow: simulated, a nominal 95 % covers the truth in about 94 % of
-cases at 200 groups, 93 % at 60 and 91 % at 20.
+Ordered classes ("buckets"); the answer is the most probable class
+    accuracy, macro_f1
+        Share of right answers, and the F1 score of each class averaged over classes.
+    quadratic_kappa
+        Agreement beyond chance, where an error counts by the square of its distance; -1 to 1 (Cohen, 1968).
+    confusion
+        Rows are the true classes, columns the answers.
+
+Several numbers ("audio_features")
+    mse, rmse, mae, r2, pearson
+        As above, and the linear correlation; each averaged over the features.
+    features
+        The same for each feature by its name.
+
+Values come from scikit-learn and SciPy; how sure one can be of them, from `hitsong.bootstrap`.
 """
 
 import warnings
@@ -45,42 +63,57 @@ import numpy as np
 from scipy import stats
 from sklearn import metrics as sk
 
-# Per target kind: the metric that ranks models, then the error it is read with.
-COMPARED = {"popularity": ("spearman", "mse"), "popular": ("roc_auc", "brier")}
+# Per target kind: the metric that ranks models, then the errors it is read with.
+COMPARED = {
+    "popularity": ("spearman", "mse"),
+    "popular": ("roc_auc", "brier"),
+    "buckets": ("quadratic_kappa", "accuracy"),
+    "audio_features": ("pearson", "mse"),
+}
 MAIN = {kind: names[0] for kind, names in COMPARED.items()}
+CHANCE = {"popular": 0.5, "popularity": 0.0, "buckets": 0.0, "audio_features": 0.0}  # of the main metric
 HIGHER_IS_BETTER = {
-    "mse": False, "rmse": False, "mae": False, "r2": True,
+    "mse": False, "rmse": False, "mae": False, "r2": True, "pearson": True,
     "spearman": True, "kendall": True, "ndcg@100": True,
     "roc_auc": True, "pr_auc": True, "accuracy": True, "balanced_accuracy": True, "brier": False,
+    "macro_f1": True, "quadratic_kappa": True,
 }  # fmt: skip
 
-_TOP = 100
-_THRESHOLD = 0.5
-_CELLS = 1_000_000  # rows x draws computed at a time: bounds memory to some tens of megabytes
+TOP = 100
+THRESHOLD = 0.5
 
 
-def validate(y, p, *aligned):
+def validate(kind, y, p):
     """Check that truth and prediction can be compared.
 
     Returns
     -------
-    y, p : np.ndarray [shape=(n,), dtype=float64]
+    y, p : np.ndarray [dtype=float64]
+        Of the shapes above.
 
     Raises
     ------
     ValueError
-        If lengths differ (those of further `aligned` arrays included), rows are fewer than 2, or a
-        value is not finite.
+        If shapes do not fit, rows are fewer than 2, a value is not finite, a class none of the classes
+        or a score no probability.
     """
     y, p = np.asarray(y, dtype=float), np.asarray(p, dtype=float)
-    if y.ndim != 1 or any(np.shape(other) != y.shape for other in (p, *aligned)):
+    dimensions = {"popularity": (1, 1), "popular": (1, 1), "buckets": (1, 2), "audio_features": (2, 2)}[kind]
+    if (y.ndim, p.ndim) != dimensions or len(y) != len(p) or (y.ndim == p.ndim and y.shape != p.shape):
+        wanted = {(1, 1): "one-dimensional and equally long", (1, 2): "(n,) and (n, classes)"}
         raise ValueError(
-            f"arrays must be one-dimensional and equally long: {[np.shape(a) for a in (y, p, *aligned)]}"
+            f"truth and prediction must be {wanted.get(dimensions, 'both (n, features)')}: {y.shape}, {p.shape}"
         )
     if len(y) < 2:
         raise ValueError(f"metrics need at least 2 rows, not {len(y)}")
     if not (np.isfinite(y).all() and np.isfinite(p).all()):
         raise ValueError("truth and prediction must be finite")
+    if kind in ("popular", "buckets"):
+        n_classes = 2 if kind == "popular" else p.shape[1]
+        if not np.isin(y, np.arange(n_classes)).all():
+            raise ValueError(f"the truth must be {' or '.join(map(str, range(n_classes)))}")
+        if p.min() < 0 or p.max() > 1 + 1e-6:
+            raise ValueError("scores must be probabilities, 0 to 1")
     return y, p
 
 
@@ -96,22 +129,17 @@ def regression(y, p):
     dict
         mse, rmse, mae, r2, spearman, kendall, ndcg@100, in this order.
     """
-    y, p = validate(y, p)
-    mse = sk.mean_squared_error(y, p)
+    y, p = validate("popularity", y, p)
     rankable = np.ptp(y) > 0 and np.ptp(p) > 0
-    values = {
-        "mse": mse,
-        "rmse": np.sqrt(mse),
-        "mae": sk.mean_absolute_error(y, p),
-        "r2": sk.r2_score(y, p),
-        "spearman": stats.spearmanr(y, p).statistic if rankable else 0.0,
-        "kendall": stats.kendalltau(y, p).statistic if rankable else 0.0,
-        "ndcg@100": sk.ndcg_score([_gains(y)], [p], k=_TOP),
+    return {
+        **_errors(y, p),
+        "spearman": float(stats.spearmanr(y, p).statistic) if rankable else 0.0,
+        "kendall": float(stats.kendalltau(y, p).statistic) if rankable else 0.0,
+        "ndcg@100": float(sk.ndcg_score([gains(y)], [p], k=TOP)),
     }
-    return {name: float(value) for name, value in values.items()}
 
 
-def binary(y, score, threshold=_THRESHOLD):
+def binary(y, score, threshold=THRESHOLD):
     """Measure predicted probabilities of the class 1.
 
     Parameters
@@ -127,13 +155,8 @@ def binary(y, score, threshold=_THRESHOLD):
     -------
     dict
         roc_auc, pr_auc, accuracy, balanced_accuracy, brier, confusion, in this order.
-
-    Raises
-    ------
-    ValueError
-        As `validate`, or if `y` is not 0 or 1, or a score no probability.
     """
-    y, score = _validate_binary(y, score)
+    y, score = validate("popular", y, score)
     answer = (score >= threshold).astype(float)
     with warnings.catch_warnings():  # about classes that do not occur; the conventions above cover them
         warnings.simplefilter("ignore")
@@ -150,234 +173,95 @@ def binary(y, score, threshold=_THRESHOLD):
     }
 
 
-def evaluate(kind, y, p):
-    """Measure a prediction of either target kind: `regression` or `binary`."""
-    return {"popularity": regression, "popular": binary}[kind](y, p)
+def ordered(y, p):
+    """Measure predicted probabilities of ordered classes.
+
+    Parameters
+    ----------
+    y : array-like [shape=(n,)]
+        The class, 0 for the lowest.
+    p : array-like [shape=(n, classes)]
+
+    Returns
+    -------
+    dict
+        accuracy, macro_f1, quadratic_kappa, confusion, in this order.
+    """
+    y, p = validate("buckets", y, p)
+    answer, classes = p.argmax(axis=1), np.arange(p.shape[1])
+    one_class = len(np.union1d(y, answer)) < 2
+    return {
+        "accuracy": float(sk.accuracy_score(y, answer)),
+        "macro_f1": float(sk.f1_score(y, answer, average="macro", zero_division=0)),
+        "quadratic_kappa": 0.0
+        if one_class
+        else float(sk.cohen_kappa_score(y, answer, labels=classes, weights="quadratic")),
+        "confusion": sk.confusion_matrix(y, answer, labels=classes).tolist(),
+    }
+
+
+def several(y, p, names=()):
+    """Measure predictions of several named numbers.
+
+    Parameters
+    ----------
+    y, p : array-like [shape=(n, features)]
+    names : sequence of str
+        Of the columns; counted from "0" if not given.
+
+    Returns
+    -------
+    dict
+        mse, rmse, mae, r2, pearson, each averaged over the features, and `features`: the same by name.
+    """
+    y, p = validate("audio_features", y, p)
+    features = {}
+    for name, a, b in zip(names or map(str, range(y.shape[1])), y.T, p.T, strict=True):
+        correlated = np.ptp(a) > 0 and np.ptp(b) > 0
+        features[name] = {
+            **_errors(a, b),
+            "pearson": float(stats.pearsonr(a, b).statistic) if correlated else 0.0,
+        }
+    first = next(iter(features.values()))
+    means = {metric: float(np.mean([values[metric] for values in features.values()])) for metric in first}
+    return {**means, "features": features}
+
+
+def evaluate(kind, y, p, names=()):
+    """Measure a prediction of any kind: `regression`, `binary`, `ordered` or `several`."""
+    if kind == "audio_features":
+        return several(y, p, names)
+    return {"popularity": regression, "popular": binary, "buckets": ordered}[kind](y, p)
 
 
 def collapsed(y, p):
     """Say whether a model predicts (nearly) the same for every track.
 
     True when the predictions' standard deviation is below 1 % of the truth's, or they take fewer than 3
-    distinct values although there are that many tracks.
+    distinct values although there are that many tracks. Of classes, their expected number is looked at; of
+    several numbers each, and one that has collapsed is enough.
     """
-    y, p = validate(y, p)
+    y, p = np.asarray(y, dtype=float), np.asarray(p, dtype=float)
+    if y.ndim == 2:
+        return any(collapsed(a, b) for a, b in zip(y.T, p.T, strict=True))
+    if p.ndim == 2:
+        p = p @ np.arange(p.shape[1])
+    y, p = validate("popularity", y, p)
     return bool(p.std() < 0.01 * y.std() or len(np.unique(p)) < min(3, len(p)))
 
 
-def intervals(kind, y, p, groups, draws, seed, level=0.95):
-    """Bootstrap an interval for each metric by drawing whole groups.
-
-    Parameters
-    ----------
-    kind : str
-        Target kind, "popularity" or "popular".
-    y, p : array-like [shape=(n,)]
-    groups : array-like [shape=(n,)]
-        Group of each row; at least 2 different ones.
-    draws : int
-        Bootstrap draws.
-    seed : int
-    level : float
-        Coverage, 0.95 for a 95 % interval.
-
-    Returns
-    -------
-    dict
-        (low, high) per metric; all of `evaluate` but kendall and confusion.
-
-    Raises
-    ------
-    ValueError
-        As `validate`, or if there is only one group.
-    """
-    y, p = _validators[kind](y, p)
-    drawn = _draw(_WEIGHTED[kind], y, [p], groups, draws, seed)
-    return {name: _percentiles(values[:, 0], level) for name, values in drawn.items()}
-
-
-def paired(kind, y, p_a, p_b, groups, draws, seed, level=0.95):
-    """Bootstrap the difference between two predictions, a minus b, on the same draws.
-
-    Parameters
-    ----------
-    kind, y, groups, draws, seed, level
-        As for `intervals`.
-    p_a, p_b : array-like [shape=(n,)]
-
-    Returns
-    -------
-    dict
-        For each metric of `COMPARED[kind]` a dict `difference`, `low`, `high`. An interval without 0 is a
-        difference that the choice of artists does not explain.
-    """
-    y, p_a = _validators[kind](y, p_a)
-    y, p_b = _validators[kind](y, p_b)
-    forms = {name: _WEIGHTED[kind][name] for name in COMPARED[kind]}
-    drawn = _draw(forms, y, [p_a, p_b], groups, draws, seed)
-    a, b = evaluate(kind, y, p_a), evaluate(kind, y, p_b)
-    result = {}
-    for name, values in drawn.items():
-        low, high = _percentiles(values[:, 0] - values[:, 1], level)
-        result[name] = {"difference": a[name] - b[name], "low": low, "high": high}
-    return result
-
-
-def _validate_binary(y, score):
-    """As `validate`, for classes and probabilities."""
-    y, score = validate(y, score)
-    if not np.isin(y, [0, 1]).all():
-        raise ValueError("the truth must be 0 or 1")
-    if score.min() < 0 or score.max() > 1:
-        raise ValueError("scores must be probabilities, 0 to 1")
-    return y, score
-
-
-_validators = {"popularity": validate, "popular": _validate_binary}
-
-
-def _draw(forms, y, predictions, groups, draws, seed):
-    """Compute weighted metrics on bootstrap draws: (draws, len(predictions)) per metric."""
-    groups = np.asarray(groups)
-    for p in predictions:
-        validate(y, p, groups)
-    names, group = np.unique(groups, return_inverse=True)
-    if len(names) < 2:
-        raise ValueError("a bootstrap over groups needs at least 2 of them")
-    rng = np.random.default_rng(seed)
-    at_once = max(1, _CELLS // len(y))
-    parts = {name: [] for name in forms}
-    for start in range(0, draws, at_once):
-        size = min(at_once, draws - start)
-        times = rng.multinomial(len(names), np.full(len(names), 1 / len(names)), size=size)
-        w = times.T.astype(float)[group]  # (n, size)
-        for name, form in forms.items():
-            parts[name].append(np.column_stack([form(y, p, w) for p in predictions]))
-    return {name: np.concatenate(values) for name, values in parts.items()}
-
-
-def _percentiles(values, level):
-    """The central interval of bootstrap values."""
-    low, high = np.quantile(values, [(1 - level) / 2, (1 + level) / 2])
-    return float(low), float(high)
-
-
-# Weighted forms: y and p (n,), weights w (n, draws) -> (draws,). With whole-number weights each equals its
-# metric on the rows repeated so many times.
-
-
-def _mean(values, w):
-    return values @ w / w.sum(axis=0)
-
-
-def _ratio(above, below, otherwise):
-    """Divide, with the convention's value where there is nothing to divide by."""
-    defined = below > 0
-    return np.where(defined, above / np.where(defined, below, 1), otherwise)
-
-
-def _mse(y, p, w):
-    return _mean((y - p) ** 2, w)
-
-
-def _rmse(y, p, w):
-    return np.sqrt(_mse(y, p, w))
-
-
-def _mae(y, p, w):
-    return _mean(np.abs(y - p), w)
-
-
-def _r2(y, p, w):
-    y, p = y - y.mean(), p - y.mean()  # against cancellation
-    variance = _mean(y**2, w) - _mean(y, w) ** 2
-    error = _mse(y, p, w)
-    # A draw of equal targets: 1 for no error, else 0, as scikit-learn has it.
-    variance = np.where(variance > 1e-12 * y.var(), variance, 0)
-    return 1 - _ratio(error, variance, (error > 0).astype(float))
-
-
-def _spearman(y, p, w):
-    # Pearson's correlation of the mid-ranks, whose mean is always (N + 1) / 2.
-    middle = (w.sum(axis=0) + 1) / 2
-    a, b = _midranks(y, w) - middle, _midranks(p, w) - middle
-    covariance = np.einsum("nd,nd,nd->d", w, a, b)
-    variances = np.einsum("nd,nd,nd->d", w, a, a) * np.einsum("nd,nd,nd->d", w, b, b)
-    return _ratio(covariance, np.sqrt(variances), 0.0)
-
-
-def _ndcg(y, p, w):
-    gains = _gains(y)
-    return _ratio(_dcg(gains, p, w), _dcg(gains, gains, w), 0.0)
-
-
-def _roc_auc(y, p, w):
-    # Mann and Whitney: the popular tracks' ranks, less the ranks they have among themselves.
-    popular = y @ w
-    wins = np.einsum("n,nd,nd->d", y, w, _midranks(p, w)) - popular * (popular + 1) / 2
-    return _ratio(wins, popular * (w.sum(axis=0) - popular), 0.5)
-
-
-def _pr_auc(y, p, w):
-    runs = _Runs(-p)
-    hits = runs.total(y[:, None] * w)  # (runs, draws), best scores first
-    found, answered = hits.cumsum(axis=0), runs.total(w).cumsum(axis=0)
-    return _ratio((hits * _ratio(found, answered, 0.0)).sum(axis=0), found[-1], 0.0)
-
-
-def _accuracy(y, p, w):
-    return _mean((p >= _THRESHOLD) == y, w)
-
-
-def _balanced_accuracy(y, p, w):
-    right = (p >= _THRESHOLD) == y
-    sizes = np.array([(1 - y) @ w, y @ w])
-    recalls = _ratio(np.array([(right * (1 - y)) @ w, (right * y) @ w]), sizes, 0.0)
-    return recalls.sum(axis=0) / (sizes > 0).sum(axis=0)
-
-
-_WEIGHTED = {
-    "popularity": {
-        "mse": _mse, "rmse": _rmse, "mae": _mae, "r2": _r2, "spearman": _spearman, "ndcg@100": _ndcg,
-    },
-    "popular": {
-        "roc_auc": _roc_auc, "pr_auc": _pr_auc, "accuracy": _accuracy,
-        "balanced_accuracy": _balanced_accuracy, "brier": _mse,
-    },
-}  # fmt: skip
-
-
-class _Runs:
-    """Runs of equal values in ascending order; `of_row` is the run of each row."""
-
-    def __init__(self, values):
-        _, self.of_row, size = np.unique(values, return_inverse=True, return_counts=True)
-        self._order = np.argsort(self.of_row, kind="stable")
-        self._starts = np.cumsum(size) - size
-
-    def total(self, w):
-        """Sum weights (n, draws) over each run: (runs, draws)."""
-        return np.add.reduceat(w[self._order], self._starts, axis=0)
-
-
-def _midranks(values, w):
-    """Mean rank of each row among the repeated rows, ties sharing it: (n, draws)."""
-    runs = _Runs(values)
-    size = runs.total(w)
-    return (size.cumsum(axis=0) - (size - 1) / 2)[runs.of_row]
-
-
-def _dcg(gains, p, w):
-    """Discounted gain of the top, rows of equal prediction sharing their places (McSherry & Najork, 2008)."""
-    runs = _Runs(-p)
-    size = runs.total(w)
-    mean_gain = _ratio(runs.total(gains[:, None] * w), size, 0.0)
-    discounts = np.concatenate([[0], 1 / np.log2(np.arange(_TOP) + 2)]).cumsum()
-    places = size.cumsum(axis=0)
-    discount = discounts[np.minimum(places, _TOP).astype(int)]
-    return (mean_gain * np.diff(discount, axis=0, prepend=0)).sum(axis=0)
-
-
-def _gains(y):
+def gains(y):
     """What a track contributes to nDCG: its target, from 0 up."""
     return y - min(0, y.min())
+
+
+def _errors(y, p):
+    """The errors of numbers, and R2."""
+    mse = sk.mean_squared_error(y, p)
+    values = {
+        "mse": mse,
+        "rmse": np.sqrt(mse),
+        "mae": sk.mean_absolute_error(y, p),
+        "r2": sk.r2_score(y, p),
+    }
+    return {name: float(value) for name, value in values.items()}

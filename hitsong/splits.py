@@ -1,19 +1,25 @@
 """Frozen splits: which tracks train, which validate, which test.
 
-Two schemes stand side by side in one table, with a third where a data set brings its own:
+Schemes stand side by side in one table, the last two where the tracks allow them:
 
 artist
     The headline. No credited artist, featured guests included, is heard on two sides: the unit is the
     connected component of tracks over all their credited artists.
 random
     Track by track, as the studies this project unites did it; kept for comparison.
+time
+    Trained on older releases, tested on the newest, artists disjoint as well. The dates that part the
+    sides are chosen once, so that the tracks of a known date meet the shares. An artist belongs to the
+    side of most of his tracks (the older, where two are equal); tracks of another date, or with artists
+    of two sides, are `excluded`, as are those of unknown date. That leaves fewer tracks than the other
+    schemes, but also careers that began before the cut, which a rule of newcomers only would not.
 own
     The data set's own division, from a column `split` of the tracks (FMA has one).
 
 A table is made once and then only grows. A track never changes side. A new track joins the side of
 its artists; if they are on two sides it is `excluded`, because on either it would let a model hear
 a tested artist. A known track leaves to `excluded` in one case: when its corrected credits name an
-artist of another side.
+artist of another side. A table remembers the shares and the seed that it was made with.
 """
 
 from pathlib import Path
@@ -31,6 +37,7 @@ SIDES = ["train", "test", "validation"]
 EXCLUDED = "excluded"
 _UNSET = ""
 _STRATA = 5
+_DATE = r"(?!0000)\d{4}(-\d{2}){0,2}"  # a year at least; as text, dates of any precision sort by time
 
 
 def components(tracks):
@@ -80,8 +87,9 @@ def make(tracks, target, shares, seed, frozen=None):
     Returns
     -------
     pd.DataFrame
-        Columns `track_id`, `group`, `artist`, `random` and perhaps `own`, sorted by track_id. It does
-        not depend on the order of the rows of `tracks`.
+        Columns `track_id`, `group`, `artist`, `random` and perhaps `time` and `own`, sorted by track_id. It
+        does not depend on the order of the rows of `tracks`. Its `attrs` hold the settings that it
+        was first made with, and the dates that part the sides of `time`; Parquet keeps them.
 
     Raises
     ------
@@ -93,6 +101,7 @@ def make(tracks, target, shares, seed, frozen=None):
     tracks = tracks[_known(tracks[target])].sort_values("track_id", ignore_index=True)
     if frozen is None:
         frozen = pd.DataFrame(columns=["track_id", "group", "artist", "random"], dtype="str")
+    remembered = {"made_with": _settings(shares, seed), **frozen.attrs}
     before = frozen.set_index("track_id").reindex(tracks["track_id"])
     stratum = _strata(tracks[target].to_numpy(float))
 
@@ -102,6 +111,11 @@ def make(tracks, target, shares, seed, frozen=None):
     table["random"] = _deal(
         np.arange(len(tracks)), before["random"].to_numpy(object, na_value=_UNSET), stratum, shares, seed
     )
+    dates = _dates(tracks)
+    if dates.notna().any():
+        cuts = remembered.setdefault("cuts", _cuts(dates, shares))
+        known = before["time"].to_numpy(object, na_value=_UNSET) if "time" in before else _UNSET
+        table["time"] = _by_time(tracks, dates, cuts, np.broadcast_to(known, len(tracks)))
     if "split" in tracks and tracks["split"].notna().any():
         own = tracks["split"].map({"training": "train", "validation": "validation", "test": "test"})
         table["own"] = own.fillna(EXCLUDED)
@@ -114,7 +128,9 @@ def make(tracks, target, shares, seed, frozen=None):
 
     gone = frozen[~frozen["track_id"].isin(table["track_id"])]
     table = pd.concat([table, gone]).sort_values("track_id", ignore_index=True)
-    return table.fillna(EXCLUDED).astype("str")
+    table = table.fillna(EXCLUDED).astype("str")
+    table.attrs = remembered
+    return table
 
 
 def load_or_make(path, tracks, target_column, shares, seed):
@@ -133,7 +149,8 @@ def load_or_make(path, tracks, target_column, shares, seed):
     table : pd.DataFrame
         As from `make`, for the tracks at hand.
     counts : dict
-        `new` and `known` tracks, tracks `without_target`, and the tracks on each side of each scheme.
+        `new` and `known` tracks, tracks `without_target`, the settings that the table was `made_with`, and
+        the tracks on each side of each scheme.
 
     Raises
     ------
@@ -147,7 +164,7 @@ def load_or_make(path, tracks, target_column, shares, seed):
     present = present.reset_index(drop=True)
     for scheme in ["artist", "random"]:
         require(present, scheme)
-    if frozen is None or not table.equals(frozen):
+    if frozen is None or not table.equals(frozen) or table.attrs != frozen.attrs:
         write_table(path, table)
 
     known = 0 if frozen is None else int(present["track_id"].isin(frozen["track_id"]).sum())
@@ -155,10 +172,31 @@ def load_or_make(path, tracks, target_column, shares, seed):
         "new": len(present) - known,
         "known": known,
         "without_target": len(tracks) - len(present),
+        "made_with": table.attrs["made_with"],
     }
     for scheme in present.columns.drop(["track_id", "group"]):
         counts[scheme] = {side: int((present[scheme] == side).sum()) for side in [*SIDES, EXCLUDED]}
     return present, counts
+
+
+def remade(counts, shares, seed):
+    """Say so if the settings now differ from those that the frozen table was made with; else None.
+
+    Parameters
+    ----------
+    counts : dict
+        From `load_or_make`.
+    shares, seed
+        As for `make`.
+    """
+    made, now = counts["made_with"], _settings(shares, seed)
+    changed = [f"{name} {made[name]:g}, now {now[name]:g}" for name in now if made[name] != now[name]]
+    if changed:
+        return (
+            f"the frozen splits were made with other settings ({'; '.join(changed)}) and are kept; to divide "
+            "anew, delete splits.parquet"
+        )
+    return None
 
 
 def require(table, scheme):
@@ -170,13 +208,52 @@ def require(table, scheme):
         If it does not, or if the table has no such scheme.
     """
     if scheme not in table:
-        raise UserError(f"split.scheme {scheme}: the tracks bring no such split; use artist or random")
+        why = "no release dates" if scheme == "time" else "no such split"
+        raise UserError(f"split.scheme {scheme}: the tracks bring {why}; use artist or random")
     for side in ["train", "test"]:
         if not (table[scheme] == side).any():
             raise UserError(
                 f"{scheme} split: nothing is left to {side} on, with {len(table)} tracks in "
                 f"{table['group'].nunique()} groups that share no artist; collect more artists"
             )
+
+
+def _settings(shares, seed):
+    return {**{name: getattr(shares, name) for name in SIDES}, "seed": seed}
+
+
+def _dates(tracks):
+    """Release dates as text that sorts by time, missing where unknown."""
+    dates = tracks["release_date"] if "release_date" in tracks else pd.Series(index=tracks.index, dtype="str")
+    return dates.astype("str").where(lambda d: d.str.fullmatch(_DATE).fillna(False).astype(bool))
+
+
+def _cuts(dates, shares):
+    """The dates from which tracks validate, and from which they test."""
+    ordered = np.sort(dates.dropna().to_numpy(str))
+    places = np.array([shares.train, shares.train + shares.validation]) * len(ordered)
+    return [str(ordered[min(len(ordered) - 1, round(place))]) for place in places]
+
+
+def _by_time(tracks, dates, cuts, before):
+    """Sides under the time scheme, (n,): those of `before` where there are some."""
+    order = np.array(["train", "validation", "test"], dtype=object)  # in time
+    era = np.searchsorted(cuts, dates.fillna("").to_numpy(str), side="right")
+    credits = _credits(tracks)
+    row = credits["row"].to_numpy()
+    credits["era"], credits["before"] = era[row], before[row]
+
+    # An artist's home: where his frozen tracks are, else where most of his new, dated tracks would be.
+    settled = credits[credits["before"].isin(SIDES)].groupby("artist")["before"].agg(lambda s: s.mode()[0])
+    votes = credits[(credits["before"] == _UNSET) & dates.notna().to_numpy()[row]]
+    votes = votes.groupby(["artist", "era"]).size().rename("count").reset_index()
+    votes = votes.sort_values(["count", "era"], ascending=[False, True]).drop_duplicates("artist")
+    voted = pd.Series(order[votes["era"].to_numpy(int)], index=votes["artist"], dtype=object)
+    home = credits["artist"].map({**voted, **settled})
+
+    side = np.where(before == _UNSET, np.where(dates.notna(), order[era], EXCLUDED), before)
+    side[row[home.to_numpy(object) != side[row]]] = EXCLUDED
+    return side
 
 
 def _known(target):

@@ -1,10 +1,15 @@
-"""What is predicted: popularity itself, or whether a track is popular.
+"""What is predicted: how popular a track is, in one of several senses, or what it sounds like.
 
 popularity
-    The number as the source gives it (Spotify: 0-100), by regression.
+    The number as the source gives it (Spotify: 0-100), or a transform of it, by regression.
 popular
-    1 where popularity >= threshold, else 0, by binary classification. The threshold is a fixed number
-    or the median of the *training* tracks (study 2: 39), so that nothing is learnt from test.
+    1 where popularity >= threshold, else 0, by binary classification (study 2: 39, the training median).
+buckets
+    Ordered classes of popularity, lowest first (study 3: low, medium, high), by classification.
+audio_features
+    Several of Spotify's audio features at once (study 4), by regression; each answer has its name.
+
+Whatever has a parameter (a threshold, edges, percentiles) learns it from the *training* tracks.
 """
 
 from dataclasses import asdict, dataclass
@@ -13,59 +18,124 @@ import numpy as np
 
 from hitsong.errors import UserError
 
+CLASSES = ("popular", "buckets")  # kinds whose predictions are probabilities
+_KNOTS = 1001  # of the percentile transform: finer than a tenth of a percent
+
 
 @dataclass(frozen=True)
 class Target:
-    """A target with its parameter, as learnt from the training tracks.
+    """A target with its parameters, as learnt from the training tracks.
 
     Attributes
     ----------
     kind : str
-        "popularity" or "popular".
-    threshold : float or None
-        Popularity from which a track counts as popular; None for kind "popularity".
+        "popularity", "popular", "buckets" or "audio_features".
+    names : tuple of str
+        What each column of a prediction is: the labels of the buckets, lowest first, or the audio
+        features; otherwise the kind itself.
+    threshold : float, optional
+        Popularity from which a track counts as popular.
+    edges : tuple of float, optional
+        Popularity from which each bucket but the lowest begins.
+    transform : str, optional
+        Of popularity: "log1p" or "percentile" (among the training tracks, 0-100, ties at their mean rank).
+    knots : tuple of (float, float), optional
+        Popularity and percentile; between them the percentile is linear.
     """
 
     kind: str
+    names: tuple = ()
     threshold: float | None = None
+    edges: tuple | None = None
+    transform: str | None = None
+    knots: tuple | None = None
 
-    def encode(self, popularity):
-        """Turn popularity into what models are fitted on.
+    def __post_init__(self):
+        # As JSON gives them back, tuples are lists.
+        object.__setattr__(self, "names", tuple(self.names) or (self.kind,))
+        for name in ("edges", "knots"):
+            value = getattr(self, name)
+            if value is not None:
+                frozen = tuple(tuple(item) if isinstance(item, list) else item for item in value)
+                object.__setattr__(self, name, frozen)
+
+    @property
+    def classes(self):
+        """Whether predictions are probabilities of classes."""
+        return self.kind in CLASSES
+
+    @property
+    def columns(self):
+        """The columns of a table of tracks that the target is made from."""
+        return list(self.names) if self.kind == "audio_features" else ["popularity"]
+
+    @property
+    def encoded(self):
+        """The columns that hold the encoded target in a table of tracks: `y`, or one per audio feature."""
+        return [f"y_{name}" for name in self.names] if self.kind == "audio_features" else ["y"]
+
+    def encode(self, values):
+        """Turn a track's values into what models are fitted on.
 
         Parameters
         ----------
-        popularity : array-like [shape=(n,)]
+        values : array-like [shape=(n,) or (n, k)]
+            Popularity, or the audio features of `names` as columns in this order.
 
         Returns
         -------
-        np.ndarray [shape=(n,), dtype=float32]
+        np.ndarray [shape=(n,) or (n, k), dtype=float32]
+            Numbers; 0 or 1 for "popular"; for "buckets" the class, 0 for the lowest.
 
         Raises
         ------
         ValueError
             If a value is missing: it would quietly count as not popular.
         """
-        popularity = _finite(popularity)
+        values = _finite(values)
         if self.kind == "popular":
-            popularity = popularity >= self.threshold
-        return popularity.astype(np.float32)
+            values = values >= self.threshold
+        elif self.kind == "buckets":
+            values = np.searchsorted(self.edges, values, side="right")
+        elif self.transform == "log1p":
+            values = np.log1p(values)
+        elif self.transform == "percentile":
+            values = np.interp(values, *np.transpose(self.knots))
+        return values.astype(np.float32)
+
+    def truth(self, tracks):
+        """The encoded target of tracks that `write` has labelled: (n,), or (n, k) for audio features."""
+        values = tracks[self.encoded].to_numpy(float)
+        return values if self.kind == "audio_features" else values[:, 0]
+
+    def write(self, tracks):
+        """The tracks with their encoded target, in the columns `encoded`."""
+        values = self.encode(tracks[self.columns].to_numpy(float, na_value=np.nan))
+        return tracks.assign(**dict(zip(self.encoded, values.T, strict=True)))
 
     def description(self):
         """Describe the target in JSON's types; `Target(**description)` gives it back."""
-        return asdict(self)
+        return {name: value for name, value in asdict(self).items() if value is not None}
 
     def __str__(self):
-        return self.kind if self.threshold is None else f"{self.kind} (popularity >= {self.threshold:g})"
+        if self.kind == "popular":
+            return f"popular (popularity >= {self.threshold:g})"
+        if self.kind == "buckets":
+            begin = [f"{name} from {edge:g}" for name, edge in zip(self.names[1:], self.edges, strict=True)]
+            return f"buckets of popularity ({', '.join([self.names[0], *begin])})"
+        if self.kind == "audio_features":
+            return f"audio features ({', '.join(self.names)})"
+        return f"{self.transform} of popularity" if self.transform else self.kind
 
 
-def fit(settings, train_popularity):
-    """Learn the target's threshold from the training tracks.
+def fit(settings, train):
+    """Learn a target's parameters from the training tracks.
 
     Parameters
     ----------
     settings : config.Target
-        The `kind`, and for "popular" the `threshold`: a number or "median".
-    train_popularity : array-like [shape=(n_train,)]
+    train : array-like [shape=(n_train,) or (n_train, k)]
+        Popularity, or for "audio_features" the columns of `settings.features`.
 
     Returns
     -------
@@ -74,17 +144,38 @@ def fit(settings, train_popularity):
     Raises
     ------
     UserError
-        If the threshold puts all training tracks in one class.
+        If all training tracks lie on one side of the threshold, a bucket has none of them, or a value
+        has no logarithm.
     ValueError
-        If there are no tracks, or one has no popularity.
+        If there are no tracks, or a value is missing.
     """
-    popularity = _finite(train_popularity)
-    if len(popularity) == 0:
+    train = _finite(train)
+    if len(train) == 0:
         raise ValueError("a target needs at least one training track")
-    if settings.kind == "popularity":
-        return Target("popularity")
-    threshold = np.median(popularity) if settings.threshold == "median" else settings.threshold
-    target = Target("popular", float(threshold))
+    if settings.kind == "audio_features":
+        return Target("audio_features", tuple(settings.features))
+    if settings.kind == "popular":
+        return _popular(settings, train)
+    if settings.kind == "buckets":
+        return _buckets(settings, train)
+    if settings.transform == "log1p" and train.min() < 0:
+        raise UserError(f"target.transform log1p: popularity goes down to {train.min():g}; use percentile")
+    knots = _percentiles(train) if settings.transform == "percentile" else None
+    return Target("popularity", transform=settings.transform, knots=knots)
+
+
+def _popular(settings, popularity):
+    """The threshold: a number, or a quantile of the training tracks."""
+    if settings.quantile is not None:
+        asked, threshold = (
+            f"target.quantile {settings.quantile:g}",
+            np.quantile(popularity, settings.quantile),
+        )
+    else:
+        median = settings.threshold == "median"
+        asked = f"target.threshold {settings.threshold}"
+        threshold = np.median(popularity) if median else settings.threshold
+    target = Target("popular", threshold=float(threshold))
     if len(np.unique(target.encode(popularity))) < 2:
         low, high = popularity.min(), popularity.max()
         # A threshold at the minimum makes every track popular, one above the maximum none.
@@ -94,15 +185,52 @@ def fit(settings, train_popularity):
             else "collect tracks that differ in popularity"
         )
         raise UserError(
-            f"target.threshold {settings.threshold}: all {len(popularity)} training tracks lie on one side "
+            f"{asked}: all {len(popularity)} training tracks lie on one side "
             f"of {threshold:g}, so there is nothing to tell apart; {advice}"
         )
     return target
 
 
-def _finite(popularity):
-    """Popularity as numbers, none missing."""
-    popularity = np.asarray(popularity, dtype=float)
-    if not np.isfinite(popularity).all():
-        raise ValueError("popularity must not be missing: drop such tracks first, as the splits do")
-    return popularity
+def _buckets(settings, popularity):
+    """The edges: as given, or where the shares of the training tracks come nearest to those asked for."""
+    labels, edges = settings.labels, settings.edges
+    if edges is None:
+        # Tracks of equal popularity cannot be parted, so an edge is one of the values that occur.
+        values, counts = np.unique(popularity, return_counts=True)
+        below = np.cumsum(counts)[:-1] / len(popularity)  # share below values[1:]
+        if len(below) < len(labels) - 1:
+            raise UserError(
+                f"target.labels: {len(labels)} buckets cannot be made of {len(values)} different values of "
+                "popularity; name fewer"
+            )
+        places, first = [], 0
+        for number, wanted in enumerate(np.cumsum(settings.shares)[:-1], start=1):
+            last = len(below) - (len(labels) - 1 - number)  # leave a value for each edge to come
+            places.append(first + int(np.abs(below[first:last] - wanted).argmin()))
+            first = places[-1] + 1
+        edges = values[1:][places]
+    target = Target("buckets", tuple(labels), edges=tuple(float(edge) for edge in edges))
+    sizes = np.bincount(target.encode(popularity).astype(int), minlength=len(labels))
+    if not sizes.all():
+        empty = labels[int(sizes.argmin())]
+        raise UserError(
+            f"target.edges {list(edges)}: none of {len(popularity)} training tracks is {empty}; "
+            f"popularity goes from {popularity.min():g} to {popularity.max():g}"
+        )
+    return target
+
+
+def _percentiles(popularity):
+    """Distinct values with their percentiles, thinned where there are very many."""
+    values, counts = np.unique(popularity, return_counts=True)
+    percentiles = 100 * (np.cumsum(counts) - counts / 2) / len(popularity)
+    kept = np.unique(np.linspace(0, len(values) - 1, min(_KNOTS, len(values))).round().astype(int))
+    return tuple((float(values[row]), float(percentiles[row])) for row in kept)
+
+
+def _finite(values):
+    """Numbers, none missing."""
+    values = np.asarray(values, dtype=float)
+    if not np.isfinite(values).all():
+        raise ValueError("a target must not be missing: drop such tracks first")
+    return values

@@ -25,9 +25,8 @@ from hitsong import __version__
 from hitsong.errors import UserError
 from hitsong.files import digest, read_json, replacing, write_json, write_table
 from hitsong.metrics import collapsed
-from hitsong.models import MODELS, build
+from hitsong.models import MODELS, build, heads
 from hitsong.models.backend import keras, tf
-from hitsong.models.heads import HEADS
 
 N_REFERENCE = 50  # validation tracks whose predictions a bundle keeps
 WORK_FILES = ("state.json", "epoch-*.keras", ".tmp-*")  # what only an unfinished fit needs
@@ -46,8 +45,8 @@ class Examples:
         The row of each track in `array`.
     scale, offset : float
         dB = code * scale + offset.
-    y : np.ndarray [shape=(n,), dtype=float32] or None
-        The target, as the head wants it: popularity 0-100, or 1 for popular and 0 for not.
+    y : np.ndarray [shape=(n,) or (n, k), dtype=float32] or None
+        The target, as `hitsong.targets.Target.encode` gives it.
     """
 
     track_ids: np.ndarray
@@ -87,8 +86,8 @@ class Bundle:
 
         Returns
         -------
-        np.ndarray [shape=(n,), dtype=float32]
-            In the order of `examples`.
+        np.ndarray [shape=(n,) or (n, k), dtype=float32]
+            In the order of `examples`; columns are the target's `names`.
 
         Raises
         ------
@@ -96,7 +95,7 @@ class Bundle:
             If the mels are not of the size that the model was trained on.
         """
         self._check_size(examples.array.shape)
-        return _predict(self.model, examples, batch_size)
+        return _predict(self.model, self.info["outputs"], examples, batch_size)
 
     def predict_mels(self, mels):
         """Predict the target of mels at hand.
@@ -108,7 +107,7 @@ class Bundle:
 
         Returns
         -------
-        np.ndarray [shape=(n,), dtype=float32]
+        np.ndarray [shape=(n,) or (n, k), dtype=float32]
 
         Raises
         ------
@@ -116,7 +115,8 @@ class Bundle:
             If the mels are not of the size that the model was trained on.
         """
         self._check_size(np.shape(mels))
-        return _only(self.model.predict(np.asarray(mels, np.float32), batch_size=16, verbose=0))
+        answers = self.model.predict(np.asarray(mels, np.float32), batch_size=16, verbose=0)
+        return _joined(answers, self.info["outputs"])
 
     def verify(self, examples):
         """Check that this machine predicts what the fit did, on the bundle's reference tracks.
@@ -141,8 +141,8 @@ class Bundle:
         present = positions >= 0
         if not present.any():
             raise UserError(f"{self.folder}: none of the reference tracks is among the clips to verify with")
-        expected = reference["prediction"].to_numpy()[present]
-        found = self.predict(examples.take(positions[present]))
+        expected = reference.drop(columns="track_id").to_numpy()[present]
+        found = self.predict(examples.take(positions[present])).reshape(expected.shape)
         difference = float(np.abs(found - expected).max())
         if not np.allclose(found, expected, rtol=1e-3, atol=1e-3):
             raise UserError(
@@ -203,7 +203,7 @@ def fit(folder, model_name, train, validation, *, target, settings, fingerprint,
     train, validation : Examples
         With targets. Everything fitted is fitted on `train`; `validation` chooses the epoch.
     target : dict
-        `kind`: a key of `hitsong.models.heads.HEADS`; `threshold`: float or None, recorded.
+        As `hitsong.targets.Target.description` gives it.
     settings : hitsong.config.Train
         Epochs, patience, batch_size, seed.
     fingerprint : dict
@@ -235,6 +235,7 @@ def fit(folder, model_name, train, validation, *, target, settings, fingerprint,
             raise UserError(f"{model_name}: there are no {name} clips; collect more tracks or change split")
 
     keras.utils.set_random_seed(settings.seed)
+    head = heads.make(target, train.y)
     if found == "interrupted":
         history = read_json(folder / "state.json")["history"]
         model = keras.models.load_model(_checkpoint(folder, len(history)))
@@ -242,7 +243,6 @@ def fit(folder, model_name, train, validation, *, target, settings, fingerprint,
         history = []
         mean, std = mel_moments(train)
         _, n_mels, frames = train.array.shape
-        head = HEADS[target["kind"]](train.y)
         model = build(model_name, head, n_mels=n_mels, frames=frames, mean=mean, std=std)
 
     steps = math.ceil(len(train) / settings.batch_size)
@@ -255,7 +255,7 @@ def fit(folder, model_name, train, validation, *, target, settings, fingerprint,
     )
     with bar:
         while stop_reason(history, settings) is None:
-            _run_epoch(model, model_name, history, train, validation, settings, bar)
+            _run_epoch(model, model_name, list(head.losses), history, train, validation, settings, bar)
             _commit(folder, model, history, fingerprint)
 
     if best_epoch(history) is None:
@@ -264,7 +264,7 @@ def fit(folder, model_name, train, validation, *, target, settings, fingerprint,
             f"{model_name}: the loss became infinite or undefined in epoch 1, so there is nothing to keep; "
             "look for extreme values in the target, or try a larger train.batch_size or another train.seed"
         )
-    return _finish(folder, model_name, history, validation, target, settings, fingerprint)
+    return _finish(folder, model_name, list(head.losses), history, validation, target, settings, fingerprint)
 
 
 def mel_moments(examples):
@@ -321,7 +321,7 @@ class _Progress(keras.callbacks.Callback):
         self.bar.update()
 
 
-def _run_epoch(model, model_name, history, train, validation, settings, bar):
+def _run_epoch(model, model_name, outputs, history, train, validation, settings, bar):
     """Train and validate once, and add a row to the history; a loss that is not finite becomes None."""
     epoch = len(history) + 1
     rate = MODELS[model_name].learning_rate([row["val_loss"] for row in history])
@@ -330,8 +330,8 @@ def _run_epoch(model, model_name, history, train, validation, settings, bar):
     order = np.random.default_rng([settings.seed, epoch]).permutation(len(train))
     started = time.monotonic()
     losses = model.fit(
-        _batches(train.take(order), settings.batch_size, model.output_names[0]),
-        validation_data=_batches(validation, settings.batch_size, model.output_names[0]),
+        _batches(train.take(order), settings.batch_size, outputs),
+        validation_data=_batches(validation, settings.batch_size, outputs),
         callbacks=[_Progress(bar, history)],
         shuffle=False,  # the order is ours
         verbose=0,
@@ -350,8 +350,8 @@ def _reseed(model, seed, epoch):
         state.assign([value, 0])
 
 
-def _batches(examples, batch_size, output=None):
-    """Stream batches of mels in dB, with the targets of `output` if it is given.
+def _batches(examples, batch_size, outputs=None):
+    """Stream batches of mels in dB, with the targets of the named outputs if they are given.
 
     Only the codes of a batch or two are in memory, as uint8 until TensorFlow widens them.
     """
@@ -364,21 +364,22 @@ def _batches(examples, batch_size, output=None):
         codes = tf.ensure_shape(codes, (None, *examples.array.shape[1:]))
         return tf.cast(codes, tf.float32) * examples.scale + examples.offset
 
-    if output is None:
+    if outputs is None:
         return tf.data.Dataset.from_tensor_slices(examples.rows).batch(batch_size).map(mels).prefetch(2)
-    y = examples.y.astype(np.float32)[:, None]
+    columns = examples.y.astype(np.float32).reshape(len(examples), -1, 1)
+    y = {output: columns[:, number] for number, output in enumerate(outputs)}
     clips = tf.data.Dataset.from_tensor_slices((examples.rows, y)).batch(batch_size)
-    return clips.map(lambda rows, y: (mels(rows), {output: y})).prefetch(2)
+    return clips.map(lambda rows, y: (mels(rows), y)).prefetch(2)
 
 
-def _predict(model, examples, batch_size):
-    return _only(model.predict(_batches(examples, batch_size), verbose=0))
+def _predict(model, outputs, examples, batch_size):
+    return _joined(model.predict(_batches(examples, batch_size), verbose=0), outputs)
 
 
-def _only(outputs):
-    """Take the one column of the one named output."""
-    (column,) = outputs.values()
-    return column[:, 0]
+def _joined(answers, outputs):
+    """Put the answers side by side in the order of the outputs' names: (n,) if they are one column, else (n, k)."""
+    joined = np.concatenate([answers[name] for name in outputs], axis=1)
+    return joined[:, 0] if joined.shape[1] == 1 else joined
 
 
 def _checkpoint(folder, epoch):
@@ -397,21 +398,23 @@ def _commit(folder, model, history, fingerprint):
             path.unlink()
 
 
-def _finish(folder, model_name, history, validation, target, settings, fingerprint):
+def _finish(folder, model_name, outputs, history, validation, target, settings, fingerprint):
     """Turn the best checkpoint into a bundle, its description last, and clear away the rest."""
     best = best_epoch(history)
     model = keras.models.load_model(_checkpoint(folder, best), compile=False)
     with replacing(folder / "model.keras") as temporary:
         model.save(temporary)
     write_table(folder / "history.csv", pd.DataFrame(history))
-    predictions = _predict(model, validation, batch_size=16)
-    reference = pd.DataFrame({"track_id": validation.track_ids, "prediction": predictions})
+    predictions = _predict(model, outputs, validation, batch_size=16)
+    names = ["prediction"] if predictions.ndim == 1 else target["names"]
+    reference = pd.DataFrame(predictions.reshape(len(validation), -1), columns=list(names))
+    reference.insert(0, "track_id", validation.track_ids)
     write_table(folder / "reference.parquet", reference.head(N_REFERENCE))
     info = {
         "name": model_name,
         "citation": MODELS[model_name].citation,
         "target": dict(target),
-        "outputs": list(model.output_names),
+        "outputs": outputs,
         "input_shape": list(model.input_shape[1:]),
         "features": fingerprint["features"],
         "parameters": model.count_params(),

@@ -6,6 +6,9 @@ from scipy.stats import spearmanr
 from hitsong import evaluation
 from hitsong.errors import UserError
 from hitsong.report.page import number, pairs_sorted_correctly
+from hitsong.targets import Target
+
+POPULARITY = Target("popularity")
 
 
 @pytest.fixture
@@ -17,12 +20,12 @@ def measured(rng):
         "good": y + rng.normal(0, 10, 200),
         "flat": pd.Series(10.0, index=ids),
         "mean": pd.Series(y.mean(), index=ids),
-        "shuffled": pd.DataFrame([rng.permutation(y) for _ in range(20)], columns=ids),
+        "shuffled": [pd.Series(rng.permutation(y), index=ids) for _ in range(20)],
         "planted": y.rank() * 1000,
     }
     # Joined by name: the order in which a prediction comes does not matter.
     predictions["good"] = predictions["good"].sample(frac=1, random_state=1)
-    result = evaluation.measure("popularity", y, predictions, groups, {"good": 0.6, "flat": 0.0}, 200, seed=1)
+    result = evaluation.measure(POPULARITY, y, predictions, groups, {"good": 0.6, "flat": 0.0}, 200, seed=1)
     return y, predictions, result
 
 
@@ -46,15 +49,15 @@ def test_validation_chooses_and_a_collapsed_model_is_flagged(measured):
 
 def test_shuffled_labels_that_rank_are_flagged(rng):
     y = pd.Series(np.arange(50.0), index=[f"t{n}" for n in range(50)])
-    leaking = pd.DataFrame([y + rng.normal(0, 20, 50) for _ in range(20)])
+    leaking = [y + rng.normal(0, 20, 50) for _ in range(20)]
     groups = pd.Series(np.arange(50) // 2, index=y.index)
-    result = evaluation.measure("popularity", y, {"shuffled": leaking}, groups, {}, 100, seed=1)
+    result = evaluation.measure(POPULARITY, y, {"shuffled": leaking}, groups, {}, 100, seed=1)
     assert any("leaks" in flag for flag in result["flags"])
 
 
 def test_the_long_table_holds_every_prediction_once(measured):
     y, predictions, _ = measured
-    table = evaluation.table(y, predictions)
+    table = evaluation.table(POPULARITY, y, predictions)
     assert sorted(table["model"].unique()) == ["flat", "good", "mean", "planted"]
     good = table[table["model"] == "good"].set_index("track_id")
     pd.testing.assert_series_equal(

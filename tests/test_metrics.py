@@ -2,11 +2,10 @@ import warnings
 
 import numpy as np
 import pytest
-from scipy import stats
 
 from hitsong import metrics
 
-KINDS = ["popularity", "popular"]
+KINDS = ["popularity", "popular", "buckets", "audio_features"]
 
 
 @pytest.fixture(autouse=True)
@@ -27,6 +26,11 @@ def sample(kind, rng, n=60):
     p = np.round(y + rng.normal(0, 4, n))
     if kind == "popular":
         return (y > 6).astype(float), np.round(1 / (1 + np.exp(3 - p / 2)), 1)
+    if kind == "buckets":
+        near = np.exp(-np.abs(p[:, None] / 4 - [0, 1, 2]))
+        return np.digitize(y, [4, 8]).astype(float), near / near.sum(axis=1, keepdims=True)
+    if kind == "audio_features":
+        return np.column_stack([y, rng.integers(0, 3, n)]), np.column_stack([p, rng.integers(0, 3, n)])
     return y, p
 
 
@@ -75,8 +79,63 @@ class TestPublishedValues:
         assert metrics.binary([0, 1], [0.3, 0.5])["accuracy"] == 1
         assert metrics.binary([0, 1], [0.3, 0.5], threshold=0.3)["confusion"] == [[0, 1], [0, 1]]
 
+    def test_ordered_classes(self):
+        # Answers 0, 2, 2, 1 for 0, 1, 2, 2: squared distances sum to 2, by chance to 22 / 4.
+        found = metrics.ordered([0, 1, 2, 2], np.eye(3)[[0, 2, 2, 1]])
+        assert found["quadratic_kappa"] == pytest.approx(1 - 2 / 5.5)
+        assert found["accuracy"] == 0.5
+        assert found["macro_f1"] == pytest.approx((1 + 0 + 0.5) / 3)
+        assert found["confusion"] == [[1, 0, 0], [0, 0, 1], [0, 1, 1]]
+
+    def test_several_numbers(self):
+        # Anscombe (1973): the first and the fourth of his quartet, both with correlation 0.816.
+        x = [[10, 8, 13, 9, 11, 14, 6, 4, 12, 7, 5], [8] * 7 + [19] + [8] * 3]
+        y = [
+            [8.04, 6.95, 7.58, 8.81, 8.33, 9.96, 7.24, 4.26, 10.84, 4.82, 5.68],
+            [6.58, 5.76, 7.71, 8.84, 8.47, 7.04, 5.25, 12.5, 5.56, 7.91, 6.89],
+        ]
+        found = metrics.several(np.transpose(y), np.transpose(x), ("first", "fourth"))
+        assert found["features"]["first"]["pearson"] == pytest.approx(0.816, abs=1e-3)
+        assert found["features"]["fourth"]["pearson"] == pytest.approx(0.817, abs=1e-3)
+        assert found["pearson"] == pytest.approx(0.8165, abs=1e-3)
+        one = metrics.several([[3], [-0.5], [2], [7]], [[2.5], [0], [2], [8]])  # as test_errors
+        assert (one["mse"], one["mae"]) == (0.375, 0.5)
+        assert one["r2"] == pytest.approx(0.9486, abs=1e-4)
+
 
 class TestExtremes:
+    def test_ordered_perfect_inverted_and_constant(self):
+        y = np.array([0, 0, 1, 1, 2, 2])
+        assert metrics.ordered(y, np.eye(3)[y]) == {
+            "accuracy": 1, "macro_f1": 1, "quadratic_kappa": 1, "confusion": [[2, 0, 0], [0, 2, 0], [0, 0, 2]],
+        }  # fmt: skip
+        inverted = metrics.ordered(y, np.eye(3)[2 - y])
+        assert inverted["quadratic_kappa"] == pytest.approx(-1)
+        assert inverted["accuracy"] == pytest.approx(1 / 3)
+        majority = metrics.ordered([1, 1, 1, 0], np.tile([0.2, 0.5, 0.3], (4, 1)))
+        assert majority["accuracy"] == 0.75
+        assert majority["quadratic_kappa"] == 0
+        assert majority["macro_f1"] == pytest.approx((6 / 7) / 2)  # over the two classes that occur
+        assert metrics.ordered([1, 1], np.tile([0.0, 1.0], (2, 1)))["quadratic_kappa"] == 0
+
+    def test_several_perfect_inverted_and_constant(self, rng):
+        y = rng.normal(size=(30, 2))
+        perfect = metrics.several(y, y)
+        assert perfect["pearson"] == pytest.approx(1)
+        assert (perfect["mse"], perfect["r2"]) == (0, 1)
+        assert metrics.several(y, -y)["pearson"] == pytest.approx(-1)
+        mean = metrics.several(y, np.tile(y.mean(axis=0), (30, 1)))
+        assert mean["pearson"] == 0
+        assert mean["r2"] == pytest.approx(0)
+
+    def test_one_collapsed_column_is_enough(self, rng):
+        y = rng.normal(size=(100, 2))
+        assert not metrics.collapsed(y, y)
+        assert metrics.collapsed(y, y * [1, 0])
+        classes = rng.integers(0, 3, 100)
+        assert metrics.collapsed(classes, np.tile([0.2, 0.5, 0.3], (100, 1)))
+        assert not metrics.collapsed(classes, rng.dirichlet([1, 1, 1], 100))
+
     def test_perfect(self, rng):
         y = rng.integers(0, 100, 50)
         assert metrics.regression(y, y) == pytest.approx(
@@ -140,9 +199,20 @@ class TestExtremes:
     ],
 )
 def test_bad_input_is_refused(y, p, message):
-    for call in [metrics.regression, metrics.binary, metrics.collapsed]:
+    for call in [metrics.regression, metrics.binary]:
         with pytest.raises(ValueError, match=message):
             call(y, p)
+
+
+def test_shapes_that_do_not_fit_a_kind_are_refused():
+    with pytest.raises(ValueError, match="classes"):
+        metrics.ordered([0, 1], [0.5, 0.5])
+    with pytest.raises(ValueError, match="features"):
+        metrics.several([[1, 2], [3, 4]], [[1], [2]])
+    with pytest.raises(ValueError, match="0 or 1 or 2"):
+        metrics.ordered([0, 3], [[1, 0, 0], [0, 0, 1]])
+    with pytest.raises(ValueError, match="probabilities"):
+        metrics.ordered([0, 1], [[2, 0], [0, 1]])
 
 
 def test_binary_wants_classes_and_probabilities():
@@ -155,117 +225,7 @@ def test_binary_wants_classes_and_probabilities():
 def test_every_metric_has_a_direction():
     for kind in KINDS:
         y, p = sample(kind, np.random.default_rng(0))
-        named = set(metrics.evaluate(kind, y, p)) - {"confusion"}
+        named = set(metrics.evaluate(kind, y, p)) - {"confusion", "features"}
         assert named <= set(metrics.HIGHER_IS_BETTER)
         assert metrics.MAIN[kind] in named
         assert set(metrics.COMPARED[kind]) <= named
-
-
-class TestWeightedForms:
-    """Whole-number weights mean the same as rows repeated."""
-
-    @pytest.mark.parametrize("kind", KINDS)
-    @pytest.mark.parametrize("n", [60, 400])
-    def test_equal_the_metric_on_repeated_rows(self, kind, n, rng):
-        y, p = sample(kind, rng, n)
-        w = rng.poisson(1, (n, 8)).astype(float)
-        w[:, 0] = 1
-        w[:, 1] = 2.0 * (y == y.max())  # draws in which the truth, or the prediction, is constant
-        w[:, 2] = 2.0 * (p == p.max())
-        w[:, 3] = 2.0 * (y == 0)
-        for draw in range(w.shape[1]):
-            rows = np.repeat(np.arange(n), w[:, draw].astype(int))
-            expected = metrics.evaluate(kind, y[rows], p[rows])
-            for name, form in metrics._WEIGHTED[kind].items():
-                assert form(y, p, w)[draw] == pytest.approx(expected[name], abs=1e-9), (name, draw)
-
-    def test_all_scalar_metrics_but_kendall(self):
-        named = {name for forms in metrics._WEIGHTED.values() for name in forms}
-        assert named == set(metrics.HIGHER_IS_BETTER) - {"kendall"}
-
-
-class TestIntervals:
-    @pytest.mark.parametrize("kind", KINDS)
-    def test_contain_the_estimate_and_repeat(self, kind, rng):
-        y, p = sample(kind, rng, 200)
-        groups = [f"artist {i}" for i in rng.integers(0, 40, 200)]
-        found = metrics.intervals(kind, y, p, groups, 300, seed=1)
-        assert found == metrics.intervals(kind, y, p, groups, 300, seed=1)
-        values = metrics.evaluate(kind, y, p)
-        assert all(low < values[name] < high for name, (low, high) in found.items())
-        narrower = metrics.intervals(kind, y, p, groups, 300, seed=1, level=0.5)
-        assert all(np.ptp(narrower[name]) < np.ptp(found[name]) for name in found)
-
-    def test_whole_groups_are_drawn(self, rng):
-        # Ten rows of each artist say the same: not 300 independent facts, but 30.
-        y, p = (np.repeat(values, 10) for values in rng.normal(size=(2, 30)))
-        artist = np.repeat(np.arange(30), 10)
-        by_artist = metrics.intervals("popularity", y, p, artist, 500, seed=1)
-        by_row = metrics.intervals("popularity", y, p, np.arange(300), 500, seed=1)
-        assert np.ptp(by_artist["spearman"]) > 2.5 * np.ptp(by_row["spearman"])
-
-    def test_chunks_do_not_matter(self, rng, monkeypatch):
-        y, p = sample("popularity", rng)
-        whole = metrics.intervals("popularity", y, p, np.arange(60), 100, seed=1)
-        monkeypatch.setattr(metrics, "_CELLS", 7 * 60)
-        parts = metrics.intervals("popularity", y, p, np.arange(60), 100, seed=1)
-        for name in whole:
-            assert parts[name] == pytest.approx(whole[name])
-
-    def test_one_group_is_refused(self):
-        with pytest.raises(ValueError, match="at least 2"):
-            metrics.intervals("popularity", [1, 2, 3], [1, 2, 2], ["a"] * 3, 100, seed=1)
-        with pytest.raises(ValueError, match="equally long"):
-            metrics.intervals("popularity", [1, 2, 3], [1, 2, 2], ["a", "b"], 100, seed=1)
-
-    @pytest.mark.parametrize("kind", KINDS)
-    def test_nominal_coverage(self, kind, rng):
-        # Artists share an effect in both truth and prediction, so that tracks are far from independent. The
-        # true values follow from the normal distribution: Spearman 6/pi asin(r/2), ROC-AUC Phi(d/sqrt 2).
-        r, shift, simulations, artists, tracks = 0.4, 0.8, 200, 80, 3
-        groups = np.repeat(np.arange(artists), tracks)
-        if kind == "popularity":
-            truth = {"spearman": 6 / np.pi * np.arcsin(r / 2), "mse": 2 - 2 * r}
-        else:
-            truth = {"roc_auc": stats.norm.cdf(shift / np.sqrt(2))}
-        covered = dict.fromkeys(truth, 0)
-        for simulation in range(simulations):
-            effect, own = rng.normal(size=(2, artists)), rng.normal(size=(2, len(groups)))
-            a, b = np.sqrt(0.5) * effect[:, groups] + np.sqrt(0.5) * own
-            if kind == "popularity":
-                y, p = a, r * a + np.sqrt(1 - r**2) * b
-            else:
-                y = np.repeat(rng.integers(0, 2, artists), tracks)
-                p = stats.norm.cdf(b + shift * y)
-            found = metrics.intervals(kind, y, p, groups, 200, seed=simulation)
-            for name, value in truth.items():
-                low, high = found[name]
-                covered[name] += low <= value <= high
-        for name, count in covered.items():
-            assert 0.90 <= count / simulations <= 0.99, name
-
-
-class TestPaired:
-    def test_the_better_model_is_told_apart(self, rng):
-        groups = np.repeat(np.arange(100), 3)
-        y = rng.normal(size=300)
-        shared = rng.normal(size=300)  # what both get wrong cancels
-        a, b = y + shared, y + shared + 0.7 * rng.normal(size=300)
-        found = metrics.paired("popularity", y, a, b, groups, 500, seed=1)
-        assert list(found) == ["spearman", "mse"]
-        values = [metrics.regression(y, p) for p in (a, b)]
-        for name, row in found.items():
-            assert row["difference"] == pytest.approx(values[0][name] - values[1][name])
-            assert row["low"] < row["difference"] < row["high"]
-        assert found["spearman"]["low"] > 0
-        assert found["mse"]["high"] < 0
-
-    def test_a_model_equals_itself(self, rng):
-        y, p = sample("popular", rng)
-        found = metrics.paired("popular", y, p, p, np.arange(60), 100, seed=1)
-        nothing = {"difference": 0, "low": 0, "high": 0}
-        assert found == {"roc_auc": nothing, "brier": nothing}
-
-    def test_bad_input_is_refused(self):
-        with pytest.raises(ValueError, match="equally long"):
-            metrics.paired("popularity", [1, 2], [1, 2], [1, 2, 3], [0, 1], 100, seed=1)

@@ -4,16 +4,18 @@ import numpy as np
 import pytest
 
 from hitsong.errors import UserError
-from hitsong.models import MODELS, build, constant, crnn, shrinking
+from hitsong.models import MODELS, build, constant, crnn, heads, shrinking
 from hitsong.models.backend import keras
 from hitsong.models.heads import HEADS
 
 MEAN, STD = -40.0, 12.0
 Y = np.array([0, 1, 1, 0, 1], np.float32)
+NAMES = {"buckets": ("low", "medium", "high"), "audio_features": ("tempo", "energy")}
 
 
 def make(name, kind="popularity", n_mels=16, frames=32, y=Y):
-    return build(name, HEADS[kind](y), n_mels=n_mels, frames=frames, mean=MEAN, std=STD)
+    head = heads.make({"kind": kind, "names": NAMES.get(kind, (kind,))}, y)
+    return build(name, head, n_mels=n_mels, frames=frames, mean=MEAN, std=STD)
 
 
 @pytest.fixture
@@ -32,12 +34,18 @@ def test_parameter_counts_are_the_studies(name, n_mels, frames, parameters):
 @pytest.mark.parametrize("kind", HEADS)
 @pytest.mark.parametrize("name", MODELS)
 def test_any_trunk_takes_any_head_and_names_its_output(name, kind, mels):
-    model = make(name, kind)
+    model = make(name, kind, y=np.column_stack([Y, 100 * Y]) if kind == "audio_features" else Y)
     answer = model.predict(mels, verbose=0)
-    assert {key: value.shape for key, value in answer.items()} == {kind: (6, 1)}
+    wanted = {
+        "buckets": {"buckets": (6, 3)},
+        "audio_features": dict.fromkeys(NAMES["audio_features"], (6, 1)),
+    }
+    assert {key: value.shape for key, value in answer.items()} == wanted.get(kind, {kind: (6, 1)})
     assert [tensor.name for tensor in model.inputs] == ["mel"]
     if kind == "popular":
         assert ((answer[kind] > 0) & (answer[kind] < 1)).all()
+    if kind == "buckets":
+        np.testing.assert_allclose(answer[kind].sum(axis=1), 1, rtol=1e-5)
 
 
 @pytest.mark.parametrize("name", MODELS)
@@ -131,6 +139,21 @@ def test_learning_rates_follow_the_validation_losses():
 def test_the_popular_head_wants_zeros_and_ones():
     with pytest.raises(ValueError, match="0 or 1"):
         HEADS["popular"](np.array([0.0, 40.0]))
+
+
+def test_the_audio_features_head_weighs_features_alike_and_starts_from_their_means():
+    y = np.column_stack([np.array([100.0, 140.0]), np.array([0.2, 0.6])]).astype(np.float32)
+    model = make("inception", "audio_features", y=y)
+    answer = model.predict(np.full((1, 16, 32), MEAN, np.float32), verbose=0)
+    assert answer["tempo"][0, 0] == pytest.approx(120, abs=20)
+    assert answer["energy"][0, 0] == pytest.approx(0.4, abs=0.2)
+    head = heads.audio_features(y, ("tempo", "energy"))
+    assert head.weights == pytest.approx({"tempo": 1 / (2 * 20**2), "energy": 1 / (2 * 0.2**2)})
+
+
+def test_the_buckets_head_wants_its_classes():
+    with pytest.raises(ValueError, match="0 to 2"):
+        HEADS["buckets"](np.array([0.0, 3.0]), ("low", "medium", "high"))
 
 
 def test_models_run_in_float32_without_xla():

@@ -184,6 +184,76 @@ class TestMake:
             make(pd.concat([singles(3), singles(3)]))
 
 
+dates = st.sampled_from(
+    [None, "0000", "soon", "1999", "2003-05", "2003-05-06", "2010", "2019-12-31", "2021-01"]
+)
+
+
+class TestTime:
+    def heard(self, tracks, table, side):
+        """Artists of the tracks on a side of the time split."""
+        return set(tracks["artist_ids"][(table["time"] == side).to_numpy()].explode().dropna())
+
+    @given(catalogues, st.lists(dates, min_size=40, max_size=40), st.randoms(use_true_random=False))
+    @settings(max_examples=60, deadline=None)
+    def test_older_trains_newer_tests_and_no_artist_does_both(self, credits, released, random):
+        tracks = catalogue(credits, release_date=released[: len(credits)])
+        table = make(tracks)
+        known = [isinstance(date, str) and date[0] in "12" for date in tracks["release_date"]]
+        if not any(known):
+            assert "time" not in table
+            return
+        assert (table["time"][~np.array(known)] == "excluded").all()
+        for older, newer in [("train", "validation"), ("validation", "test"), ("train", "test")]:
+            assert not self.heard(tracks, table, older) & self.heard(tracks, table, newer)
+            before = tracks["release_date"][(table["time"] == older).to_numpy()]
+            after = tracks["release_date"][(table["time"] == newer).to_numpy()]
+            if len(before) and len(after):
+                assert before.max() < after.min()
+        order = list(range(len(tracks)))
+        random.shuffle(order)
+        pd.testing.assert_frame_equal(make(tracks.iloc[order]), table)
+
+    @given(
+        catalogues,
+        st.lists(dates, min_size=40, max_size=40),
+        st.lists(st.integers(0, 3), min_size=40, max_size=40),
+    )
+    @settings(max_examples=40, deadline=None)
+    def test_stable_under_growth(self, credits, released, batch):
+        tracks = catalogue(credits, release_date=released[: len(credits)])
+        table = None
+        for step in range(4):
+            before, table = table, make(tracks[np.array(batch[: len(tracks)]) <= step], frozen=table)
+            if before is not None and "time" in before:
+                both = before.merge(table, on="track_id")
+                assert (both["time_x"] == both["time_y"]).all()
+        if "time" in table:
+            assert not self.heard(tracks, table, "train") & self.heard(tracks, table, "test")
+            assert make(tracks, frozen=table).equals(table)
+
+    def test_an_artist_goes_by_most_of_his_tracks(self):
+        # Ten years of a track each, by artists of their own, but for one with two old tracks and a new one.
+        released = [str(2000 + year) for year in range(10)]
+        tracks = catalogue([[f"a{i}"] for i in range(10)], release_date=released)
+        tracks.at[0, "artist_ids"] = tracks.at[1, "artist_ids"] = tracks.at[9, "artist_ids"] = ["long career"]
+        table = make(tracks)
+        assert table["time"].tolist() == ["train"] * 6 + ["validation"] * 2 + ["test"] + ["excluded"]
+        assert table.attrs["cuts"] == ["2006", "2008"]
+
+    def test_new_tracks_are_parted_by_the_first_dates(self, tmp_path):
+        path = tmp_path / "splits.parquet"
+        tracks = catalogue([[f"a{i}"] for i in range(30)], release_date=[f"{1990 + i}" for i in range(30)])
+        splits.load_or_make(path, tracks[:20], "popularity", SHARES, 1)
+        table, counts = splits.load_or_make(path, tracks, "popularity", SHARES, 1)
+        assert (table["time"][20:] == "test").all()
+        assert counts["time"] == {"train": 13, "validation": 3, "test": 14, "excluded": 0}
+
+    def test_without_dates_there_is_none(self):
+        with pytest.raises(UserError, match="split.scheme time: the tracks bring no release dates"):
+            splits.require(make(singles(5)), "time")
+
+
 class TestLoadOrMake:
     def call(self, path, tracks):
         return splits.load_or_make(path, tracks, "popularity", SHARES, 1)
@@ -193,6 +263,7 @@ class TestLoadOrMake:
         table, counts = self.call(path, tracks)
         assert counts == {
             "new": 39, "known": 0, "without_target": 1,
+            "made_with": {"train": 0.65, "test": 0.20, "validation": 0.15, "seed": 1},
             "artist": table["artist"].value_counts().to_dict() | {"excluded": 0},
             "random": table["random"].value_counts().to_dict() | {"excluded": 0},
         }  # fmt: skip
@@ -216,6 +287,18 @@ class TestLoadOrMake:
         assert counts["known"] == 30
         back, _ = self.call(path, tracks)
         assert back.equals(table)
+
+    def test_other_settings_are_told_and_change_nothing(self, tmp_path):
+        path, tracks = tmp_path / "splits.parquet", singles(40)
+        table, counts = self.call(path, tracks)
+        assert splits.remade(counts, SHARES, 1) is None
+        other = config.Split(train=0.8, validation=0.1, test=0.1)
+        again, counts = splits.load_or_make(path, tracks, "popularity", other, 2)
+        assert again.equals(table)
+        said = splits.remade(counts, other, 2)
+        assert "train 0.65, now 0.8" in said
+        assert "seed 1, now 2" in said
+        assert "delete splits.parquet" in said
 
     def test_too_few_artists_is_an_error_and_leaves_no_file(self, tmp_path):
         path = tmp_path / "splits.parquet"

@@ -1,6 +1,7 @@
 import json
 
 import numpy as np
+import pandas as pd
 import pytest
 
 from hitsong import config, targets
@@ -33,8 +34,11 @@ def test_fixed_threshold():
 
 
 def test_description_survives_json():
-    for kind in ["popularity", "popular"]:
-        target = fit([0, 1, 2], kind=kind)
+    for settings in [
+        {"kind": "popularity"}, {"kind": "popularity", "transform": "percentile"}, {"kind": "popular"},
+        {"kind": "buckets"}, {"kind": "audio_features"},
+    ]:  # fmt: skip
+        target = fit([0, 1, 2], **settings)
         assert targets.Target(**json.loads(json.dumps(target.description()))) == target
 
 
@@ -54,6 +58,89 @@ def test_missing_popularity_is_refused():
     with pytest.raises(ValueError, match="must not be missing"):
         fit([1, np.nan], kind="popular")
     with pytest.raises(ValueError, match="must not be missing"):
-        targets.Target("popular", 5.0).encode([np.nan])
+        targets.Target("popular", threshold=5.0).encode([np.nan])
     with pytest.raises(ValueError, match="at least one"):
         fit([], kind="popularity")
+
+
+def test_quantile_of_train_decides():
+    target = fit(np.arange(101), kind="popular", quantile=0.75)
+    assert target.threshold == 75
+    with pytest.raises(UserError, match="target.quantile 0.75: all 3"):
+        fit([4, 4, 4], kind="popular", quantile=0.75)
+
+
+class TestBuckets:
+    def test_shares_of_study_3(self):
+        train = np.random.default_rng(0).permutation(1000)
+        target = fit(train, kind="buckets")
+        assert target.names == ("low", "medium", "high")
+        assert np.bincount(target.encode(train).astype(int)).tolist() == [168, 467, 365]
+        assert str(target) == "buckets of popularity (low, medium from 168, high from 635)"
+
+    def test_given_edges(self):
+        target = fit(np.arange(10), kind="buckets", labels=["quiet", "loud"], edges=[4.5])
+        assert target.encode([0, 4.4, 4.5, 99]).tolist() == [0, 0, 1, 1]
+
+    def test_ties_go_together_and_every_bucket_gets_some(self):
+        # Half have none at all: the lowest bucket cannot be a sixth.
+        target = fit([0] * 6 + [1, 2, 3, 4, 5, 6], kind="buckets")
+        assert target.edges == (1.0, 3.0)
+        assert fit([0] * 20 + [1, 2], kind="buckets").edges == (1.0, 2.0)
+
+    def test_what_cannot_be_divided_is_refused(self):
+        with pytest.raises(UserError, match="3 buckets cannot be made of 2 different values"):
+            fit([0, 0, 5], kind="buckets")
+        with pytest.raises(UserError, match="none of 3 training tracks is high"):
+            fit([1, 20, 3], kind="buckets", edges=[10.0, 50.0])
+
+
+class TestTransforms:
+    def test_logarithm(self):
+        target = fit([0, 10], transform="log1p")
+        np.testing.assert_allclose(target.encode([0, np.e - 1]), [0, 1], rtol=1e-6)
+        assert str(target) == "log1p of popularity"
+        with pytest.raises(UserError, match="goes down to -3"):
+            fit([-3, 1], transform="log1p")
+
+    def test_percentile_among_train(self):
+        target = fit([0, 0, 10, 20], transform="percentile")
+        np.testing.assert_allclose(target.encode([-5, 0, 10, 15, 20, 99]), [25, 25, 62.5, 75, 87.5, 87.5])
+
+    def test_percentile_of_very_many_values_is_thinned(self, rng):
+        train = rng.lognormal(5, 2, 20_000)
+        target = fit(train, transform="percentile")
+        assert len(target.knots) == 1001
+        expected = 100 * (np.argsort(np.argsort(train)) + 0.5) / len(train)
+        np.testing.assert_allclose(target.encode(train), expected, atol=0.1)
+
+    def test_belongs_to_popularity(self):
+        with pytest.raises(ValueError, match="transform belongs to kind popularity"):
+            config.Target(kind="popular", transform="log1p")
+
+
+def test_audio_features_are_columns_by_name():
+    tracks = pd.DataFrame({"energy": [0.1, 0.2], "popularity": [1, 2], "valence": [0.3, 0.4]})
+    target = targets.fit(
+        config.Target(kind="audio_features", features=["valence", "energy"]), tracks[["valence", "energy"]]
+    )
+    written = target.write(tracks)
+    assert target.encoded == ["y_valence", "y_energy"]
+    np.testing.assert_allclose(target.truth(written), [[0.3, 0.1], [0.4, 0.2]], rtol=1e-6)
+    assert "y" not in written
+
+
+@pytest.mark.parametrize(
+    ("settings", "message"),
+    [
+        ({"threshold": 3.0, "quantile": 0.5}, "not both"),
+        ({"labels": ["a", "b"]}, "shares must be 2"),
+        ({"shares": [0.5, 0.2, 0.2]}, "sum to 1"),
+        ({"edges": [5.0, 2.0]}, "rising"),
+        ({"labels": ["a", "a", "b"]}, "labels must differ"),
+        ({"features": ["dancability"]}, "'danceability'"),
+    ],
+)
+def test_settings_that_contradict_each_other_are_refused(settings, message):
+    with pytest.raises(ValueError, match=message):
+        config.Target(**settings)

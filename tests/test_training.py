@@ -110,6 +110,32 @@ def test_the_popular_target_gives_probabilities(run, examples, tmp_path):
     assert ((predictions > 0) & (predictions < 1)).all()
 
 
+def test_buckets_and_audio_features_are_answered_by_name(run, examples, tmp_path):
+    y = examples.y
+    several = np.column_stack([y, 1 - y / 100]).astype(np.float32)
+    for target, encoded in [
+        (
+            {"kind": "buckets", "names": ["low", "medium", "high"]},
+            np.digitize(y, [25, 35]).astype(np.float32),
+        ),
+        ({"kind": "audio_features", "names": ["tempo", "energy"]}, several),
+    ]:
+        labelled = replace(examples, y=encoded)
+        folder = tmp_path / target["kind"]
+        train, validation = labelled.take(np.arange(40)), labelled.take(np.arange(40, 60))
+        bundle = run(folder, train=train, validation=validation, target=target)
+        predictions = bundle.predict(examples)
+        assert predictions.shape == (60, len(target["names"]))
+        reference = pd.read_parquet(folder / "reference.parquet")
+        assert list(reference) == ["track_id", *target["names"]]
+        assert bundle.verify(validation) < 1e-3
+        if target["kind"] == "audio_features":  # each on its own scale, in the order of the names
+            np.testing.assert_allclose(predictions.mean(axis=0), several.mean(axis=0), rtol=0.3)
+            assert bundle.info["outputs"] == ["tempo", "energy"]
+        else:
+            np.testing.assert_allclose(predictions.sum(axis=1), 1, rtol=1e-5)
+
+
 # --- The bundle -------------------------------------------------------------------------------------
 
 

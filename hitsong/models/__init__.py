@@ -76,7 +76,7 @@ def build(name, head, *, n_mels, frames, mean, std):
     -------
     keras.Model
         From one float32 input "mel", shape (batch, n_mels, frames) [dB], to a dict of outputs, each
-        of shape (batch, 1).
+        of shape (batch, 1), or (batch, classes) for buckets.
 
     Raises
     ------
@@ -88,5 +88,6 @@ def build(name, head, *, n_mels, frames, mean, std):
     x = keras.layers.Rescaling(1 / std, offset=-mean / std, name="normalise")(mel)
     model = keras.Model(mel, head.outputs(recipe.trunk(x, head.n_scores)), name=name)
     # XLA halves the speed on CPU.
-    model.compile(recipe.optimizer(recipe.learning_rate([])), loss=head.losses, jit_compile=False)
+    optimizer = recipe.optimizer(recipe.learning_rate([]))
+    model.compile(optimizer, loss=head.losses, loss_weights=head.weights or None, jit_compile=False)
     return model

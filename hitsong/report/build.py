@@ -1,14 +1,13 @@
 """From a run's results to its report: figures drawn, page written."""
 
-from pathlib import Path
-
 import pandas as pd
 
-from hitsong import baseline, metrics
+from hitsong import leakage, metrics
 from hitsong.evaluation import ranked
 from hitsong.files import read_json
 from hitsong.report import figures, page
-from hitsong.study import SCRIPTS, environment
+from hitsong.report.sheet import subject
+from hitsong.study import SCRIPTS
 
 # By target kind, and whether there was anything to hear.
 QUESTION = {
@@ -16,6 +15,16 @@ QUESTION = {
     ("popularity", False): "How much of a track's popularity do its audio features tell?",
     ("popular", True): "Can one hear whether a track is popular?",
     ("popular", False): "Do audio features tell whether a track is popular?",
+    ("buckets", True): "Can one hear how popular a track is: low, medium or high?",
+    ("buckets", False): "Do audio features tell how popular a track is: low, medium or high?",
+    ("audio_features", True): "Can Spotify's audio features be heard in the audio?",
+    ("audio_features", False): "Do some of Spotify's audio features tell the others?",
+}
+INPUTS = {
+    "spotify": "audio features and duration as the source gives them",
+    "descriptors": "descriptors measured in the audio",
+    "tags": "music tags",
+    "embedding": "an embedding of the audio",
 }
 
 
@@ -27,9 +36,9 @@ def report(study, config, result, tracks, table, target, infos, options):
     study : hitsong.study.Study
     config : hitsong.config.Config
     result : dict
-        From `hitsong.evaluation.measure`.
+        What `report/metrics.json` holds (`hitsong.results.Results`).
     tracks : pandas.DataFrame
-        The tracks that were used (those that have a clip, where there is audio), with `side` and `y`.
+        The tracks that were used (those that have a clip, where there is audio), with `side`.
     table : pandas.DataFrame
         Truth and predictions, from `hitsong.evaluation.table`.
     target : hitsong.targets.Target
@@ -42,71 +51,64 @@ def report(study, config, result, tracks, table, target, infos, options):
     -------
     pathlib.Path
     """
-    kind, linear, audio = target.kind, baseline.MODEL[target.kind], bool(infos)
+    kind, audio = target.kind, bool(infos)
     folder = study.report
     folder.mkdir(exist_ok=True)
-    source = tracks["popularity_source"].iat[0]
-    cv = pd.read_csv(study.baseline / "cv.csv")
-    cv_metrics = baseline.CV_METRICS[kind]
-    collected = read_json(study.record("collect"))["counts"]
-    test = tracks[tracks["side"] == "test"]
+    fitted = read_json(study.baseline / "metrics.json")
+    served = [name for name in fitted["models"] if "-" in name]
+    about = result["sheet"]
+    source = about["popularity"]["source"]
 
     drawn = {
         "comparison": _drawn(
-            folder, "comparison", figures.comparison(result["rows"], result["main"], result["best"])
+            folder,
+            "comparison",
+            figures.comparison(result["rows"], result["main"], result["best"], metrics.CHANCE[kind]),
         ),
         "popularity": _drawn(folder, "popularity", figures.popularity(tracks, source)),
         "learning_curve": study.baseline / "learning_curve.png",
         "predictions": {
-            name: _drawn(folder, f"predictions_{name}", _prediction_figure(kind, table, name))
-            for name in [*infos, linear]
+            name: _drawn(folder, f"predictions_{name}", _prediction_figure(target, table, name, result))
+            for name in [*infos, *served[:1]]
         },
         "histories": {
             name: _drawn(folder, f"history_{name}", _history_figure(study, name, info))
             for name, info in infos.items()
         },
     }
-    synthetic = source == "synthetic"
+    synthetic = about["synthetic"]
     path = folder / "report.html"
     page.write(
         path,
         study=config.study,
-        title=f"{_subject(config, synthetic)}: popularity from {'sound' if audio else 'audio features'}",
+        title=f"{subject(config, synthetic)}: {_predicted(kind)} from {'sound' if audio else 'audio features'}",
         question=QUESTION[kind, audio],
         synthetic=synthetic,
         shares=config.standin.shares,
         result=result,
         rows=ranked(result),
+        others={name: ranked(measured) for name, measured in result["schemes"].items()},
         columns=page.COLUMNS[kind],
         paired_metrics=metrics.COMPARED[kind],
         share_of_ceiling=_share_of_ceiling(result),
         sorted_correctly=_sorted_correctly(result),
-        descriptions=_descriptions(infos, linear, config),
-        baseline_name=linear,
-        baseline_features=read_json(study.baseline / "metrics.json")["features"],
+        descriptions=_descriptions(infos, served),
+        baseline_name=served[0],
+        baseline_inputs={name: columns for name, columns in fitted["inputs"].items() if name in INPUTS},
+        input_words=INPUTS,
         folds=config.baseline.folds,
-        cv=cv.groupby(["model", "scheme"], sort=False)[cv_metrics].mean().reset_index().to_dict("records"),
-        cv_metrics=cv_metrics,
+        cv=fitted["cross_validation"],
+        served=served,
+        curves=fitted["learning_curve"],
+        cv_metrics=_cv_metrics(fitted["cross_validation"]),
         figures=drawn,
-        funnel=[
-            ("tracks in the catalogue", collected["tracks"]),
-            ("recordings, copies removed", collected["recordings"]),
-            ("with a clip that can be heard, and a side" if audio else "with a side", len(tracks)),
-            *(
-                (f"for {side}", int((tracks["side"] == side).sum()))
-                for side in ("train", "validation", "test")
-            ),
-        ],
-        test_groups=test["group"].nunique(),
-        draws=config.evaluate.draws,
-        scheme=config.split.scheme,
-        popularity_source=source,
-        fetched=_dates(tracks["fetched_at"]),
-        threshold=target.threshold or 0,
-        threshold_is_median=config.target.threshold == "median",
+        sheet=about,
+        checks=leakage.CHECKS,
+        n_test=int((tracks["side"] == "test").sum()),
+        fetched=_dates(about["popularity"]),
+        target=target,
+        feature_metrics=["mse", "mae", "rmse", "r2", "pearson"],
         commands=_commands(options, audio),
-        environment=environment(),
-        seed=config.seed,
     )
     return path
 
@@ -117,9 +119,13 @@ def _drawn(folder, name, figure):
     return path
 
 
-def _prediction_figure(kind, table, name):
+def _prediction_figure(target, table, name, result):
+    if target.kind == "buckets":
+        return figures.confusion(result["rows"][name]["metrics"]["confusion"], target.names, name)
     rows = table[table["model"] == name]
-    draw = figures.roc if kind == "popular" else figures.predicted_against_actual
+    if target.kind == "audio_features":
+        return figures.several(rows, target.names, name)
+    draw = figures.roc if target.kind == "popular" else figures.predicted_against_actual
     return draw(rows["y"].to_numpy(), rows["prediction"].to_numpy(), name)
 
 
@@ -127,21 +133,11 @@ def _history_figure(study, name, info):
     return figures.history(pd.read_csv(study.models / name / "history.csv"), name, info["best_epoch"])
 
 
-def _subject(config, synthetic):
-    collect = config.collect
-    if collect.source == "fma":
-        return "Free Music Archive"
-    if collect.source == "table":
-        return Path(collect.table.path).name
-    lists = {"ids": "listed tracks", "playlist": "a playlist"}
-    return ("Synthetic " if synthetic else "") + lists.get(collect.strategy, ", ".join(collect.genres))
-
-
 def _share_of_ceiling(result):
     """The best model's skill as a share of what was planted in the sound."""
     if result["best"] is None or "planted" not in result["rows"]:
         return None
-    chance = 0.5 if result["kind"] == "popular" else 0.0
+    chance = metrics.CHANCE[result["kind"]]
     best, ceiling = (
         result["rows"][name]["metrics"][result["main"]] - chance for name in (result["best"], "planted")
     )
@@ -154,17 +150,30 @@ def _sorted_correctly(result):
     return page.pairs_sorted_correctly(result["rows"][result["best"]]["metrics"]["spearman"])
 
 
-def _descriptions(infos, linear, config):
+def _descriptions(infos, served):
     models = {
         name: f"Keras, {info['parameters']:,} parameters, epoch {info['best_epoch']} of {info['epochs']}; "
         f"{info['citation']}"
         for name, info in infos.items()
     }
-    return models | {linear: "linear baseline on audio features"}
+    words = {"ridge": "linear baseline", "logistic": "linear baseline", "trees": "boosted trees"}
+    for name in served:
+        model, _, kind = name.partition("-")
+        models[name] = f"{words[model]} on {INPUTS[kind]}"
+    return models
 
 
-def _dates(fetched):
-    first, last = fetched.min()[:10], fetched.max()[:10]
+def _predicted(kind):
+    return "audio features" if kind == "audio_features" else "popularity"
+
+
+def _cv_metrics(cv):
+    ends = ("_sd", "_low", "_high")
+    return [name for name in cv[0] if name not in ("model", "scheme") and not name.endswith(ends)]
+
+
+def _dates(popularity):
+    first, last = popularity["first_fetched"][:10], popularity["last_fetched"][:10]
     return first if first == last else f"{first} to {last}"
 
 

@@ -69,7 +69,7 @@ def popularity(tracks, unit):
     return figure
 
 
-def comparison(rows, main, best):
+def comparison(rows, main, best, chance):
     """Each row's main metric with its interval, best first."""
     order = sorted(rows, key=lambda name: rows[name]["metrics"][main])
     figure, axes = _axes(height=0.9 + 0.42 * len(order))
@@ -78,7 +78,7 @@ def comparison(rows, main, best):
         color = MUTED if rows[name]["reference"] else (SECOND if name == best else ACCENT)
         axes.plot([low, high], [place, place], color=color, linewidth=2.5, solid_capstyle="round")
         axes.plot(rows[name]["metrics"][main], place, "o", color=color, markersize=8)
-    axes.axvline(0.5 if main == "roc_auc" else 0, color=INK, linewidth=0.8)
+    axes.axvline(chance, color=INK, linewidth=0.8)
     axes.set_yticks(range(len(order)), order)
     axes.grid(axis="y", visible=False)
     axes.set(
@@ -99,6 +99,38 @@ def predicted_against_actual(y, p, name):
     return figure
 
 
+def several(rows, names, name):
+    """Scatter of prediction against truth for each of several named numbers."""
+    figure, panels = plt.subplots(
+        1, len(names), figsize=(2.4 * len(names), 2.9), layout="constrained", squeeze=False
+    )
+    for axes, output in zip(panels[0], names, strict=True):
+        shown = rows[rows["output"] == output]
+        ends = [shown["y"].min(), shown["y"].max()]
+        axes.plot(ends, ends, color=MUTED, linewidth=1, linestyle="--")
+        axes.scatter(shown["prediction"], shown["y"], s=10, alpha=0.5, color=ACCENT, edgecolors="none")
+        axes.set(xlabel="predicted", title=output)
+    panels[0][0].set_ylabel(f"actual ({name})")
+    return figure
+
+
+def confusion(table, names, name):
+    """Confusion matrix of ordered classes: counts, shaded by the share of their row."""
+    table = np.asarray(table)
+    shares = table / np.maximum(table.sum(axis=1, keepdims=True), 1)
+    figure, axes = _axes(width=4.8, height=4.4)
+    axes.imshow(shares, cmap="Blues", vmin=0, vmax=1)
+    for truth, answer in np.ndindex(table.shape):
+        dark = shares[truth, answer] > 0.5
+        text = f"{table[truth, answer]:,}\n{shares[truth, answer]:.0%}"
+        axes.text(answer, truth, text, ha="center", va="center", color="white" if dark else INK)
+    axes.set_xticks(range(len(names)), names)
+    axes.set_yticks(range(len(names)), names)
+    axes.grid(visible=False)
+    axes.set(xlabel="answered", ylabel="actual", title=name)
+    return figure
+
+
 def roc(y, p, name):
     """ROC curve of a classifier."""
     figure, axes = _axes(width=4.8, height=4.4)
@@ -110,14 +142,17 @@ def roc(y, p, name):
     return figure
 
 
-def learning_curve(curve, name):
-    """Train and test error of the baseline against the number of training tracks."""
+def learning_curve(curves):
+    """Train and test error of each baseline against the number of training tracks."""
     figure, axes = _axes()
-    axes.plot(curve["n_train"], curve["train_mse"], "o-", color=ACCENT, label="train")
-    axes.plot(curve["n_train"], curve["test_mse"], "o-", color=SECOND, label="test")
-    axes.set(
-        xlabel="training tracks", ylabel="mean squared error", title=f"Learning curve of the {name} baseline"
-    )
+    for color, (name, curve) in zip(
+        [ACCENT, SECOND, THIRD], curves.groupby("model", sort=False), strict=False
+    ):
+        axes.plot(curve["n_train"], curve["test_error"], "o-", color=color, label=f"{name}, test")
+        axes.plot(
+            curve["n_train"], curve["train_error"], "o--", color=color, alpha=0.6, label=f"{name}, train"
+        )
+    axes.set(xlabel="training tracks", ylabel="mean squared error", title="Learning curves of the baselines")
     axes.legend()
     return figure
 

@@ -11,6 +11,8 @@ from hitsong.files import replacing
 COLUMNS = {
     "popularity": ["spearman", "kendall", "r2", "mse", "mae", "ndcg@100"],
     "popular": ["roc_auc", "pr_auc", "accuracy", "balanced_accuracy", "brier"],
+    "buckets": ["quadratic_kappa", "accuracy", "macro_f1"],
+    "audio_features": ["pearson", "r2", "mse", "mae", "rmse"],
 }
 
 
@@ -45,9 +47,11 @@ def write(path, **content):
 def number(value):
     """Three significant digits, or as many as the whole part needs.
 
-    >>> [number(v) for v in (0.12345, -0.0004, 12.345, 1234.5)]
-    ['0.123', '-0.000', '12.3', '1,234']
+    >>> [number(v) for v in (0.12345, -0.0004, 12.345, 1234.5, None)]
+    ['0.123', '-0.000', '12.3', '1,234', '–']
     """
+    if value is None:
+        return "–"
     digits = 3 if abs(value) < 10 else 1 if abs(value) < 1000 else 0
     return f"{value:,.{digits}f}"
 

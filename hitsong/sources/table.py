@@ -141,7 +141,8 @@ def read(path, settings):
     Raises
     ------
     UserError
-        If the file is no table, lacks a column that it must have, or has no row with a popularity.
+        If the file is no table, lacks a column that it must have, or has no row with a popularity
+        and something to tell the track by.
     """
     raw, decimal = _raw(path)
     cells = _chosen(raw, settings.columns, path)
@@ -182,6 +183,8 @@ def read(path, settings):
             "no column names the artists, so no split can keep them apart; see collect.table.columns"
         )
     kept, more = _one_row_per_track(tracks)
+    if kept.empty:
+        raise UserError(f"{path.name}: no row has both a popularity and an id; see collect.table.columns")
     return kept, [*remarks, *more]
 
 

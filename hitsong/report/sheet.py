@@ -1,0 +1,88 @@
+"""The sheet of a result: data, popularity, counts at every filter, split, leaks, seeds, versions."""
+
+from pathlib import Path
+
+from hitsong import splits
+from hitsong.files import read_json
+from hitsong.study import environment
+
+
+def sheet(study, config, tracks, target, counts, leaks, looks, inputs):
+    """Say what a run's numbers rest on.
+
+    Parameters
+    ----------
+    study : hitsong.study.Study
+    config : hitsong.config.Config
+    tracks : pandas.DataFrame
+        The tracks that were used.
+    target : hitsong.targets.Target
+    counts : dict
+        From `hitsong.dataset.labelled`.
+    leaks : dict
+        From `hitsong.dataset.leaks`.
+    looks : int
+        How often the test tracks have told something.
+    inputs : dict of str to str
+        Hash of each input file.
+
+    Returns
+    -------
+    dict
+        As `hitsong.results.Sheet` wants it.
+    """
+    collected = read_json(study.record("collect"))["counts"]
+    known = counts["new"] + counts["known"]
+    sides = {
+        scheme: {side: int((tracks[scheme] == side).sum()) for side in (*splits.SIDES, splits.EXCLUDED)}
+        for scheme in leaks
+    }
+    steps = [
+        ("tracks in the catalogue", collected["tracks"]),
+        ("recordings, copies removed", counts["recordings"]),
+    ]
+    if study.downloads.exists():
+        steps.append(("copies by audio removed", counts["recordings"] - counts["same_audio"]))
+    steps.append(("with a popularity", known))
+    if "without_features" in counts:
+        steps.append(("with the audio features to predict", known - counts["without_features"]))
+    if study.downloads.exists():
+        steps.append(("with a clip that can be heard", len(tracks)))
+    steps += [(f"on side {side}", number) for side, number in sides[config.split.scheme].items()]
+    fetched = tracks["fetched_at"].astype(str)
+    return {
+        "study": config.study,
+        "collected_from": subject(config, False),
+        "synthetic": study.planted.exists(),
+        "popularity": {
+            "source": tracks["popularity_source"].iat[0],
+            "first_fetched": fetched.min(),
+            "last_fetched": fetched.max(),
+        },
+        "target": target.description(),
+        "funnel": [{"step": step, "tracks": int(number)} for step, number in steps],
+        "split": {
+            "scheme": config.split.scheme,
+            "made_with": counts["made_with"],
+            "differs": splits.remade(counts, config.split, config.seed),
+            "sides": sides,
+            "leakage": leaks,
+        },
+        "test_groups": int(tracks.loc[tracks["side"] == "test", "group"].nunique()),
+        "seeds": {"run": config.seed, "train": config.train.seed},
+        "draws": config.evaluate.draws,
+        "test_looks": looks,
+        "inputs": inputs,
+        **environment(),
+    }
+
+
+def subject(config, synthetic):
+    """What was collected, in words."""
+    collect = config.collect
+    if collect.source == "fma":
+        return "Free Music Archive"
+    if collect.source == "table":
+        return Path(collect.table.path).name
+    lists = {"ids": "listed tracks", "playlist": "a playlist"}
+    return ("Synthetic " if synthetic else "") + lists.get(collect.strategy, ", ".join(collect.genres))

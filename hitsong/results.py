@@ -1,0 +1,178 @@
+"""The results file `report/metrics.json`: its schema, and the sheet that says what the numbers rest on.
+
+The schema has a version, which rises whenever a reader of the earlier one would misread the later. What
+does not fit is refused when it is written, not when someone needs it.
+"""
+
+from datetime import UTC, datetime
+from typing import Literal
+
+from pydantic import BaseModel, ConfigDict, model_validator
+
+from hitsong.errors import UserError
+from hitsong.files import digest, read_json, write_json
+
+VERSION = 2
+
+Interval = tuple[float, float]
+
+
+class Part(BaseModel):
+    """A part of the file, closed to unknown keys."""
+
+    model_config = ConfigDict(extra="forbid")
+
+
+class Row(Part):
+    """One model, or one reference row, on the test tracks.
+
+    `metrics` by name, among them `confusion` (rows are the truth) for classes and `features` (the same metrics
+    for each by its name) for audio features; `intervals` of 95 % for most. `reference` says what a row is
+    that is no model. `repetitions` and `standard_error` belong to averaged rows.
+    """
+
+    metrics: dict[str, float | list[list[int]] | dict[str, dict[str, float]]]
+    intervals: dict[str, Interval | dict[str, dict[str, Interval]]]
+    collapsed: bool
+    reference: str | None
+    validation: dict[str, float] | None = None
+    repetitions: int | None = None
+    standard_error: float | None = None
+
+
+class Difference(Part):
+    """A paired difference, the best model minus another, with its 95 % interval."""
+
+    difference: float
+    low: float
+    high: float
+
+
+class Measured(Part):
+    """All rows on the test tracks of one split scheme."""
+
+    kind: Literal["popularity", "popular", "buckets", "audio_features"]
+    main: str
+    rows: dict[str, Row]
+    best: str | None
+    paired: dict[str, dict[str, Difference]]
+    flags: list[str]
+
+    @model_validator(mode="after")
+    def _named(self):
+        for name in [*self.paired, *([self.best] if self.best else [])]:
+            if name not in self.rows:
+                raise ValueError(f"{name} is compared, but has no row")
+        return self
+
+
+class Popularity(Part):
+    """Where popularity comes from, and when it was read."""
+
+    source: str
+    first_fetched: str
+    last_fetched: str
+
+
+class Step(Part):
+    """How many tracks are left after a filter."""
+
+    step: str
+    tracks: int
+
+
+class Split(Part):
+    """How the tracks were divided, and what stands on two sides nevertheless."""
+
+    scheme: str
+    made_with: dict[str, float]
+    differs: str | None
+    sides: dict[str, dict[str, int]]
+    leakage: dict[str, dict[str, int | None]]
+
+
+class Sheet(Part):
+    """What the numbers rest on."""
+
+    study: str
+    collected_from: str
+    synthetic: bool
+    popularity: Popularity
+    target: dict
+    funnel: list[Step]
+    split: Split
+    test_groups: int
+    seeds: dict[str, int]
+    draws: int
+    test_looks: int
+    commit: str | None
+    python: str
+    versions: dict[str, str]
+    inputs: dict[str, str]
+
+
+class Results(Measured):
+    """The file: the headline, the same for other split schemes (baselines only), and the sheet."""
+
+    version: Literal[2] = VERSION
+    schemes: dict[str, Measured]
+    sheet: Sheet
+
+
+def write(path, results):
+    """Write results, after making sure that they fit the schema; returns them as plain JSON types.
+
+    Parameters
+    ----------
+    path : pathlib.Path
+    results : dict
+    """
+    content = Results.model_validate(results).model_dump(mode="json", exclude_unset=True)
+    content = {"version": VERSION, **content}
+    write_json(path, content)
+    return content
+
+
+def read(path):
+    """Read a results file.
+
+    Returns
+    -------
+    Results
+
+    Raises
+    ------
+    UserError
+        If it is of another version.
+    """
+    content = read_json(path)
+    if content.get("version") != VERSION:
+        raise UserError(
+            f"{path} has version {content.get('version')}, not {VERSION}; run: python 06_evaluate.py"
+        )
+    return Results.model_validate(content)
+
+
+def look(path, measured):
+    """Count how often the test tracks have told something.
+
+    A look is a result not seen before: running the same evaluation once more tells nothing new and does not
+    count. Every look beyond the first that leads to another choice wears the test set out a little.
+
+    Parameters
+    ----------
+    path : pathlib.Path
+        The study's list of looks; this one is added.
+    measured : dict
+        What was found, as JSON can hold it.
+
+    Returns
+    -------
+    int
+    """
+    looks = read_json(path) if path.exists() else []
+    found = digest(measured)
+    if all(earlier["result"] != found for earlier in looks):
+        looks.append({"at": datetime.now(UTC).isoformat(timespec="seconds"), "result": found})
+        write_json(path, looks)
+    return len(looks)

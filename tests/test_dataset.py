@@ -1,0 +1,104 @@
+"""Tracks with targets and sides, and the tables that baselines are fitted on."""
+
+import json
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from hitsong import config, dataset, recordings
+from hitsong.errors import UserError
+from hitsong.study import Study
+from hitsong.targets import Target
+
+POPULARITY = Target("popularity")
+
+
+@pytest.fixture
+def study(tmp_path):
+    """A study of 30 tracks by 15 artists, and its config."""
+    n = np.arange(30)
+    tracks = pd.DataFrame({
+        "track_id": [f"t{i:02}" for i in n], "artist_id": [f"a{i // 2}" for i in n],
+        "artist_ids": [[f"a{i // 2}"] for i in n], "artist_name": [f"A {i // 2}" for i in n],
+        "name": [f"song {i}" for i in n], "popularity": n.astype(float), "duration_ms": 180_000,
+        "release_date": ["2020-07-01"] * 15 + [None] * 15, "fetched_at": "2022-01-01T00:00:00+00:00",
+        "energy": np.where(n < 25, n / 30, np.nan), "valence": n / 60, "popularity_source": "test",
+    }).reindex(columns=recordings.SCHEMA.names)  # fmt: skip
+    made = Study(tmp_path)
+    recordings.write(made.tracks, tracks)
+    return made
+
+
+def store(study, kind, columns, values):
+    """Leave a kind of feature as 03 does, the third clip failed."""
+    study.features.mkdir(exist_ok=True)
+    ids = [f"t{i:02}" for i in range(len(values))]
+    pd.DataFrame({"track_id": ids, "sha256": "x", "path": "y"}).to_parquet(study.features / "index.parquet")
+    (study.features / f"{kind}.json").write_text(
+        json.dumps({"kind": kind, "parameters": {}, "columns": columns})
+    )
+    np.save(study.features / f"{kind}.npy", np.asarray(values, np.float32))
+    (study.features / "failures.csv").write_text(f"kind,row,track_id,reason\n{kind},2,t02,silent\n")
+
+
+def test_tables_are_read_by_name_without_failures(study):
+    assert dataset.tabular(study, "descriptors") is None
+    store(study, "descriptors", ["tempo", "flatness"], [[100, 0.5], [120, 0.25], [0, 0], [90, 1]])
+    table = dataset.tabular(study, "descriptors")
+    assert list(table.columns) == ["tempo", "flatness"]
+    assert table.index.tolist() == ["t00", "t01", "t03"]
+    assert table.loc["t03"].tolist() == [90, 1]
+
+
+def test_inputs_are_what_is_there(study):
+    settings = config.Config()
+    tracks, target, _ = dataset.labelled(study, settings)
+    found = dataset.inputs(study, settings, tracks, target)
+    assert list(found) == ["spotify", "age", "artist"]
+    assert list(found["spotify"]) == ["energy", "valence", "duration_ms"]
+    assert found["age"]["age"].iloc[0] == pytest.approx(1.5)
+    assert found["age"]["age"].isna().sum() == 15
+    store(study, "tags", ["rock"], [[0.1], [0.2], [0.0], [0.4]])
+    found = dataset.inputs(study, settings, tracks, target)
+    assert list(found) == ["spotify", "tags", "age", "artist"]
+    assert found["tags"].index.equals(found["spotify"].index)
+    assert found["tags"]["rock"].isna().sum() == 27
+
+
+def test_inputs_that_are_asked_for_must_be_there(study):
+    settings = config.Config(baseline=config.Baseline(inputs=["tags"], controls=[]))
+    tracks, target, _ = dataset.labelled(study, settings)
+    with pytest.raises(UserError, match="baseline.inputs tags: .*features.kinds"):
+        dataset.inputs(study, settings, tracks, target)
+    store(study, "tags", ["rock"], [[0.1], [0.2], [0.0], [0.4]])
+    assert list(dataset.inputs(study, settings, tracks, target)) == ["tags"]
+
+
+def test_a_target_of_audio_features_is_no_input_of_its_own(study):
+    settings = config.Config(target=config.Target(kind="audio_features", features=["energy"]))
+    tracks, target, counts = dataset.labelled(study, settings)
+    assert len(tracks) == 25
+    assert counts["without_features"] == 5
+    np.testing.assert_allclose(tracks["y_energy"], tracks["energy"], rtol=1e-6)
+    assert list(dataset.inputs(study, settings, tracks, target)["spotify"]) == ["valence", "duration_ms"]
+    missing = config.Config(target=config.Target(kind="audio_features", features=["liveness"]))
+    with pytest.raises(UserError, match="no track has all of liveness"):
+        dataset.labelled(study, missing)
+
+
+def test_leaks_use_hashes_and_clips_where_they_are(study, rng):
+    settings = config.Config()
+    tracks, _, _ = dataset.labelled(study, settings)
+    found = dataset.leaks(study, tracks)
+    assert set(found) == {"artist", "random", "time"}
+    assert found["artist"] == {"artists": 0, "same_audio": None, "same_title": 0, "near_audio": None}
+    assert found["random"]["artists"] > 0
+    pd.DataFrame({"track_id": tracks["track_id"], "sha256": "same"}).to_parquet(study.downloads)
+    store(study, "mel", None, rng.integers(0, 255, (30, 8, 40)))
+    np.save(study.features / "mel.npy", rng.integers(0, 255, (30, 8, 40)).astype(np.uint8))
+    description = {"kind": "mel", "parameters": {}, "scale": 0.3, "offset": -80}
+    (study.features / "mel.json").write_text(json.dumps(description))
+    found = dataset.leaks(study, tracks)
+    assert found["artist"]["same_audio"] == 1
+    assert found["artist"]["near_audio"] == 0
