@@ -1,5 +1,6 @@
 import os
 import signal
+import threading
 import time
 
 import librosa
@@ -340,6 +341,19 @@ def test_a_dask_cluster_does_the_same_and_outlives_a_worker(cluster):
     victim = next(iter(cluster.workers.values()))
     os.kill(victim.process.process.pid, signal.SIGKILL)
     assert found + list(results) == [number**2 for number in range(60)]
+
+
+def test_the_whole_stage_on_a_cluster_that_loses_a_worker(cluster, tmp_path, tone):
+    clips = {f"t{n:02}": tone(f"{n}.wav", hz=200 + 20 * n) for n in range(40)}
+    here, there = (indexed(tmp_path / name, **clips) for name in ("here", "there"))
+    expected = extract(here, KINDS, tmp_path, Compute(workers=1))
+    victim = next(iter(cluster.workers.values())).process.process.pid
+    killer = threading.Timer(1.0, os.kill, (victim, signal.SIGKILL))
+    killer.start()
+    assert extract(there, KINDS, tmp_path, Compute(scheduler=cluster.scheduler_address)) == expected
+    killer.join()
+    for kind in KINDS.kinds:
+        assert (there.folder / f"{kind}.npy").read_bytes() == (here.folder / f"{kind}.npy").read_bytes()
 
 
 def test_no_scheduler_is_an_error_of_the_user():
