@@ -1,20 +1,26 @@
-"""Train the models that hear the clips.
+"""Train the models.
 
     python 05_train.py                          # those of train.models
     python 05_train.py crnn                     # one of them
     python 05_train.py crnn --again             # even if it is finished
-    python 05_train.py --set target.kind=popular
+    python 05_train.py crnn --tune 20           # first try 20 sets of hyper-parameters on validation
+    python 05_train.py --set train.seeds=3      # each with three seeds; 06 averages them
+    python 05_train.py --set target.kind=popular --set train.loss=ranking
 
-Reads data/<study>/features/ and the frozen splits; leaves one bundle per model in data/<study>/models/.
-Finished models are kept as long as their data and settings are the same; an interrupted fit goes on
-from its last epoch. Tracks without audio leave nothing to do.
+Reads data/<study>/features/ and the frozen splits; leaves one bundle per model in data/<study>/models/. Finished
+models are kept as long as their data and settings are the same; an interrupted fit, or search, goes on
+where it was. Where tracks come without audio, only models of Spotify's audio features are trained.
 """
 
 import shutil
 
+import pandas as pd
+
 from hitsong import cli, dataset, metrics
 from hitsong.config import nearest
 from hitsong.errors import UserError
+from hitsong.models import in_order
+from hitsong.report import card, figures
 from hitsong.study import Stage, Study
 
 
@@ -22,62 +28,80 @@ def main():
     parser = cli.parser(__doc__)
     parser.add_argument("models", nargs="*", metavar="MODEL", help="which of train.models (default: all)")
     parser.add_argument("--again", action="store_true", help="train models that are finished once more")
+    parser.add_argument(
+        "--tune", type=int, metavar="N", help="search for hyper-parameters, N trials for each model"
+    )
     arguments = parser.parse_args()
     config = cli.settings(arguments)
+    known = in_order(config.train.models)
     for name in arguments.models:
-        if name not in config.train.models:
-            raise UserError(f"{name}: not one of train.models{nearest(name, config.train.models)}")
+        if name not in known:
+            raise UserError(f"{name}: not one of train.models{nearest(name, known)}")
     study = Study.of(config)
-    if not dataset.has_audio(study):
-        stage = Stage(study, "train", config, [("collect", study.tracks)])
+    names, silent = in_order(arguments.models) or known, []
+    inputs = [("collect", study.tracks)]
+    if dataset.has_audio(study):
+        inputs.append(("features", study.features / "index.parquet"))
+    else:
+        silent = [name for name in known if dataset.hears(name, study, config)]
+        known, names = ([one for one in some if one not in silent] for some in (known, names))
+    stage = Stage(study, "train", config, inputs)
+    if silent:
+        print(f"no track comes with audio: {', '.join(silent)} left out")
+    if not names:
         stage.finish([], {})
-        print("train: nothing to do, no track comes with audio; go on with 06_evaluate.py")
+        print("train: nothing to do; go on with 06_evaluate.py")
         return
-    index = study.features / "index.parquet"
-    stage = Stage(study, "train", config, [("collect", study.tracks), ("features", index)])
 
-    # Clips with their targets
+    # Tracks with their targets
     tracks, target, _ = dataset.labelled(study, config)
-    feature = dataset.mels(study, config)
-    tracks = dataset.heard(tracks, feature)
-    sides = {
-        side: dataset.examples(tracks[tracks["side"] == side], feature, target)
-        for side in ("train", "validation")
-    }
-    print(
-        f"target: {target}; {len(sides['train']):,} clips to train on, {len(sides['validation']):,} to validate on"
-    )
+    corpus = dataset.Corpus(study, config, tracks, target, known)
+    counts = corpus.tracks["side"].value_counts()
+    sides = {side: int(counts.get(side, 0)) for side in ("train", "validation")}
+    print(f"target: {target}; {sides['train']:,} tracks to train on, {sides['validation']:,} to validate on")
+    about = corpus.about() | {"collected_from": card.subject(config, False)}
 
-    # One bundle per model
-    from hitsong import training
+    # One bundle per model and seed
+    from hitsong import training, tuning
 
     trained = skipped = 0
-    for name in arguments.models or config.train.models:
-        folder = study.models / name
-        fingerprint = {"model": name, **dataset.fingerprint(tracks, feature, target, config)}
-        if arguments.again:
-            shutil.rmtree(folder, ignore_errors=True)
-        found = training.status(folder, fingerprint)
-        if found == "stale":
-            print(f"{name}: its data or settings have changed; training anew")
-        elif found == "interrupted":
-            print(f"{name}: going on with an interrupted fit")
-        bundle = training.fit(
-            folder, name, **sides, target=target.description(), settings=config.train, fingerprint=fingerprint
-        )
-        skipped += found == "finished"
-        trained += found != "finished"
-        main_metric = metrics.MAIN[target.kind]
-        seen = bundle.predict(sides["validation"])
-        score = metrics.evaluate(target.kind, sides["validation"].y, seen)[main_metric]
-        print(
-            f"{name}: {'kept' if found == 'finished' else 'trained'}, {bundle.info['parameters']:,} parameters, "
-            f"epoch {bundle.info['best_epoch']} of {bundle.info['epochs']} (stopped by {bundle.info['stopped']}), "
-            f"validation {main_metric} {score:.3f}"
-            + ("; COLLAPSED: it predicts one value" if bundle.info["collapsed"] else "")
-        )
-    bundles = sorted(study.models.glob("*/bundle.json"))
-    stage.finish(bundles, {side: len(clips) for side, clips in sides.items()})
+    for name in names:
+        clips = {side: corpus.side(name, side) for side in sides}
+        if arguments.tune:
+            print(tuning.search(study.tuning, name, corpus, clips, arguments.tune))
+        for number in range(1, config.train.seeds + 1):
+            folder = study.model(name, number)
+            fingerprint = corpus.fingerprint(name, number)
+            if arguments.again:
+                shutil.rmtree(folder, ignore_errors=True)
+            found = training.status(folder, fingerprint)
+            if found == "stale":
+                print(f"{name}: its data or settings have changed; training anew")
+            elif found == "interrupted":
+                print(f"{name}: going on with an interrupted fit")
+            bundle = training.fit(
+                folder, name, clips["train"], clips["validation"],
+                target=target, recipe=corpus.recipe(name, number), fingerprint=fingerprint, about=about,
+                parts={part: study.model(part, number) for part in corpus.parts(name)},
+                logs=folder / "tensorboard" if config.train.tensorboard else None,
+            )  # fmt: skip
+            card.write(bundle)
+            if found != "finished" and bundle.info["form"] == "network":
+                history = pd.read_csv(folder / "history.csv")
+                figures.save(
+                    figures.history(history, name, bundle.info["best_epoch"]), folder / "history.png"
+                )
+            skipped += found == "finished"
+            trained += found != "finished"
+            main_metric = metrics.MAIN[target.kind]
+            print(
+                f"{name}{f' (seed {number})' if config.train.seeds > 1 else ''}: "
+                f"{'kept' if found == 'finished' else 'trained'}, {card.summary(bundle.info)}, "
+                f"validation {main_metric} {bundle.info['validation'][main_metric]:.3f}"
+                + ("; COLLAPSED: it predicts one value" if bundle.info["collapsed"] else "")
+            )
+    bundles = sorted(study.models.glob("*/bundle.json")) + sorted(study.models.glob("*/seed-*/bundle.json"))
+    stage.finish(bundles, sides)
     cli.summary("train", trained, skipped, 0, stage.seconds, f"-> {study.models}")
 
 

@@ -9,11 +9,14 @@ there is, on all test tracks.
 """
 
 import joblib
+import numpy as np
 import pandas as pd
 
 from hitsong import baseline, cli, dataset, evaluation, leakage, metrics, results, splits
+from hitsong.errors import UserError
 from hitsong.files import read_json, write_table
-from hitsong.report import build, sheet
+from hitsong.models import in_order
+from hitsong.report import build, card, sheet
 from hitsong.study import Stage, Study
 
 
@@ -22,48 +25,57 @@ def main():
     config = cli.settings(arguments)
     study = Study.of(config)
     fitted = study.baseline / "metrics.json"
-    models = config.train.models if dataset.has_audio(study) else []
     inputs = [("collect", study.tracks), ("baseline", fitted)]
-    if models:
+    models, seeds = in_order(config.train.models), range(1, config.train.seeds + 1)
+    if dataset.has_audio(study):
         inputs.append(("features", study.features / "index.parquet"))
-        inputs += [("train", study.models / name / "bundle.json") for name in models]
+    else:
+        models = [name for name in models if not dataset.hears(name, study, config)]
+    inputs += [("train", study.model(name, number) / "bundle.json") for name in models for number in seeds]
     stage = Stage(study, "evaluate", config, inputs)
     tracks, target, counts = dataset.labelled(study, config)
     if note := splits.remade(counts, config.split, config.seed):
         print(f"careful: {note}")
     leaks = dataset.leaks(study, tracks)
     print(f"{config.split.scheme} split, {leakage.text(leaks[config.split.scheme])}")
-    if models:
-        feature = dataset.mels(study, config)
-        tracks = dataset.heard(tracks, feature).reset_index(drop=True)
-    kind, draws = target.kind, (config.evaluate.draws, config.seed)
-    sides = {side: tracks[tracks["side"] == side] for side in ("validation", "test")}
+    kind, main_metric, draws = target.kind, metrics.MAIN[target.kind], (config.evaluate.draws, config.seed)
 
-    # The models, from their bundles
-    predictions, validation_score, infos = {}, {}, {}
+    # The models, from their bundles: of each seed one
+    predictions, validation_score, bundles, coverage = {}, {}, {}, {}
     if models:
-        from hitsong import training  # TensorFlow takes seconds
+        from hitsong import bundle, conformal, training  # TensorFlow takes seconds
+
+        corpus = dataset.Corpus(study, config, tracks, target, models)
+        tracks = corpus.tracks
     for name in models:
-        fingerprint = {"model": name, **dataset.fingerprint(tracks, feature, target, config)}
-        evaluation.require_current(training.status(study.models / name, fingerprint), name)
-        bundle = training.load(study.models / name)
-        clips = {side: dataset.examples(rows, feature, target) for side, rows in sides.items()}
-        bundle.verify(clips["validation"])
-        infos[name] = bundle.info
-        predictions[name] = baseline.named(bundle.predict(clips["test"]), sides["test"]["track_id"], target)
-        seen = bundle.predict(clips["validation"])
-        validation_score[name] = metrics.evaluate(kind, clips["validation"].y, seen)[metrics.MAIN[kind]]
+        clips = {side: corpus.side(name, side) for side in ("validation", "test")}
+        found = []
+        for number in seeds:
+            folder = study.model(name, number)
+            evaluation.require_current(training.status(folder, corpus.fingerprint(name, number)), name)
+            found.append(bundle.load(folder))
+            found[-1].verify(clips["validation"])
+        answers = [one.predict(clips["test"]) for one in found]
+        bundles[name] = found[0]
+        predictions[name] = [baseline.named(p, clips["test"].track_ids, target) for p in answers]
+        validation_score[name] = float(np.mean([one.info["validation"][main_metric] for one in found]))
+        coverage[name] = conformal.coverage(target, found[0].info["calibration"], clips["test"].y, answers[0])
 
     # The baselines and the reference rows, under each scheme
     known = read_json(fitted)
-    bundles = [joblib.load(study.baseline / f"{name}.joblib") for name in known["models"]]
+    baselines = [joblib.load(study.baseline / f"{name}.joblib") for name in known["models"]]
     tables = dataset.inputs(study, config, tracks, target)
     measured, predicted = {}, {}
     for scheme in dict.fromkeys([config.split.scheme, *dataset.schemes(tracks)]):
         headline = scheme == config.split.scheme
         labelled, wanted = dataset.labelled_by(tracks, tracks[scheme] == "train", config)
-        rows = evaluation.baselines(bundles, tables, labelled, scheme, wanted, config)
+        rows = evaluation.baselines(baselines, tables, labelled, scheme, wanted, config)
         if rows is None:
+            if headline:
+                raise UserError(
+                    f"split.scheme {scheme}: the test tracks are by fewer than two groups of artists, so nothing "
+                    "can be said of new ones; collect more artists, or raise split.test"
+                )
             print(f"{scheme} split: too few tracks to measure on")
             continue
         test = labelled[labelled[scheme] == "test"].set_index("track_id", drop=False)
@@ -71,7 +83,7 @@ def main():
             rows = predictions | rows
             if not models:
                 validation_score = {
-                    name: values[metrics.MAIN[kind]]
+                    name: values[main_metric]
                     for name, values in known["validation"].items()
                     if name not in baseline.CONTROLS
                 }
@@ -85,12 +97,17 @@ def main():
 
     # Results, with the sheet that says what they rest on, and the report
     result = measured.pop(config.split.scheme)
+    for name, held in coverage.items():
+        result["rows"][name]["coverage"] = held
     result["flags"] += leakage.flags(leaks[config.split.scheme])
     table = predicted[config.split.scheme]
     write_table(study.report / "predictions.parquet", table)
     looks = results.look(study.folder / "test_looks.json", result["rows"])
     about = sheet.sheet(study, config, tracks, target, counts, leaks, looks, stage.inputs)
     result = results.write(study.report / "metrics.json", {**result, "schemes": measured, "sheet": about})
+    for name, one in bundles.items():
+        card.write(one, result["rows"][name])
+    infos = {name: one.info for name, one in bundles.items()}
     page = build.report(study, config, result, tracks, table, target, infos, cli.options(arguments))
     count = int((tracks["side"] == "test").sum())
     stage.finish([study.report / "metrics.json", study.report / "predictions.parquet"], {"test": count})

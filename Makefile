@@ -5,7 +5,7 @@ VENV   := .venv
 RUN    := $(VENV)/bin/python
 CONFIG ?= config.yaml
 
-.PHONY: demo test setup lint lock clean
+.PHONY: demo test studies setup lint lock clean
 
 demo: setup
 	@set -e; for stage in 01_collect 02_download 03_features 04_baseline 05_train 06_evaluate; do \
@@ -13,6 +13,10 @@ demo: setup
 
 test: setup
 	$(RUN) -m pytest -q
+
+# The presets of all five studies, small: that they run, and what they cost.
+studies: setup
+	$(RUN) benchmarks/studies.py $(STUDIES)
 
 setup: $(VENV)/.installed
 

@@ -82,8 +82,8 @@ def paired(kind, y, p_a, p_b, groups, draws, seed, level=0.95):
     ----------
     kind, y, groups, draws, seed, level
         As for `intervals`.
-    p_a, p_b : array-like
-        As `p` there.
+    p_a, p_b : array-like, or list of them
+        As `p` there; of a list of repetitions (seeds) the metrics are averaged.
 
     Returns
     -------
@@ -91,20 +91,23 @@ def paired(kind, y, p_a, p_b, groups, draws, seed, level=0.95):
         For each metric of `metrics.COMPARED[kind]` a dict `difference`, `low`, `high`. An interval without 0
         is a difference that the choice of artists does not explain.
     """
-    y, p_a = metrics.validate(kind, y, p_a)
-    y, p_b = metrics.validate(kind, y, p_b)
+    ours, others = (p if isinstance(p, list) else [p] for p in (p_a, p_b))
+    checked = [metrics.validate(kind, y, p) for p in (*ours, *others)]
+    y, predictions = checked[0][0], [p for _, p in checked]
     forms = {name: WEIGHTED[kind][name] for name in COMPARED[kind]}
-    drawn = _Draws(forms, y, [p_a, p_b], groups, draws, seed)
-    a, b = evaluate(kind, y, p_a), evaluate(kind, y, p_b)
+    drawn = _Draws(forms, y, predictions, groups, draws, seed)
+    values = [evaluate(kind, y, p) for p in predictions]
+    first = len(ours)
 
     def difference(values):
-        apart = values[:, 0] - values[:, 1]
+        apart = values[:, :first].mean(axis=1) - values[:, first:].mean(axis=1)
         return apart.reshape(len(apart), -1).mean(axis=1)
 
     result = {}
     for name in forms:
         low, high = drawn.interval(name, difference, level)
-        result[name] = {"difference": a[name] - b[name], "low": low, "high": high}
+        a, b = (np.mean([one[name] for one in part]) for part in (values[:first], values[first:]))
+        result[name] = {"difference": float(a - b), "low": low, "high": high}
     return result
 
 

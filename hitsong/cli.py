@@ -6,7 +6,7 @@ import sys
 
 from tqdm import tqdm
 
-from hitsong import config
+from hitsong import config, models
 from hitsong.errors import ComeBackLater, UserError
 
 
@@ -24,8 +24,10 @@ def parser(doc):
 
 
 def settings(arguments):
-    """The config that the arguments ask for."""
-    return config.load(arguments.config, arguments.set)
+    """The config that the arguments ask for, its models among those there are."""
+    found = config.load(arguments.config, arguments.set)
+    models.require(found.train.models)
+    return found
 
 
 def options(arguments):

@@ -330,13 +330,32 @@ class Baseline(Section):
 
 
 class Train(Section):
-    """Which models are fitted, and for how long."""
+    """Which models are fitted, and how; what is not given is as in each model's own recipe.
 
-    models: Annotated[list[Literal["inception", "crnn"]], Field(min_length=1)] = ["inception", "crnn"]
-    epochs: Positive = 100
+    `loss` replaces the target's own, `numeric` is the table that models of "numeric" inputs take. `balance`
+    weighs tracks so that rare popularity counts as much as frequent. `parameters` maps a model's name to its
+    hyper-parameters. `seeds` fits each model that often and averages its results.
+    """
+
+    models: Annotated[list[str], Field(min_length=1)] = ["inception_cnn", "crnn"]
+    epochs: Positive | None = None
     patience: Positive = 10
-    batch_size: Positive = 16
+    batch_size: Positive | None = None
     seed: Seed = 1
+    seeds: Positive = 1
+    numeric: Literal["spotify", "descriptors", "tags", "embedding"] = "spotify"
+
+    loss: Literal["huber", "ranking", "ordinal"] | None = None
+    schedule: Literal["constant", "shrinking", "cosine"] | None = None
+    weight_decay: Annotated[float, Field(ge=0)] = 0.0
+    spec_augment: bool = False
+    mixup: Annotated[float, Field(ge=0)] = 0.0
+    crop_seconds: Annotated[float, Field(gt=0)] | None = None
+    balance: bool = False
+    parameters: dict[str, dict[str, float | int | str | None]] = {}
+
+    mixed_precision: bool = False
+    tensorboard: bool = False
 
 
 class Evaluate(Section):

@@ -1,13 +1,18 @@
 """Tracks with their target and their side of the split, and their clips as models take them."""
 
+from dataclasses import asdict
+
 import numpy as np
 import pandas as pd
 
 from hitsong import leakage, recordings, splits, targets
 from hitsong.config import AUDIO_FEATURES
 from hitsong.errors import UserError
-from hitsong.features.store import Store
-from hitsong.files import digest
+from hitsong.examples import Examples, Input
+from hitsong.features.store import Feature, Store
+from hitsong.files import digest, read_json
+from hitsong.models import MODELS, Ensemble, in_order, recipe
+from hitsong.targets import percentiles
 
 INPUTS = ["spotify", "descriptors", "tags", "embedding"]
 
@@ -201,46 +206,178 @@ def mels(study, config):
     return Store(study.features).read("mel", config.features.mel.model_dump())
 
 
-def heard(tracks, feature):
-    """The tracks that have a clip in the store."""
-    return tracks[tracks["track_id"].isin(list(feature.rows))]
+def heard(tracks, *features):
+    """The tracks that have a clip in each of the features."""
+    for feature in features:
+        tracks = tracks[tracks["track_id"].isin(list(feature.rows))]
+    return tracks
 
 
-def examples(tracks, feature, target):
-    """Clips with their targets, for fitting or predicting.
+def inputs_of(name, study, config):
+    """The inputs of a model: a probe takes what there is of its optional ones, an ensemble those of its members."""
+    model = MODELS[name]
+    if isinstance(model, Ensemble):
+        return list(dict.fromkeys(kind for one in members(config) for kind in inputs_of(one, study, config)))
+    optional = getattr(model, "optional", ())
+    return [*model.inputs, *(kind for kind in optional if (study.features / f"{kind}.json").exists())]
+
+
+def members(config):
+    """What an ensemble is made of: the other models that are trained."""
+    return [name for name in in_order(config.train.models) if not isinstance(MODELS[name], Ensemble)]
+
+
+def hears(name, study, config):
+    """Whether a model needs audio."""
+    kinds = {config.train.numeric if kind == "numeric" else kind for kind in inputs_of(name, study, config)}
+    return kinds != {"spotify"}
+
+
+class Corpus:
+    """The tracks of a study as its models take them.
 
     Parameters
     ----------
+    study : hitsong.study.Study
+    config : hitsong.config.Config
     tracks : pandas.DataFrame
-        With `track_id` and the encoded target; all of them `heard`.
-    feature : hitsong.features.store.Feature
+        As `labelled` gives them.
     target : hitsong.targets.Target
+    names : sequence of str
+        The models; only tracks that all of them can hear are kept, so that all are measured on the same.
 
-    Returns
-    -------
-    hitsong.training.Examples
+    Raises
+    ------
+    UserError
+        If a feature that a model needs is not there, or was made with other settings.
     """
-    from hitsong.training import Examples  # TensorFlow takes seconds
 
-    return Examples(
-        tracks["track_id"].to_numpy(str),
-        feature.array,
-        tracks["track_id"].map(feature.rows).to_numpy(int),
-        feature.specification["scale"],
-        feature.specification["offset"],
-        target.truth(tracks).astype("float32"),
-    )
+    def __init__(self, study, config, tracks, target, names):
+        self.study, self.config, self.target = study, config, target
+        wanted = dict.fromkeys(kind for name in names for kind in inputs_of(name, study, config))
+        self.features = {kind: self._open(kind, tracks) for kind in wanted}
+        self.tracks = heard(tracks, *self.features.values()).reset_index(drop=True)
+        fitted = self.tracks[self.tracks["side"].isin(["train", "validation"])].sort_values("track_id")
+        truth = target.truth(fitted).tolist()
+        clips = [list(row) for row in zip(fitted["track_id"], fitted["side"], truth, strict=True)]
+        self._clips = {"count": len(clips), "hash": digest(clips)}
+
+    def _open(self, name, tracks):
+        """A feature by the name of the input."""
+        kind = self.config.train.numeric if name == "numeric" else name
+        if kind != "spotify":
+            settings = self.config.features
+            made_with = {
+                "tags": settings.tags,
+                "embedding": settings.tags,
+                "mel": settings.mel,
+                "mfcc": settings.mfcc,
+            }
+            parameters = made_with[kind].model_dump() if kind in made_with else None
+            return Store(self.study.features).read(kind, parameters)
+        table = _spotify(tracks, self.config, self.target)
+        if table is None:
+            raise UserError(
+                "train.numeric spotify: this source gives no audio features; "
+                "take the sound's own: --set train.numeric=descriptors"
+            )
+        specification = {
+            "kind": "spotify", "parameters": {}, "scale": 1.0, "offset": 0.0, "columns": list(table),
+        }  # fmt: skip
+        rows = {track_id: row for row, track_id in enumerate(table.index)}
+        return Feature(specification, table.to_numpy(np.float32), rows)
+
+    def examples(self, name, tracks):
+        """The inputs of a model for some of the tracks, with their targets.
+
+        Returns
+        -------
+        hitsong.examples.Examples
+        """
+        ids = tracks["track_id"]
+        inputs = {
+            kind: Input(feature.array, ids.map(feature.rows).to_numpy(int), feature.specification)
+            for kind, feature in (
+                (kind, self.features[kind]) for kind in inputs_of(name, self.study, self.config)
+            )
+        }
+        truth = self.target.truth(tracks).astype("float32")
+        return Examples(ids.to_numpy(str), inputs, truth, tracks["group"].to_numpy())
+
+    def side(self, name, side):
+        """The inputs of a model for a side of the split."""
+        return self.examples(name, self.tracks[self.tracks["side"] == side])
+
+    def recipe(self, name, number=1):
+        """How a model is trained, with the parameters that a search has found."""
+        found = self.study.tuning / f"{name}.json"
+        tuned = read_json(found)["parameters"] if found.exists() else None
+        return recipe(name, self.config, number, tuned)
+
+    def parts(self, name):
+        """The models that a model is built from."""
+        return (
+            members(self.config)
+            if isinstance(MODELS[name], Ensemble)
+            else list(getattr(MODELS[name], "parts", ()))
+        )
+
+    def fingerprint(self, name, number=1):
+        """All that a fit depends on, as JSON can hold it."""
+        made, inputs = self.recipe(name, number), inputs_of(name, self.study, self.config)
+        return {
+            "model": name,
+            "recipe": None if made is None else asdict(made),
+            "inputs": {kind: self.features[kind].specification for kind in inputs},
+            "target": self.target.description(),
+            "scheme": self.config.split.scheme,
+            "clips": self._clips,
+            "parts": {part: digest(self.fingerprint(part, number)) for part in self.parts(name)},
+        }
+
+    def about(self):
+        """What a bundle says of its data: study, popularity, tracks, and the range of what was heard."""
+        tracks = self.tracks
+        train = tracks[tracks["side"] == "train"]
+        popularity = None if self.target.kind == "audio_features" else tracks["popularity"].to_numpy(float)
+        if self.target.kind == "popularity":
+            popularity = self.target.truth(tracks)
+        return {
+            "study": self.config.study,
+            "synthetic": self.study.planted.exists(),
+            "popularity_source": tracks["popularity_source"].iat[0],
+            "fetched": str(tracks["fetched_at"].astype(str).max())[:10],
+            "licences": sorted(tracks["licence"].dropna().unique())[:20],
+            "scheme": self.config.split.scheme,
+            "trained_on": {side: int((tracks["side"] == side).sum()) for side in ("train", "validation")},
+            "genre": {
+                "tracks": len(tracks),
+                "popularity": None
+                if popularity is None
+                else [list(pair) for pair in percentiles(popularity)],
+            },
+            "seen": self._seen(train),
+        }
+
+    def _seen(self, train):
+        """Between what ends 99 % of the training clips lie: level and spread [dB], and descriptors."""
+        seen = {}
+        if "mel" in self.features:
+            feature = self.features["mel"]
+            rows = train["track_id"].map(feature.rows).to_numpy(int)
+            scale, offset = feature.specification["scale"], feature.specification["offset"]
+            moments = [
+                (feature.array[row].mean() * scale + offset, feature.array[row].std() * scale) for row in rows
+            ]
+            seen["mel"] = dict(zip(("level", "spread"), _ends(np.array(moments)), strict=True))
+        table = tabular(self.study, "descriptors")
+        if table is not None:
+            known = table.reindex(train["track_id"]).dropna()
+            if len(known):
+                seen["descriptors"] = dict(zip(known.columns, _ends(known.to_numpy()), strict=True))
+        return seen
 
 
-def fingerprint(tracks, feature, target, config):
-    """All that a fit depends on but the model itself, as JSON can hold it."""
-    fitted = tracks[tracks["side"].isin(["train", "validation"])].sort_values("track_id")
-    truth = target.truth(fitted).tolist()
-    clips = [list(row) for row in zip(fitted["track_id"], fitted["side"], truth, strict=True)]
-    return {
-        "features": feature.specification,
-        "target": target.description(),
-        "scheme": config.split.scheme,
-        "clips": {"count": len(clips), "hash": digest(clips)},
-        "train": config.train.model_dump(exclude={"models"}),
-    }
+def _ends(values):
+    """The ends of the middle 99 % of each column."""
+    return [list(map(float, pair)) for pair in np.quantile(values, [0.005, 0.995], axis=0).T]

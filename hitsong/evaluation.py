@@ -33,7 +33,8 @@ def measure(target, y, predictions, groups, validation_score, draws, seed, refer
         Encoded targets of the test tracks, by track_id; a column for each of several.
     predictions : dict of str to pandas.Series, pandas.DataFrame, or a list of them
         By name, each by track_id, with a column for each of `target.names` where there are several. A list
-        holds repetitions (the shuffled row): their metrics are averaged. `planted` is a score that only ranks.
+        holds repetitions (seeds, or permutations of the shuffled row): their metrics are averaged. `planted` is
+        a score that only ranks.
     groups : pandas.Series
         The artists' group of each test track.
     validation_score : dict of str to float
@@ -57,16 +58,13 @@ def measure(target, y, predictions, groups, validation_score, draws, seed, refer
     for name, prediction in predictions.items():
         if name == "planted":
             rows[name] = _ranking(kind, truth, prediction.reindex(names), sampled, len(target.names))
-        elif isinstance(prediction, list):
-            values = [_values(one, names) for one in prediction]
-            rows[name] = _averaged(target, truth, values, sampled)
         else:
-            values = _values(prediction, names)
-            rows[name] = {
-                "metrics": metrics.evaluate(kind, truth, values, target.names),
-                "intervals": bootstrap.intervals(kind, truth, values, **sampled, names=target.names),
-                "collapsed": name not in references and metrics.collapsed(truth, values),
-            }
+            repetitions = prediction if isinstance(prediction, list) else [prediction]
+            values = [_values(one, names) for one in repetitions]
+            rows[name] = _row(target, truth, values, sampled)
+            rows[name]["collapsed"] = name not in references and any(
+                metrics.collapsed(truth, one) for one in values
+            )
         rows[name]["reference"] = references.get(name)
     best = max(validation_score, key=validation_score.get) if validation_score else None
     for name in validation_score:
@@ -135,36 +133,51 @@ def _ranking(kind, truth, score, sampled, n_classes):
     return {"metrics": {main: values[main]}, "intervals": {main: bounds[main]}, "collapsed": False}
 
 
-def _averaged(target, truth, repetitions, sampled):
-    """Metrics averaged over repetitions, with the mean ends of their intervals."""
-    kind, main = target.kind, metrics.MAIN[target.kind]
-    values = pd.DataFrame([_scalars(metrics.evaluate(kind, truth, p)) for p in repetitions])
-    each = {**sampled, "draws": max(100, sampled["draws"] // len(repetitions))}
-    bounds = pd.DataFrame([
-        {name: ends for name, ends in bootstrap.intervals(kind, truth, p, **each).items() if name in values}
-        for p in repetitions
-    ])  # fmt: skip
+def _row(target, truth, repetitions, sampled):
+    """Metrics and intervals of a prediction, or averaged over repetitions of it."""
+    if len(repetitions) > 1:
+        return _averaged(target, truth, repetitions, sampled)
+    (values,) = repetitions
     return {
-        "metrics": values.mean().to_dict(),
-        "intervals": {name: tuple(np.mean(bounds[name].tolist(), axis=0).tolist()) for name in bounds},
-        "collapsed": False,
-        "repetitions": len(values),
-        "standard_error": float(values[main].std() / np.sqrt(len(values))),
+        "metrics": metrics.evaluate(target.kind, truth, values, target.names),
+        "intervals": bootstrap.intervals(target.kind, truth, values, **sampled, names=target.names),
     }
 
 
-def _scalars(values):
-    return {name: value for name, value in values.items() if np.isscalar(value)}
+def _averaged(target, truth, repetitions, sampled):
+    """Metrics averaged over repetitions, with the mean ends of their intervals."""
+    kind, main = target.kind, metrics.MAIN[target.kind]
+    values = [metrics.evaluate(kind, truth, p, target.names) for p in repetitions]
+    each = {**sampled, "draws": max(100, sampled["draws"] // len(repetitions))}
+    bounds = [bootstrap.intervals(kind, truth, p, **each, names=target.names) for p in repetitions]
+    return {
+        "metrics": _mean(values),
+        "intervals": _mean(bounds),
+        "repetitions": len(values),
+        "standard_error": float(np.std([one[main] for one in values], ddof=1) / np.sqrt(len(values))),
+    }
+
+
+def _mean(values):
+    """The mean of numbers, of (low, high), of tables of counts (rounded), or of dicts of these."""
+    first = values[0]
+    if isinstance(first, dict):
+        return {name: _mean([one[name] for one in values]) for name in first}
+    mean = np.mean(values, axis=0)
+    if isinstance(first, list):
+        return np.rint(mean).astype(int).tolist()
+    return tuple(mean.tolist()) if isinstance(first, tuple) else float(mean)
 
 
 def _against(best, kind, truth, predictions, names, sampled):
     """Paired differences of the best model and each other prediction on the target's scale."""
-    ours = _values(predictions[best], names)
-    return {
-        name: bootstrap.paired(kind, truth, ours, _values(other, names), **sampled)
-        for name, other in predictions.items()
-        if name not in (best, "planted") and not isinstance(other, list)
+    values = {
+        name: [_values(one, names) for one in (p if isinstance(p, list) else [p])]
+        for name, p in predictions.items()
+        if name not in ("planted", "shuffled")
     }
+    ours = values.pop(best)
+    return {name: bootstrap.paired(kind, truth, ours, other, **sampled) for name, other in values.items()}
 
 
 def _flags(kind, rows):
@@ -186,7 +199,7 @@ def _flags(kind, rows):
 
 
 def table(target, y, predictions):
-    """Truth and predictions in long form: track_id, model, output, y, prediction; repetitions are left out.
+    """Truth and predictions in long form: track_id, model, output, y, prediction; of repetitions the first.
 
     For buckets there is a row for each of them: whether it is the truth, and its probability.
     """
@@ -196,9 +209,9 @@ def table(target, y, predictions):
         truth = np.eye(len(target.names))[truth.astype(int)]
     parts = []
     for name, prediction in predictions.items():
-        if isinstance(prediction, list):
+        if name == "shuffled":
             continue
-        values = _values(prediction, index)
+        values = _values(prediction[0] if isinstance(prediction, list) else prediction, index)
         outputs = (
             target.names if values.ndim > 1 else [name if name == "planted" and several else target.names[0]]
         )

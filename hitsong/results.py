@@ -28,7 +28,8 @@ class Row(Part):
 
     `metrics` by name, among them `confusion` (rows are the truth) for classes and `features` (the same metrics
     for each by its name) for audio features; `intervals` of 95 % for most. `reference` says what a row is
-    that is no model. `repetitions` and `standard_error` belong to averaged rows.
+    that is no model. `repetitions` (seeds, permutations) and `standard_error` belong to averaged rows. `coverage`
+    says, by nominal level, how often a model's conformal intervals (or sets) held the truth, and their mean width.
     """
 
     metrics: dict[str, float | list[list[int]] | dict[str, dict[str, float]]]
@@ -38,6 +39,7 @@ class Row(Part):
     validation: dict[str, float] | None = None
     repetitions: int | None = None
     standard_error: float | None = None
+    coverage: dict[str, dict[str, float | None]] | None = None
 
 
 class Difference(Part):

@@ -14,7 +14,7 @@ from hitsong.files import read_json, sha256, write_json
 # Packages whose version can change a result.
 PACKAGES = (
     "numpy", "scipy", "pandas", "scikit-learn", "librosa", "soundfile", "soxr", "spotipy",
-    "keras", "tensorflow", "tensorflow-cpu",
+    "keras", "tensorflow", "tensorflow-cpu", "shap", "optuna",
 )  # fmt: skip
 
 
@@ -72,6 +72,15 @@ class Study:
     @property
     def models(self):
         return self.folder / "models"
+
+    def model(self, name, number=1):
+        """The folder of a model's bundle; further fits, of other seeds, lie in that of the first."""
+        return self.models / name if number == 1 else self.models / name / f"seed-{number}"
+
+    @property
+    def tuning(self):
+        """What searches for hyper-parameters found."""
+        return self.folder / "tuning"
 
     @property
     def report(self):

@@ -160,7 +160,7 @@ def fit(settings, train):
         return _buckets(settings, train)
     if settings.transform == "log1p" and train.min() < 0:
         raise UserError(f"target.transform log1p: popularity goes down to {train.min():g}; use percentile")
-    knots = _percentiles(train) if settings.transform == "percentile" else None
+    knots = percentiles(train) if settings.transform == "percentile" else None
     return Target("popularity", transform=settings.transform, knots=knots)
 
 
@@ -220,7 +220,7 @@ def _buckets(settings, popularity):
     return target
 
 
-def _percentiles(popularity):
+def percentiles(popularity):
     """Distinct values with their percentiles, thinned where there are very many."""
     values, counts = np.unique(popularity, return_counts=True)
     percentiles = 100 * (np.cumsum(counts) - counts / 2) / len(popularity)

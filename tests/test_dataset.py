@@ -102,3 +102,73 @@ def test_leaks_use_hashes_and_clips_where_they_are(study, rng):
     found = dataset.leaks(study, tracks)
     assert found["artist"]["same_audio"] == 1
     assert found["artist"]["near_audio"] == 0
+
+
+# --- What models take -------------------------------------------------------------------------------
+
+
+def corpus(study, *names, **train):
+    settings = config.Config(train={"models": list(names), **train})
+    tracks, target, _ = dataset.labelled(study, settings)
+    return dataset.Corpus(study, settings, tracks, target, names)
+
+
+def test_examples_are_joined_by_track_id_and_miss_nothing_but_what_is_missing(study):
+    found = corpus(study, "numeric_mlp")
+    examples = found.side("numeric_mlp", "train")
+    values = examples.table(["numeric"])
+    assert list(values) == ["numeric:energy", "numeric:valence", "numeric:duration_ms"]
+    tracks = found.tracks.set_index("track_id").loc[values.index]
+    np.testing.assert_allclose(values["numeric:valence"], tracks["valence"], rtol=1e-6)
+    np.testing.assert_allclose(
+        values["numeric:energy"], tracks["energy"], rtol=1e-6
+    )  # NaN where there is none
+    np.testing.assert_allclose(examples.y, tracks["popularity"])
+    assert (examples.groups == tracks["group"]).all()
+
+
+def test_only_tracks_that_all_models_can_hear_are_kept(study):
+    store(study, "tags", ["rock"], [[0.1], [0.2], [0.0], [0.4]] * 5)
+    specification = {
+        "kind": "tags",
+        "parameters": {"model": "MTT_musicnn"},
+        "columns": ["rock"],
+        "scale": 1.0,
+        "offset": 0.0,
+    }
+    (study.features / "tags.json").write_text(json.dumps(specification))
+    found = corpus(study, "tag_dnn", "numeric_mlp")
+    assert sorted(found.tracks["track_id"]) == [f"t{i:02}" for i in range(20) if i != 2]
+    assert len(corpus(study, "numeric_mlp").tracks) == 30
+
+
+def test_a_feature_that_a_model_needs_must_be_there_and_be_the_one_asked_for(study):
+    with pytest.raises(UserError, match="holds no tags features.*features.kinds"):
+        corpus(study, "tag_dnn")
+    store(study, "tags", ["rock"], [[0.1]] * 4)
+    with pytest.raises(UserError, match="tags features were made with other settings"):
+        corpus(study, "tag_dnn")
+
+
+def test_a_fit_is_identified_by_its_data_recipe_and_parts(study):
+    found = corpus(study, "numeric_mlp", "features_only", "ensemble")
+    one = found.fingerprint("numeric_mlp")
+    assert one == found.fingerprint("numeric_mlp")
+    assert one != found.fingerprint("numeric_mlp", 2)  # another seed
+    assert one != corpus(study, "numeric_mlp", "features_only", "ensemble", epochs=3).fingerprint(
+        "numeric_mlp"
+    )
+    whole = found.fingerprint("ensemble")
+    assert set(whole["parts"]) == {"numeric_mlp", "features_only"}
+    changed = corpus(
+        study, "numeric_mlp", "features_only", "ensemble", parameters={"features_only": {"dropout": 0.1}}
+    )
+    assert changed.fingerprint("ensemble")["parts"]["features_only"] != whole["parts"]["features_only"]
+
+
+def test_what_a_bundle_says_of_its_data(study):
+    about = corpus(study, "numeric_mlp").about()
+    assert about["fetched"] == "2022-01-01"
+    assert about["genre"]["tracks"] == 30
+    assert np.interp(15, *np.transpose(about["genre"]["popularity"])) == pytest.approx(50, abs=3)
+    assert sum(about["trained_on"].values()) < 30  # the test tracks are no part of it

@@ -1,62 +1,100 @@
-"""The architectures against their papers' tables, and the parts that must not be got wrong twice."""
+"""The registry: every model can be built as its recipe says, hears by name, answers by name."""
+
+import subprocess
+import sys
+from dataclasses import replace
+from pathlib import Path
 
 import numpy as np
 import pytest
 
+from hitsong import models
+from hitsong.config import Config
 from hitsong.errors import UserError
-from hitsong.models import MODELS, build, constant, crnn, heads, shrinking
+from hitsong.examples import Examples, Input
+from hitsong.models import MODELS, Network, crnn, heads, in_order, learning_rate, recipe
 from hitsong.models.backend import keras
-from hitsong.models.heads import HEADS
+from hitsong.models.build import build
+from tests.planted import MEL, MFCC, table
 
-MEAN, STD = -40.0, 12.0
-Y = np.array([0, 1, 1, 0, 1], np.float32)
+Y = np.array([0, 1, 1, 0, 1, 0], np.float32)
 NAMES = {"buckets": ("low", "medium", "high"), "audio_features": ("tempo", "energy")}
+NETWORKS = [name for name, model in MODELS.items() if isinstance(model, Network)]
+WHOLE = [name for name in NETWORKS if not MODELS[name].parts and name != "two_stream"]  # of small parts
 
 
-def make(name, kind="popularity", n_mels=16, frames=32, y=Y):
+def examples(mel=(16, 32), n=6):
+    """Random clips with all kinds of input."""
+    rng, rows = np.random.default_rng(0), np.arange(n)
+
+    def named(kind, count):
+        return Input(
+            rng.normal(5, 2, (n, count)).astype(np.float32), rows, table(kind, map(str, range(count)))
+        )
+
+    inputs = {
+        "mel": Input(rng.integers(40, 220, (n, *mel), np.uint8), rows, MEL),
+        "mfcc": Input(rng.normal(size=(n, 40, 20)).astype(np.float32), rows, MFCC),
+        "tags": named("tags", 50),
+        "embedding": named("embedding", 200),
+        "descriptors": named("descriptors", 67),
+        "numeric": named("spotify", 6),
+    }
+    return Examples(rows.astype(str), inputs)
+
+
+def make(name, kind="popularity", mel=(16, 32), y=Y, **train):
     head = heads.make({"kind": kind, "names": NAMES.get(kind, (kind,))}, y)
-    return build(name, head, n_mels=n_mels, frames=frames, mean=MEAN, std=STD)
+    made = recipe(name, Config(train={"models": [name], **train}))
+    return build(name, head, examples(mel).only(MODELS[name].inputs), made)
 
 
-@pytest.fixture
-def mels():
-    return np.random.default_rng(0).normal(MEAN, STD, (6, 16, 32)).astype(np.float32)
+def heard(model, n=6):
+    """Raw inputs for a model."""
+    found = examples(tuple(model.input["mel"].shape[1:]) if "mel" in model.input else (16, 32), n)
+    return {name: found.inputs[name].read() for name in model.input}
+
+
+def size_for(name):
+    """Mels that are large enough, and not larger."""
+    return (128, 192) if name.startswith(("cnn", "conv")) else (16, 64)
+
+
+@pytest.mark.parametrize("name", WHOLE)
+def test_a_network_hears_and_answers_by_name(name):
+    model = make(name, mel=size_for(name))
+    assert set(model.input) == set(MODELS[name].inputs)
+    answer = model.predict(heard(model), verbose=0)
+    assert {key: value.shape for key, value in answer.items()} == {"popularity": (6, 1)}
+    assert {weight.dtype for weight in model.trainable_weights} == {"float32"}
+    assert model.jit_compile is False
+    assert type(model.optimizer).__name__ == MODELS[name].optimizer
 
 
 @pytest.mark.parametrize(
-    ("name", "n_mels", "frames", "parameters"),
-    [("inception", 128, 323, 158_625), ("crnn", 128, 1292, 391_585), ("crnn", 96, 187, 391_585)],
+    "name", ["inception", "crnn", "numeric_mlp", "mfcc_rnn", "attention_cnn", "short_chunk_cnn"]
 )
-def test_parameter_counts_are_the_studies(name, n_mels, frames, parameters):
-    assert make(name, n_mels=n_mels, frames=frames).count_params() == parameters
-
-
-@pytest.mark.parametrize("kind", HEADS)
-@pytest.mark.parametrize("name", MODELS)
-def test_any_trunk_takes_any_head_and_names_its_output(name, kind, mels):
-    model = make(name, kind, y=np.column_stack([Y, 100 * Y]) if kind == "audio_features" else Y)
-    answer = model.predict(mels, verbose=0)
+@pytest.mark.parametrize("kind", ["popular", "buckets", "audio_features"])
+def test_any_trunk_takes_any_head(name, kind):
+    y = np.column_stack([Y, 100 * Y]) if kind == "audio_features" else Y
+    model = make(name, kind, mel=(16, 64), y=y)
+    answer = model.predict(heard(model), verbose=0)
     wanted = {
         "buckets": {"buckets": (6, 3)},
         "audio_features": dict.fromkeys(NAMES["audio_features"], (6, 1)),
     }
     assert {key: value.shape for key, value in answer.items()} == wanted.get(kind, {kind: (6, 1)})
-    assert [tensor.name for tensor in model.inputs] == ["mel"]
     if kind == "popular":
         assert ((answer[kind] > 0) & (answer[kind] < 1)).all()
     if kind == "buckets":
         np.testing.assert_allclose(answer[kind].sum(axis=1), 1, rtol=1e-5)
 
 
-@pytest.mark.parametrize("name", MODELS)
-def test_a_trunk_gives_as_many_scores_as_asked(name):
-    assert MODELS[name].trunk(keras.Input((16, 32)), 5).shape == (None, 5)
-
-
-def test_the_inception_convolutions_equal_the_published_padded_ones(mels):
+def test_the_inception_convolutions_equal_the_published_padded_ones():
     """The paper's 2-D filters, with arbitrary weights where they only meet padding, give the same maps."""
-    model = make("inception")
-    x = (mels - MEAN) / STD
+    model = make("inception_cnn")
+    mel = heard(model)["mel"]
+    x = keras.Model(model.input, model.get_layer("normalise_mel").output).predict({"mel": mel}, verbose=0)
     rng = np.random.default_rng(1)
     published = []
     wide = [layer for layer in model.layers if isinstance(layer, keras.layers.Conv1D)][:3]
@@ -73,44 +111,37 @@ def test_the_inception_convolutions_equal_the_published_padded_ones(mels):
         assert maps.shape == (6, 1, 29, filters)
         published.append(np.where(maps > 0, maps, 0.1 * maps)[:, 0])
     concatenated = next(layer for layer in model.layers if isinstance(layer, keras.layers.Concatenate))
-    found = keras.Model(model.inputs, concatenated.output).predict(mels, verbose=0)
+    found = keras.Model(model.input, concatenated.output).predict({"mel": mel}, verbose=0)
     np.testing.assert_allclose(found, np.concatenate(published, axis=-1), rtol=1e-4, atol=1e-4)
 
 
-def test_inception_rectifies_scores_before_averaging_them(mels):
-    model = make("inception", y=np.array([0.0, 2.0]))  # mean 1, standard deviation 1
-    scores = keras.Model(model.inputs, model.layers[-4].output).predict(mels, verbose=0)
-    assert scores.shape[-1] == 1
-    rectified = np.where(scores > 0, scores, 0.1 * scores)
-    expected = rectified.mean(axis=(1, 2)) + 1
-    np.testing.assert_allclose(model.predict(mels, verbose=0)["popularity"][:, 0], expected, rtol=1e-5)
-
-
-@pytest.mark.parametrize("name", MODELS)
-def test_normalisation_is_part_of_the_model(name, mels):
+@pytest.mark.parametrize(("name", "scaling"), [("inception_cnn", "standard"), ("crnn", "range")])
+def test_normalisation_is_part_of_the_model(name, scaling):
     """Raw dB into the model equals mels normalised by hand into its trunk."""
-    model = make(name, y=np.array([10.0, 30.0]))  # mean 20, standard deviation 10
+    y = np.array([10.0, 30.0] * 3)  # mean 20, standard deviation 10
+    model = make(name, y=y)
+    mel = heard(model)["mel"]
+    low, width = (mel.mean(), mel.std()) if scaling == "standard" else (mel.min(), np.ptp(mel))
     x = keras.Input((16, 32))
-    bare = keras.Model(x, MODELS[name].trunk(x, 1))
+    bare = keras.Model(x, MODELS[name].build_trunk()({"mel": x}, 1))
     bare.set_weights(model.get_weights())
-    by_hand = 20 + 10 * bare.predict((mels - MEAN) / STD, verbose=0)
-    np.testing.assert_allclose(model.predict(mels, verbose=0)["popularity"], by_hand, rtol=1e-4, atol=1e-4)
+    by_hand = 20 + 10 * bare.predict((mel - low) / width, verbose=0)
+    found = model.predict({"mel": mel}, verbose=0)["popularity"]
+    np.testing.assert_allclose(found, by_hand, rtol=1e-3, atol=1e-3)
 
 
-@pytest.mark.parametrize("name", MODELS)
-def test_dropout_acts_in_training_and_only_there(name, mels):
-    model = make(name)
-    quiet = [model(mels, training=False)["popularity"].numpy() for _ in range(2)]
-    noisy = [model(mels, training=True)["popularity"].numpy() for _ in range(2)]
+def test_crops_hear_parts_of_a_clip_and_specaugment_hides_parts_in_training_only():
+    model = make("inception_cnn", crop_seconds=1.4, spec_augment=True)  # 15 of 32 frames
+    clips = heard(model)
+    quiet = [model(clips, training=False)["popularity"].numpy() for _ in range(2)]
+    noisy = [model(clips, training=True)["popularity"].numpy() for _ in range(2)]
     np.testing.assert_array_equal(*quiet)
     assert not np.array_equal(*noisy)
-
-
-@pytest.mark.parametrize("name", MODELS)
-def test_a_step_of_training_at_the_studies_size_does_not_crash(name):
-    model = make(name, n_mels=128, frames=323)
-    mel = np.zeros((2, 128, 323), np.float32)
-    assert np.isfinite(model.train_on_batch(mel, {"popularity": np.ones((2, 1))}))
+    for seconds in (0.01, 100.0):
+        with pytest.raises(UserError, match="frames of clips that have 32"):
+            make("inception_cnn", crop_seconds=seconds)
+    with pytest.raises(UserError, match="inception hears mel, tags"):
+        make("inception", crop_seconds=1.4)
 
 
 @pytest.mark.parametrize("n_mels", [1, 16, 64, 80, 96, 100, 128, 256])
@@ -122,41 +153,62 @@ def test_frequency_pools_leave_one_row(n_mels):
     assert crnn.frequency_pools(128) == [2, 4, 4, 4]
 
 
-@pytest.mark.parametrize(("name", "fewest"), [("inception", 13), ("crnn", 16)])
+@pytest.mark.parametrize(("name", "fewest"), [("inception_cnn", 13), ("crnn", 16)])
 def test_mels_too_short_are_refused_with_advice(name, fewest):
-    make(name, frames=fewest)
-    with pytest.raises(UserError, match=rf"{name} needs mels of at least {fewest} frames.*hop_length"):
-        make(name, frames=fewest - 1)
+    make(name, mel=(16, fewest))
+    with pytest.raises(UserError, match=rf"needs mels of at least {fewest} frames.*hop_length"):
+        make(name, mel=(16, fewest - 1))
 
 
-def test_learning_rates_follow_the_validation_losses():
-    assert constant(1e-3)([5.0, 6.0]) == 1e-3
-    rate = shrinking(1.0, 0.5)
+# --- Recipes ----------------------------------------------------------------------------------------
+
+
+def test_learning_rates_follow_the_schedule():
+    made = recipe("crnn", Config())
+    constant, shrinking, cosine = (
+        replace(made, schedule=one, learning_rate=1.0, epochs=4)
+        for one in ("constant", "shrinking", "cosine")
+    )
+    assert learning_rate(constant, [5.0, 6.0]) == 1
     histories = [[], [3.0], [3.0, 2.0], [3.0, 2.0, 2.0], [3.0, 2.0, 2.5, 2.1, 1.0]]
-    assert [rate(losses) for losses in histories] == [1, 1, 1, 0.5, 0.25]
+    assert [learning_rate(shrinking, losses) for losses in histories] == pytest.approx([1, 1, 1, 0.9, 0.81])
+    assert [learning_rate(cosine, [0.0] * epoch) for epoch in (0, 2, 4)] == pytest.approx([1, 0.5, 0])
 
 
-def test_the_popular_head_wants_zeros_and_ones():
-    with pytest.raises(ValueError, match="0 or 1"):
-        HEADS["popular"](np.array([0.0, 40.0]))
+def test_the_config_stands_above_the_models_own_recipe_and_its_parameters_above_all():
+    own = recipe("inception_cnn", Config())
+    assert (own.optimizer, own.learning_rate, own.schedule, own.epochs) == ("Adagrad", 5e-3, "shrinking", 10)
+    train = {"epochs": 3, "parameters": {"inception_cnn": {"learning_rate": 0.1, "dropout": 0.4}}}
+    made = recipe("inception_cnn", Config(train=train), number=2, tuned={"dropout": 0.2, "batch_size": 8})
+    assert (made.epochs, made.learning_rate, made.batch_size, made.seed) == (3, 0.1, 8, 2)
+    assert made.parameters == {"dropout": 0.4}
+    with pytest.raises(UserError, match="'dropuot' is none of its parameters - did you mean 'dropout'"):
+        recipe("inception_cnn", Config(train={"parameters": {"inception_cnn": {"dropuot": 0.4}}}))
 
 
-def test_the_audio_features_head_weighs_features_alike_and_starts_from_their_means():
-    y = np.column_stack([np.array([100.0, 140.0]), np.array([0.2, 0.6])]).astype(np.float32)
-    model = make("inception", "audio_features", y=y)
-    answer = model.predict(np.full((1, 16, 32), MEAN, np.float32), verbose=0)
-    assert answer["tempo"][0, 0] == pytest.approx(120, abs=20)
-    assert answer["energy"][0, 0] == pytest.approx(0.4, abs=0.2)
-    head = heads.audio_features(y, ("tempo", "energy"))
-    assert head.weights == pytest.approx({"tempo": 1 / (2 * 20**2), "energy": 1 / (2 * 0.2**2)})
+@pytest.mark.parametrize("name", NETWORKS)
+def test_what_is_searched_is_there_to_be_set(name):
+    known = {*models.trunk_parameters(name), "learning_rate", "batch_size", "weight_decay"}
+    assert set(MODELS[name].search) <= known
 
 
-def test_the_buckets_head_wants_its_classes():
-    with pytest.raises(ValueError, match="0 to 2"):
-        HEADS["buckets"](np.array([0.0, 3.0]), ("low", "medium", "high"))
+def test_parts_come_before_what_is_built_from_them_and_ensembles_last():
+    assert in_order(["ensemble", "combiner", "mlp"]) == [
+        "mfcc_rnn_multitask",
+        "numeric_mlp",
+        "combiner",
+        "mlp",
+        "ensemble",
+    ]
 
 
-def test_models_run_in_float32_without_xla():
-    model = make("inception")
-    assert {weight.dtype for weight in model.weights} == {"float32"}
-    assert model.jit_compile is False
+def test_asking_for_the_names_of_models_does_not_load_tensorflow():
+    script = "import sys; from hitsong.models import MODELS; print(len(MODELS), 'tensorflow' in sys.modules)"
+    done = subprocess.run(
+        [sys.executable, "-c", script],
+        cwd=Path(__file__).parents[1],
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    assert done.stdout.split() == [str(len(MODELS)), "False"]

@@ -29,7 +29,7 @@ data: {data}
 standin: {{artists: 14, recordings: 60, seconds: 6.0}}
 download: {{min_seconds: 2.0}}
 features: {{mel: {{n_mels: 40, n_fft: 2048, hop_length: 1024, seconds: 6.0}}}}
-train: {{epochs: 3}}
+train: {{epochs: 3, models: [inception_cnn, crnn, ensemble]}}
 evaluate: {{draws: 100}}
 compute: {{workers: 2}}
 """
@@ -62,7 +62,8 @@ def test_every_stage_leaves_what_it_promises(finished):
     for name in [
         "catalog.sqlite", "tracks.parquet", "downloads.parquet", "features/mel.npy", "features/index.parquet",
         "features/failures.csv", "splits.parquet", "baseline/metrics.json", "baseline/cv.csv",
-        "baseline/learning_curve.png", "models/inception/model.keras", "models/crnn/bundle.json",
+        "baseline/learning_curve.png", "models/inception_cnn/model.keras", "models/crnn/card.md",
+        "models/ensemble/bundle.json",
         "report/report.html", "report/metrics.json", "report/predictions.parquet", "report/comparison.png",
     ]:  # fmt: skip
         assert (study / name).stat().st_size > 0, name
@@ -87,7 +88,7 @@ def test_results_are_for_all_models_on_the_same_test_tracks(finished):
     study, _, _ = finished
     metrics = json.loads((study / "report" / "metrics.json").read_text())
     assert set(metrics["rows"]) == {
-        "inception", "crnn", "ridge-spotify", "trees-spotify", "age", "artist",
+        "inception_cnn", "crnn", "ensemble", "ridge-spotify", "trees-spotify", "age", "artist",
         "mean", "shuffled", "artist_mean", "planted",
     }  # fmt: skip
     predictions = pd.read_parquet(study / "report" / "predictions.parquet")
@@ -142,7 +143,7 @@ def test_stages_that_ran_do_nothing_again(finished):
     assert "nothing new" in collect
     assert "0 done, " in run("02_download.py", config).stdout
     assert "0 done, " in run("03_features.py", config).stdout
-    assert "0 done, 2 skipped" in run("05_train.py", config).stdout
+    assert "0 done, 3 skipped" in run("05_train.py", config).stdout
     assert (study / "tracks.parquet").stat().st_mtime_ns == tracks
     changed = [
         path
@@ -174,7 +175,7 @@ def test_other_mel_parameters_redo_features_and_what_follows(copied):
     refused = run("06_evaluate.py", config, *other, check=False)
     assert refused.returncode == 2
     assert "05_train.py" in refused.stderr
-    assert "2 done, 0 skipped" in run("05_train.py", config, *other, "--set", "train.epochs=1").stdout
+    assert "3 done, 0 skipped" in run("05_train.py", config, *other, "--set", "train.epochs=1").stdout
 
 
 def test_another_genre_is_collected_beside_the_first(copied):
@@ -197,13 +198,38 @@ def test_another_genre_is_collected_beside_the_first(copied):
 
 def test_popular_or_not_runs_to_the_report(copied):
     study, config = copied
-    popular = ["--set", "target.kind=popular", "--set", "train.epochs=1", "--set", "train.models=[inception]"]
+    popular = [
+        "--set",
+        "target.kind=popular",
+        "--set",
+        "train.epochs=1",
+        "--set",
+        "train.models=[inception_cnn]",
+    ]
     for stage in STAGES[3:]:
         printed = run(stage, config, *popular).stdout
     assert "roc_auc" in printed
     rows = json.loads((study / "report" / "metrics.json").read_text())["rows"]
-    assert {"inception", "logistic-spotify", "mean"} <= set(rows)
-    assert np.shape(rows["inception"]["metrics"]["confusion"]) == (2, 2)
+    assert {"inception_cnn", "logistic-spotify", "mean"} <= set(rows)
+    assert np.shape(rows["inception_cnn"]["metrics"]["confusion"]) == (2, 2)
+
+
+def test_a_search_goes_on_where_it_was_and_what_it_found_is_used_with_every_seed(copied):
+    study, config = copied
+    options = ["--set", "train.models=[inception_cnn]", "--set", "train.epochs=1", "--set", "train.seeds=2"]
+    assert "the best of 1 trials" in run("05_train.py", config, *options, "--tune", "1").stdout
+    printed = run("05_train.py", config, *options, "--tune", "2").stdout
+    assert "the best of 2 trials" in printed
+    found = json.loads((study / "tuning" / "inception_cnn.json").read_text())["parameters"]
+    folder = study / "models" / "inception_cnn"
+    made = [json.loads((one / "bundle.json").read_text())["recipe"] for one in (folder, folder / "seed-2")]
+    assert [one["seed"] for one in made] == [1, 2]
+    assert all(one["learning_rate"] == found["learning_rate"] for one in made)
+    assert not list((study / "tuning").glob("inception_cnn-*"))
+    run("06_evaluate.py", config, *options)
+    row = json.loads((study / "report" / "metrics.json").read_text())["rows"]["inception_cnn"]
+    assert row["repetitions"] == 2
+    assert set(row["coverage"]) == {"0.5", "0.8", "0.9", "0.95"}
 
 
 # ---------------------------------------------------------------------- what a user does wrong
@@ -262,9 +288,11 @@ def test_a_crawl_that_cannot_go_on_says_why_in_a_line(tmp_path, setting, code, s
 
 def test_an_unknown_model_is_refused(finished):
     _, config, _ = finished
-    refused = run("05_train.py", config, "inceptoin", check=False)
+    refused = run("05_train.py", config, "inceptoin_cnn", check=False)
     assert refused.returncode == 2
-    assert "'inception'" in refused.stderr
+    assert "'inception_cnn'" in refused.stderr
+    refused = run("05_train.py", config, "--set", "train.models=[crn]", check=False)
+    assert "no model 'crn' - did you mean 'crnn'" in refused.stderr
 
 
 # ---------------------------------------------------------------------- kill -9, then the same command
@@ -355,14 +383,14 @@ def test_killed_stages_end_as_undisturbed_ones(finished, tmp_path):
         assert (study / "features" / path.name).read_bytes() == path.read_bytes(), path.name
 
     # 05, after an epoch
-    state = study / "models" / "inception" / "state.json"
+    state = study / "models" / "inception_cnn" / "state.json"
     kill_when("05_train.py", config, state.exists)
     assert "going on with an interrupted fit" in run("05_train.py", config).stdout
-    for model in ["inception", "crnn"]:
+    for model in ["inception_cnn", "crnn"]:
         history, wanted = (pd.read_csv(s / "models" / model / "history.csv") for s in (study, expected))
         pd.testing.assert_frame_equal(history.drop(columns="seconds"), wanted.drop(columns="seconds"))
         found, wanted = (
-            pd.read_parquet(s / "models" / model / "reference.parquet") for s in (study, expected)
+            pd.read_parquet(s / "models" / model / "validation.parquet") for s in (study, expected)
         )
         pd.testing.assert_frame_equal(found, wanted)
 
@@ -373,7 +401,7 @@ def test_killed_stages_end_as_undisturbed_ones(finished, tmp_path):
 def test_all_stages_on_real_clips(shared, tmp_path):
     settings = [
         "--set", f"collect.root={shared / 'fma_mini'}", "--set", f"data={tmp_path}", "--set", "train.epochs=1",
-        "--set", "train.models=[inception]", "--set", "evaluate.draws=100",
+        "--set", "train.models=[conv2_mono]", "--set", "evaluate.draws=100",
     ]  # fmt: skip
     printed = {stage: run(stage, ROOT / "configs" / "fma.yaml", *settings).stdout for stage in STAGES}
     assert "36 recordings" in printed["01_collect.py"]
@@ -383,4 +411,4 @@ def test_all_stages_on_real_clips(shared, tmp_path):
     assert "left out" in printed["04_baseline.py"]  # FMA has no Spotify features
     report = Path(tmp_path) / "fma" / "report"
     assert "Synthetic" not in (report / "report.html").read_text()
-    assert "inception" in json.loads((report / "metrics.json").read_text())["rows"]
+    assert "conv2_mono" in json.loads((report / "metrics.json").read_text())["rows"]

@@ -1,93 +1,298 @@
-"""The models, by name.
+"""The registry of models: what each hears, and the recipe that trains it.
 
-A model is a trunk, from normalised mels to scores, and how it is trained; a head (`heads.py`) says what
-the scores stand for. Any trunk takes any head. A new model is a file with a `trunk` and a line in
-`MODELS`.
+A network is a trunk, from normalised inputs to scores; a head (`heads.py`) says what the scores stand for, so
+any trunk takes any target. A new network is a file with a trunk and a line in `MODELS`. Trunks are named rather
+than imported: whoever only asks which models there are need not wait for TensorFlow.
 """
 
-from collections.abc import Callable
-from dataclasses import dataclass
+import importlib
+import inspect
+import math
+from dataclasses import dataclass, field, fields
 
-from hitsong.models import crnn, inception
-from hitsong.models.backend import keras
+from hitsong.config import nearest
+from hitsong.errors import UserError
+from hitsong.targets import CLASSES
+
+STUDY_1, STUDY_2 = "github.com/Irisfee/spotify_analysis", "github.com/NicholasIndorf/HipHopPopularity"
+STUDY_3, STUDY_4 = "Rossi & Pleus, Stanford", "github.com/Naaafis/Song_Feature_Pred"
+STUDY_5 = "WBS Coding School, Discover playlists"
 
 
 @dataclass(frozen=True)
-class Model:
-    """A trunk and the recipe that trains it.
+class Network:
+    """A Keras network and the recipe that trains it.
 
     Attributes
     ----------
-    trunk : callable
-        `(x, n_scores) -> scores`: normalised mels, shape (batch, n_mels, frames), to scores, shape
-        (batch, n_scores).
-    optimizer : type
-        Class of the Keras optimizer.
-    learning_rate : callable
-        The next epoch's learning rate from the validation losses of the epochs so far. A pure
-        function, so that a resumed fit goes on exactly as an undisturbed one.
+    trunk : str
+        `module.function` in this package: `(x, n_scores, **parameters) -> scores`, where `x` has a normalised
+        tensor for each of `inputs` and scores are of shape (batch, n_scores).
     citation : str
-        Where the model comes from.
+        Where it comes from.
+    inputs : tuple of str
+        What it hears: "mel", "mfcc", "tags", "embedding", "descriptors", or "numeric" (the table that
+        `train.numeric` names).
+    optimizer, learning_rate, schedule, epochs, batch_size, loss
+        The recipe, see `Recipe`.
+    bounded : bool
+        Answers known to lie between 0 and 1 come through a sigmoid.
+    scaling : str
+        Of mels: "standard" (mean 0, deviation 1) or "range" (0 to 1), as measured on the training clips.
+    crop_seconds : float, optional
+        It hears crops of this length: one at random in training, else several whose scores are averaged.
+    parts : tuple of str
+        Models that must be trained before it, which it is built from.
+    search : dict
+        The hyper-parameters that `--tune` tries: a list of values, or (low, high), or (low, high, "log").
     """
 
-    trunk: Callable
-    optimizer: type
-    learning_rate: Callable
+    trunk: str
     citation: str
+    inputs: tuple = ("mel",)
+    optimizer: str = "Adam"
+    learning_rate: float = 1e-3
+    schedule: str = "constant"
+    epochs: int = 100
+    batch_size: int = 32
+    loss: str | None = None
+    bounded: bool = False
+    scaling: str = "standard"
+    crop_seconds: float | None = None
+    parts: tuple = ()
+    search: dict = field(default_factory=dict)
+
+    def build_trunk(self):
+        """Import the trunk."""
+        module, _, function = self.trunk.partition(".")
+        return getattr(importlib.import_module(f"{__name__}.{module}"), function)
 
 
-def constant(rate):
-    """Keep one learning rate for the whole fit."""
-    return lambda losses: rate
+@dataclass(frozen=True)
+class Probe:
+    """Simple models on a table of what another network heard; the best on validation is kept.
+
+    Attributes
+    ----------
+    citation : str
+    inputs : tuple of str
+        Tables that must be there.
+    optional : tuple of str
+        Tables that are taken along where they are.
+    """
+
+    citation: str
+    inputs: tuple
+    optional: tuple = ()
 
 
-def shrinking(rate, factor):
-    """Multiply the learning rate by `factor` after each epoch whose validation loss is no new best."""
+@dataclass(frozen=True)
+class Ensemble:
+    """A weighted mean of the other models that are trained, its weights learnt on validation."""
 
-    def learning_rate(losses):
-        failures = sum(loss >= min(losses[:epoch]) for epoch, loss in enumerate(losses) if epoch > 0)
-        return rate * factor**failures
+    citation: str
+    inputs: tuple = ()
 
-    return learning_rate
 
+RATES = {"learning_rate": (1e-4, 1e-2, "log")}
+
+DROPOUT = {"dropout": (0.0, 0.5)}
+IMAGES = {"learning_rate": 5e-4, "batch_size": 16, "scaling": "range", "search": RATES | DROPOUT}
+SEQUENCES = {"inputs": ("mfcc",), "bounded": True}
 
 MODELS = {
-    "inception": Model(inception.trunk, keras.optimizers.Adagrad, shrinking(5e-3, 0.9), "arXiv:1710.10814"),
-    "crnn": Model(crnn.trunk, keras.optimizers.Adam, constant(1e-3), "arXiv:1609.04243"),
-}
+    # Study 1: popularity from mels and music tags
+    "inception": Network(
+        "inception.trunk", f"arXiv:1710.10814; {STUDY_1}", ("mel", "tags"), "Adagrad", 5e-3, "shrinking", 10,
+        search=RATES | DROPOUT | {"tag_weight": (0.0, 1.0)},
+    ),
+    "inception_cnn": Network(
+        "inception.cnn", f"arXiv:1710.10814; {STUDY_1}", ("mel",), "Adagrad", 5e-3, "shrinking", 10,
+        search=RATES | DROPOUT,
+    ),
+    "tag_dnn": Network(
+        "inception.tag_dnn", STUDY_1, ("tags",), "Adagrad", 5e-3, "shrinking", 10, search=RATES | DROPOUT
+    ),
+    # Study 2: popular or not
+    "mlp": Network("hiphop.mlp", STUDY_2, batch_size=30, scaling="range", search=RATES),
+    "cnn1": Network("hiphop.cnn1", STUDY_2, scaling="range", search=RATES | DROPOUT),
+    "cnn2": Network("hiphop.cnn2", STUDY_2, scaling="range", search=RATES),
+    "crnn": Network(
+        "crnn.trunk", f"arXiv:1609.04243; {STUDY_2}", scaling="range",
+        search=RATES | {"dropout": (0.0, 0.4), "gru_dropout": (0.0, 0.5)},
+    ),
+    # Study 3: buckets from pictures of spectrograms
+    "conv2_mono": Network("spectrogram_images.conv2_mono", STUDY_3, **IMAGES),
+    "conv4_mono": Network("spectrogram_images.conv4_mono", STUDY_3, **IMAGES),
+    "conv4_rgb": Network("spectrogram_images.conv4_rgb", STUDY_3, **IMAGES),
+    "conv6_rgb": Network("spectrogram_images.conv6_rgb", STUDY_3, **IMAGES),
+    # Study 4: audio features from MFCCs and from each other
+    "numeric_mlp": Network("song_features.numeric_mlp", STUDY_4, ("numeric",), search=RATES),
+    "mfcc_cnn": Network(
+        "song_features.mfcc_cnn", STUDY_4, ("mfcc",), epochs=6, search=RATES | DROPOUT | {"dense_dropout": (0.0, 0.6)}
+    ),
+    "mfcc_cnn_simple": Network("song_features.mfcc_cnn_simple", STUDY_4, ("mfcc",), epochs=20, search=RATES),
+    "mfcc_rnn": Network(
+        "song_features.mfcc_rnn", STUDY_4, ("mfcc",), epochs=20, search=RATES | {"units": [32, 64, 128]}
+    ),
+    "mfcc_rnn_multitask": Network(
+        "song_features.mfcc_rnn", STUDY_4, epochs=20, loss="huber", search=RATES | {"units": [32, 64, 128]}, **SEQUENCES
+    ),
+    "combiner": Network(
+        "song_features.combiner", STUDY_4, ("mfcc", "numeric"), epochs=6, bounded=True,
+        parts=("mfcc_rnn_multitask", "numeric_mlp"),
+    ),
+    # Study 5: popularity from pictures and audio features
+    "two_stream": Network(
+        "two_stream.two_stream", f"arXiv:1801.04381; {STUDY_5}", ("mel", "numeric"), scaling="range",
+        search={"learning_rate": (1e-5, 1e-3, "log")} | DROPOUT,
+    ),
+    "features_only": Network("two_stream.features_only", STUDY_5, ("numeric",), search=RATES | DROPOUT),
+    # Today's choices
+    "embedding_probe": Probe("arXiv:1909.06654", ("embedding",), ("tags", "descriptors")),
+    "short_chunk_cnn": Network(
+        "short_chunk_cnn.trunk", "arXiv:2006.00751", schedule="cosine", epochs=40, batch_size=16, crop_seconds=3.7,
+        search=RATES | DROPOUT | {"channels": [16, 32, 64]},
+    ),
+    "attention_cnn": Network(
+        "attention_cnn.trunk", "arXiv:1703.03130", schedule="cosine", epochs=40,
+        search=RATES | DROPOUT | {"channels": [32, 64, 128]},
+    ),
+    "ensemble": Ensemble("Breiman, Stacked Regressions, 1996"),
+}  # fmt: skip
 
 
-def build(name, head, *, n_mels, frames, mean, std):
-    """Build and compile a model that hears mels in dB and answers by name.
+@dataclass(frozen=True)
+class Recipe:
+    """How one model is trained: its own recipe, with what the config and the search for parameters changed.
+
+    Attributes
+    ----------
+    epochs, patience, batch_size, seed : int
+    optimizer : str
+        A class of `keras.optimizers`.
+    learning_rate, weight_decay : float
+    schedule : str
+        "constant", "shrinking" (by a tenth after each epoch that brings no new best) or "cosine" (to 0).
+    loss : str or None
+        See `hitsong.models.heads`; None is the target's own.
+    bounded, scaling, crop_seconds
+        As in `Network`.
+    spec_augment, balance, mixed_precision : bool
+    mixup : float
+        The alpha of its Beta distribution; 0 is none.
+    parameters : dict
+        Of the trunk.
+    """
+
+    epochs: int
+    patience: int
+    batch_size: int
+    seed: int
+    optimizer: str
+    learning_rate: float
+    schedule: str
+    weight_decay: float = 0.0
+    loss: str | None = None
+    bounded: bool = False
+    scaling: str = "standard"
+    crop_seconds: float | None = None
+    spec_augment: bool = False
+    mixup: float = 0.0
+    balance: bool = False
+    mixed_precision: bool = False
+    parameters: dict = field(default_factory=dict)
+
+
+_TUNABLE = ("learning_rate", "batch_size", "weight_decay")  # of the recipe; the rest belongs to the trunk
+
+
+@dataclass(frozen=True)
+class ProbeRecipe:
+    """How a probe's estimators are fitted: the penalties that ridge chooses from, and the seed."""
+
+    alphas: tuple
+    seed: int
+
+
+def recipe(name, config, number=1, tuned=None):
+    """What a model is trained with.
 
     Parameters
     ----------
     name : str
         A key of `MODELS`.
-    head : hitsong.models.heads.Head
-        What the scores stand for.
-    n_mels, frames : int
-        Size of the mels.
-    mean, std : float
-        Mean and standard deviation of the training mels over all their bins [dB]; the normalisation
-        is a layer of the model.
+    config : hitsong.config.Config
+        What its `train` gives stands above the model's own recipe; `train.parameters` above all.
+    number : int
+        Of the fit, where there are several of different seeds.
+    tuned : dict, optional
+        Parameters that a search found.
 
     Returns
     -------
-    keras.Model
-        From one float32 input "mel", shape (batch, n_mels, frames) [dB], to a dict of outputs, each
-        of shape (batch, 1), or (batch, classes) for buckets.
+    Recipe, ProbeRecipe, or None for an ensemble
 
     Raises
     ------
     UserError
-        If the mels are too small for the trunk.
+        If the model has no such parameter.
     """
-    recipe = MODELS[name]
-    mel = keras.Input((n_mels, frames), dtype="float32", name="mel")
-    x = keras.layers.Rescaling(1 / std, offset=-mean / std, name="normalise")(mel)
-    model = keras.Model(mel, head.outputs(recipe.trunk(x, head.n_scores)), name=name)
-    # XLA halves the speed on CPU.
-    optimizer = recipe.optimizer(recipe.learning_rate([]))
-    model.compile(optimizer, loss=head.losses, loss_weights=head.weights or None, jit_compile=False)
-    return model
+    model, settings = MODELS[name], config.train
+    seed = settings.seed + number - 1
+    if isinstance(model, Ensemble):
+        return None
+    if isinstance(model, Probe):
+        return ProbeRecipe(tuple(config.baseline.alphas), seed)
+    own = {one.name: getattr(model, one.name) for one in fields(Recipe) if hasattr(model, one.name)}
+    given = settings.model_dump(
+        include={"epochs", "batch_size", "loss", "schedule", "crop_seconds"}, exclude_none=True
+    )
+    aids = settings.model_dump(
+        include={"patience", "weight_decay", "spec_augment", "mixup", "balance", "mixed_precision"}
+    )
+    chosen = {**(tuned or {}), **settings.parameters.get(name, {})}
+    known = trunk_parameters(name)
+    for key in chosen:
+        if key not in known and key not in _TUNABLE:
+            close = nearest(key, [*known, *_TUNABLE])
+            raise UserError(f"train.parameters.{name}: {key!r} is none of its parameters{close}")
+    of_recipe = {key: chosen.pop(key) for key in _TUNABLE if key in chosen}
+    if own["loss"] == "huber" and config.target.kind in CLASSES:  # another target than its study's
+        own["loss"] = None
+    return Recipe(**{**own, **aids, **given, "seed": seed, **of_recipe, "parameters": chosen})
+
+
+def trunk_parameters(name):
+    """The hyper-parameters of a network's trunk, with the values of its study."""
+    found = inspect.signature(MODELS[name].build_trunk()).parameters.values()
+    return {one.name: one.default for one in found if one.default is not one.empty}
+
+
+def learning_rate(recipe, losses):
+    """The next epoch's learning rate from the validation losses of the epochs so far.
+
+    A pure function, so that a resumed fit goes on exactly as an undisturbed one.
+    """
+    if recipe.schedule == "shrinking":
+        failures = sum(loss >= min(losses[:epoch]) for epoch, loss in enumerate(losses) if epoch > 0)
+        return recipe.learning_rate * 0.9**failures
+    if recipe.schedule == "cosine":
+        return recipe.learning_rate * (1 + math.cos(math.pi * len(losses) / recipe.epochs)) / 2
+    return recipe.learning_rate
+
+
+def require(names):
+    """The names, or a `UserError` that says which is no model."""
+    for name in names:
+        if name not in MODELS:
+            raise UserError(f"train.models: there is no model {name!r}{nearest(name, MODELS)}")
+    return names
+
+
+def in_order(names):
+    """Names with the parts that they are built from before them, and ensembles last."""
+    ordered = []
+    for name in names:
+        ordered += [*(getattr(MODELS[name], "parts", ())), name]
+    return sorted(dict.fromkeys(ordered), key=lambda name: isinstance(MODELS[name], Ensemble))

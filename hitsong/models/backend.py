@@ -27,4 +27,7 @@ with contextlib.nullcontext() if LEVEL == "0" else _silence():
     import keras
     import tensorflow as tf
 
+if LEVEL != "0":
+    tf.get_logger().setLevel("ERROR")  # it counts how often small functions are traced
+
 __all__ = ["keras", "tf"]

@@ -14,7 +14,7 @@ POOLS = (2, 4, 4, 4)  # along frequency: 128 mels -> 64 -> 16 -> 4 -> 1
 MIN_FRAMES = 16  # every block halves the time axis
 
 
-def trunk(x, n_scores):
+def trunk(x, n_scores, dropout=0.1, gru_dropout=0.3):
     """Build the network; 391,585 parameters with one score, whatever the size of the mels.
 
     The study's poolings bring 128 mels down to 1. For other heights none pools more than is left, and
@@ -22,10 +22,14 @@ def trunk(x, n_scores):
 
     Parameters
     ----------
-    x : tensor [shape=(batch, n_mels, frames)]
-        Normalised mels.
+    x : dict of str to tensor
+        "mel", shape (batch, n_mels, frames), normalised.
     n_scores : int
         How many scores to give for each clip.
+    dropout : float
+        After each pooling.
+    gru_dropout : float
+        Of what the recurrent layers hear.
 
     Returns
     -------
@@ -36,21 +40,21 @@ def trunk(x, n_scores):
     UserError
         If the clips have fewer than 16 frames.
     """
-    n_mels, n_frames = x.shape[1:]
+    n_mels, n_frames = x["mel"].shape[1:]
     if n_frames < MIN_FRAMES:
         raise UserError(
             f"crnn needs mels of at least {MIN_FRAMES} frames, these have {n_frames}: "
             "lower features.mel.hop_length or raise features.mel.seconds"
         )
     # (n_mels, frames, channels) in the comments is for mels of 128 x 1292.
-    x = keras.layers.Reshape((n_mels, n_frames, 1))(x)  # (128, 1292, 1)
+    x = keras.layers.Reshape((n_mels, n_frames, 1))(x["mel"])  # (128, 1292, 1)
     for filters, pool in zip(FILTERS, frequency_pools(n_mels), strict=True):
         x = keras.layers.Conv2D(filters, 3, padding="same", activation="elu")(x)
         x = keras.layers.MaxPooling2D((pool, 2))(x)  # (64, 646, 64) (16, 323, 128) (4, 161, 128) (1, 80, 128)
-        x = keras.layers.Dropout(0.1)(x)
+        x = keras.layers.Dropout(dropout)(x)
     x = keras.layers.Reshape((-1, FILTERS[-1]))(x)  # (80, 128)
-    x = keras.layers.GRU(32, dropout=0.3, return_sequences=True)(x)  # (80, 32)
-    x = keras.layers.GRU(32, dropout=0.3)(x)  # (32,)
+    x = keras.layers.GRU(32, dropout=gru_dropout, return_sequences=True)(x)  # (80, 32)
+    x = keras.layers.GRU(32, dropout=gru_dropout)(x)  # (32,)
     return keras.layers.Dense(n_scores)(x)  # (n_scores,)
 
 

@@ -1,7 +1,16 @@
 """Heads: what a trunk's scores stand for, under which name, and the loss that trains them.
 
-A head is made from the training rows' targets, so anything it fits (a mean, a scale) is fitted there
-and saved with the model.
+A head is made from the training rows' targets, so anything it fits (a mean, a scale, thresholds) starts there
+and is saved with the model. Answers and losses are float32, also where a network computes in less.
+
+==============  =======================  ======================================================
+kind of target  its own loss             others
+==============  =======================  ======================================================
+popularity      squared error            huber, ranking
+popular         binary cross-entropy     ranking
+buckets         cross-entropy            ordinal
+audio_features  squared error            huber
+==============  =======================  ======================================================
 """
 
 from collections.abc import Callable
@@ -9,7 +18,16 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
+from hitsong.errors import UserError
 from hitsong.models.backend import keras
+from hitsong.models.losses import CrossEntropy, CumulativeLink, Huber, Ranking
+
+LOSSES = {
+    "popularity": ("huber", "ranking"),
+    "popular": ("ranking",),
+    "buckets": ("ordinal",),
+    "audio_features": ("huber",),
+}
 
 
 @dataclass(frozen=True)
@@ -22,7 +40,7 @@ class Head:
         How many scores the trunk must give for each clip.
     outputs : callable
         Turns the scores, shape (batch, n_scores), into a dict of named outputs.
-    losses : dict of str to str
+    losses : dict of str to str or keras.losses.Loss
         The loss of each output, by its name.
     weights : dict of str to float
         What each loss counts in the sum that is minimised; 1 if not given.
@@ -34,24 +52,59 @@ class Head:
     weights: dict = field(default_factory=dict)
 
 
-def popularity(y, names=("popularity",)):
-    """Regression to raw popularity by squared error (study 1).
+def make(target, y, loss=None, bounded=False):
+    """The head of a target.
+
+    Parameters
+    ----------
+    target : dict
+        As `hitsong.targets.Target.description` gives it: its `kind`, and the `names` of what it answers.
+    y : np.ndarray [shape=(n,) or (n, k)]
+        The encoded target of the training tracks.
+    loss : str, optional
+        "huber", "ranking" or "ordinal", where it suits the target; if not given, the target's own.
+    bounded : bool
+        Whether audio features that lie between 0 and 1 are answered through a sigmoid (study 4). No other
+        target has a use for it.
+
+    Raises
+    ------
+    UserError
+        If the loss does not suit the target.
+    """
+    kind = target["kind"]
+    if loss not in (None, *LOSSES[kind]):
+        raise UserError(
+            f"loss {loss!r} does not suit the target {kind}; what does is {' or '.join(LOSSES[kind])}, "
+            "or no loss given, for the target's own (see hitsong/models/heads.py)"
+        )
+    options = {"bounded": bounded} if kind == "audio_features" else {}
+    return HEADS[kind](np.asarray(y), target.get("names", (kind,)), loss, **options)
+
+
+def popularity(y, names=("popularity",), loss=None):
+    """Regression to raw popularity by squared error (study 1), Huber's loss, or with ranking.
 
     The score is standardised popularity; the model's last layer brings it back to the target's scale
-    with the mean and standard deviation of the training rows.
+    with the mean and standard deviation of the training rows. Huber's loss is linear beyond one deviation.
 
     Parameters
     ----------
     y : np.ndarray [shape=(n,)]
         Popularity of the training tracks, 0-100.
     """
-    scale, mean = float(np.std(y)), float(np.mean(y))
-    layer = keras.layers.Rescaling(scale, offset=mean, name="popularity")
-    return Head(1, lambda scores: {"popularity": layer(scores)}, {"popularity": "mean_squared_error"})
+    mean, scale = float(np.mean(y)), float(np.std(y))
+    layer = _linear("popularity", mean, scale)
+    losses = {
+        None: "mean_squared_error",
+        "huber": Huber(scale or 1.0),
+        "ranking": Ranking("mean_squared_error", scale or 1.0),
+    }
+    return Head(1, lambda scores: {"popularity": layer(scores)}, {"popularity": losses[loss]})
 
 
-def popular(y, names=("popular",)):
-    """The probability of being popular, by binary cross-entropy (study 2).
+def popular(y, names=("popular",), loss=None):
+    """The probability of being popular, by binary cross-entropy (study 2), alone or with ranking.
 
     Parameters
     ----------
@@ -60,12 +113,19 @@ def popular(y, names=("popular",)):
     """
     if not np.isin(y, (0, 1)).all():
         raise ValueError("targets of the head 'popular' are 0 or 1")
-    layer = keras.layers.Activation("sigmoid", name="popular")
-    return Head(1, lambda scores: {"popular": layer(scores)}, {"popular": "binary_crossentropy"})
+    layer = keras.layers.Activation("sigmoid", dtype="float32", name="popular")
+    losses = {
+        None: "binary_crossentropy",
+        "ranking": Ranking("binary_crossentropy", float(np.std(y)) or 1.0),
+    }
+    return Head(1, lambda scores: {"popular": layer(scores)}, {"popular": losses[loss]})
 
 
-def buckets(y, names):
-    """The probability of each bucket, lowest first, by softmax and cross-entropy (study 3).
+def buckets(y, names, loss=None):
+    """The probability of each bucket, lowest first: by softmax (study 3), or as an ordinal model.
+
+    The ordinal model has one score and learnt thresholds between classes, which start where a score of 0 gives
+    the shares of the training tracks; it is trained by the same cross-entropy, its negative log-likelihood.
 
     Parameters
     ----------
@@ -76,16 +136,22 @@ def buckets(y, names):
     """
     if not np.isin(y, range(len(names))).all():
         raise ValueError(f"targets of the head 'buckets' are 0 to {len(names) - 1}")
-    layer = keras.layers.Softmax(name="buckets")
-    loss = {"buckets": "sparse_categorical_crossentropy"}
-    return Head(len(names), lambda scores: {"buckets": layer(scores)}, loss)
+    softmax = keras.layers.Softmax(dtype="float32", name="buckets")
+    losses = {"buckets": CrossEntropy()}
+    if loss is None:
+        return Head(len(names), lambda scores: {"buckets": softmax(scores)}, losses)
+    # A class that no track has still needs some room between its thresholds.
+    counts = np.maximum(np.bincount(np.asarray(y, int), minlength=len(names)), 0.5)
+    below = np.cumsum(counts)[:-1] / counts.sum()
+    link = CumulativeLink(np.log(below / (1 - below)), dtype="float32", name="thresholds")
+    return Head(1, lambda scores: {"buckets": softmax(link(scores))}, losses)
 
 
-def audio_features(y, names):
-    """Several audio features, each an output of its own name, by squared error (study 4).
+def audio_features(y, names, loss=None, bounded=False):
+    """Several audio features, each an output of its own name, by squared error or Huber's loss (study 4).
 
-    Each loss counts in units of its feature's variance, so that tempo does not drown danceability: 1
-    is what the mean of the training rows would reach.
+    Errors count in standard deviations of their feature, so that tempo does not drown danceability: of squared
+    error 1 is what the mean of the training rows would reach. Huber's loss is linear beyond one deviation.
 
     Parameters
     ----------
@@ -93,33 +159,44 @@ def audio_features(y, names):
         The features of the training tracks.
     names : sequence of str
         The features, in the order of the columns.
+    bounded : bool
+        Answer features that lie between 0 and 1 in the training rows through a sigmoid.
     """
-    scales, means = np.std(y, axis=0), np.mean(y, axis=0)
-    layers = [
-        keras.layers.Rescaling(float(scale), offset=float(mean), name=name)
-        for name, scale, mean in zip(names, scales, means, strict=True)
+    means, scales = np.mean(y, axis=0, dtype=float), np.std(y, axis=0, dtype=float)
+    shares = (np.min(y, axis=0) >= 0) & (np.max(y, axis=0) <= 1) & bounded
+    links = [
+        (_sigmoid if share else _linear)(name, float(mean), float(scale))
+        for name, mean, scale, share in zip(names, means, scales, shares, strict=True)
     ]
 
     def outputs(scores):
-        return {layer.name: layer(scores[:, column : column + 1]) for column, layer in enumerate(layers)}
+        return {
+            name: link(scores[:, i : i + 1]) for i, (name, link) in enumerate(zip(names, links, strict=True))
+        }
 
-    weights = {
-        name: float(1 / (len(names) * (scale or 1) ** 2)) for name, scale in zip(names, scales, strict=True)
-    }
-    return Head(len(names), outputs, dict.fromkeys(names, "mean_squared_error"), weights)
+    units = {name: float(scale) or 1.0 for name, scale in zip(names, scales, strict=True)}
+    if loss == "huber":
+        losses = {name: Huber(unit) for name, unit in units.items()}
+        weights = dict.fromkeys(names, 1 / len(names))
+    else:
+        losses = dict.fromkeys(names, "mean_squared_error")
+        weights = {name: 1 / (len(names) * unit**2) for name, unit in units.items()}
+    return Head(len(names), outputs, losses, weights)
 
 
 HEADS = {"popularity": popularity, "popular": popular, "buckets": buckets, "audio_features": audio_features}
 
 
-def make(target, y):
-    """The head of a target.
+def _linear(name, mean, scale):
+    """From a standardised score to the target's scale."""
+    return keras.layers.Rescaling(scale, offset=mean, dtype="float32", name=name)
 
-    Parameters
-    ----------
-    target : dict
-        As `hitsong.targets.Target.description` gives it: its `kind`, and the `names` of what it answers.
-    y : np.ndarray [shape=(n,) or (n, k)]
-        The encoded target of the training tracks.
-    """
-    return HEADS[target["kind"]](y, target.get("names", (target["kind"],)))
+
+def _sigmoid(name, mean, scale):
+    """From a standardised score to (0, 1): 0 gives the mean, and there a step of 1 is about `scale`."""
+    mean = min(max(mean, 1e-3), 1 - 1e-3)  # a feature that is always 0 or 1 has no log-odds
+    log_odds = keras.layers.Rescaling(
+        scale / (mean * (1 - mean)), offset=float(np.log(mean / (1 - mean))), dtype="float32"
+    )
+    answer = keras.layers.Activation("sigmoid", dtype="float32", name=name)
+    return lambda score: answer(log_odds(score))

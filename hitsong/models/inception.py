@@ -1,4 +1,4 @@
-"""Study 1's convolutional network: three full-height filter banks side by side, then a plain stack.
+"""Study 1's networks: a convolutional one on mels, a dense one on music tags, and the two averaged.
 
 L.-C. Yu, Y.-H. Yang, Y.-N. Hung, Y.-A. Chen: "Hit Song Prediction for Pop Music by Siamese CNN with
 Ranking Loss", arXiv:1710.10814; recipe as in github.com/Irisfee/spotify_analysis.
@@ -6,23 +6,55 @@ Ranking Loss", arXiv:1710.10814; recipe as in github.com/Irisfee/spotify_analysi
 
 from hitsong.errors import UserError
 from hitsong.models.backend import keras
+from hitsong.models.layers import WeightedAverage
 
 MIN_FRAMES = 13  # the fewest that leave one frame after both poolings
 
 
-def trunk(x, n_scores):
-    """Build the inception branch.
+def trunk(x, n_scores, tag_weight=0.5, dropout=0.25):
+    """Build the study's model, what is heard and what is tagged; 176,886 parameters at 128 mels, one score.
 
-    The published branches b and c pad the frequency axis with zeros and then span all of it, so their
-    filters have weights that only ever meet padding. Every filter here is a Conv1D over time with the
-    mels as channels: the same function without those 3,584 weights, 158,625 parameters at 128 mels.
+    One layer averages the two, in training and in serving alike. The study served `cnn + 0.5 * tags` from
+    weights that were trained as `0.5 * cnn + 0.5 * tags`.
 
     Parameters
     ----------
-    x : tensor [shape=(batch, n_mels, frames)]
-        Normalised mels.
+    x : dict of str to tensor
+        "mel", shape (batch, n_mels, frames), and "tags", shape (batch, 50), normalised.
     n_scores : int
         How many scores to give for each clip.
+    tag_weight : float
+        What the tags count, 0 to 1; the mels count the rest.
+    dropout : float
+
+    Returns
+    -------
+    tensor [shape=(batch, n_scores)]
+
+    Raises
+    ------
+    UserError
+        If the clips have fewer than 13 frames, or if the weight is not between 0 and 1.
+    """
+    if not 0 <= tag_weight <= 1:
+        raise UserError(f"train.parameters.inception.tag_weight: {tag_weight:g} is not between 0 and 1")
+    return WeightedAverage(tag_weight)([cnn(x, n_scores, dropout), tag_dnn(x, n_scores, dropout)])
+
+
+def cnn(x, n_scores, dropout=0.25):
+    """Build the inception branch: three full-height filter banks side by side, then a plain stack.
+
+    The published branches b and c pad the frequency axis with zeros and then span all of it, so their
+    filters have weights that only ever meet padding. Every filter here is a Conv1D over time with the
+    mels as channels: the same function without those 3,584 weights, 158,625 parameters at 128 mels, one score.
+
+    Parameters
+    ----------
+    x : dict of str to tensor
+        "mel", shape (batch, n_mels, frames), normalised.
+    n_scores : int
+        How many scores to give for each clip.
+    dropout : float
 
     Returns
     -------
@@ -33,14 +65,14 @@ def trunk(x, n_scores):
     UserError
         If the clips have fewer than 13 frames.
     """
-    n_frames = x.shape[2]
+    n_frames = x["mel"].shape[2]
     if n_frames < MIN_FRAMES:
         raise UserError(
             f"inception needs mels of at least {MIN_FRAMES} frames, these have {n_frames}: "
             "lower features.mel.hop_length or raise features.mel.seconds"
         )
     # (frames, channels) in the comments is for mels of 128 x 323.
-    x = keras.layers.Permute((2, 1))(x)  # (323, 128)
+    x = keras.layers.Permute((2, 1))(x["mel"])  # (323, 128)
     a = _conv(x, 32, 4)  # (320, 32)
     b = _conv(keras.layers.ZeroPadding1D(2)(x), 16, 8)  # (320, 16)
     c = _conv(keras.layers.ZeroPadding1D(6)(x), 16, 16)  # (320, 16)
@@ -49,16 +81,45 @@ def trunk(x, n_scores):
     x = keras.layers.MaxPooling1D(2)(x)  # (160, 32)
     x = _conv(x, 64, 4)  # (157, 64)
     x = keras.layers.MaxPooling1D(2)(x)  # (78, 64)
-    x = keras.layers.Dropout(0.25)(x)
+    x = keras.layers.Dropout(dropout)(x)
     x = _conv(x, 256, 1)  # (78, 256)
-    x = keras.layers.Dropout(0.25)(x)
+    x = keras.layers.Dropout(dropout)(x)
     x = _conv(x, 256, 1)  # (78, 256)
-    x = keras.layers.Dropout(0.25)(x)
+    x = keras.layers.Dropout(dropout)(x)
     x = _conv(x, n_scores, 1)  # (78, n_scores)
     return keras.layers.GlobalAveragePooling1D()(x)  # (n_scores,)
 
 
+def tag_dnn(x, n_scores, dropout=0.25):
+    """Build the dense network on music tags; 18,261 parameters with one score.
+
+    The tags come normalised with what the training clips' tags measured; the study did so with whichever
+    batch came in.
+
+    Parameters
+    ----------
+    x : dict of str to tensor
+        "tags", shape (batch, 50), normalised.
+    n_scores : int
+        How many scores to give for each clip.
+    dropout : float
+
+    Returns
+    -------
+    tensor [shape=(batch, n_scores)]
+    """
+    x = x["tags"]  # (50,)
+    for units in (100, 100, 30):
+        x = _rectified(keras.layers.Dense(units)(x))  # (100,) (100,) (30,)
+        x = keras.layers.Dropout(dropout)(x)
+    return _rectified(keras.layers.Dense(n_scores)(x))  # (n_scores,)
+
+
 def _conv(x, filters, width):
-    """Convolve over time, without padding, and pass through the study's leaky rectifier."""
-    x = keras.layers.Conv1D(filters, width)(x)
+    """Convolve over time, without padding, and rectify."""
+    return _rectified(keras.layers.Conv1D(filters, width)(x))
+
+
+def _rectified(x):
+    """Pass through the study's leaky rectifier."""
     return keras.layers.LeakyReLU(negative_slope=0.1)(x)

@@ -1,0 +1,164 @@
+"""What training costs: seconds per step of every network, the wait for data, and memory.
+
+    python benchmarks/training.py                    # every network
+    python benchmarks/training.py crnn two_stream    # some of them
+    python benchmarks/training.py --memory           # memory at 2,000 and 20,000 clips
+
+Each network at the size of its study's inputs, on random clips in a memory-mapped store. In one run, one after the
+other and several times: a step as training takes it, the share of it that is spent waiting for the next batch, and a
+step of Keras's bare `model.fit` on the same clips as float arrays in memory.
+"""
+
+import argparse
+import statistics
+import subprocess
+import sys
+import tempfile
+import time
+from pathlib import Path
+
+sys.path.insert(0, str(Path(__file__).parents[1]))
+
+import numpy as np
+
+from hitsong.config import Config
+from hitsong.examples import Examples, Input
+from hitsong.models import MODELS, Network, recipe
+
+STEPS, ROUNDS = 6, 3
+MEL = {"sample_rate": 22050, "n_fft": 4096, "hop_length": 2048, "n_mels": 128, "seconds": 30.0}
+FRAMES = {"mlp": 1292, "cnn1": 1292, "cnn2": 1292, "crnn": 1292}  # study 2's; the others hear 323
+TABLES = {"tags": 50, "embedding": 200, "descriptors": 67, "numeric": 10}
+CLIPS = (2_000, 20_000)
+
+
+def clips(folder, n, frames, names, filled=True):
+    """Random clips in a store on disk; without `filled`, a sparse file of zeros of the same size."""
+    rng, rows, inputs = np.random.default_rng(1), np.arange(n), {}
+    if "mel" in names:
+        array = np.memmap(folder / "mel.npy", np.uint8, "w+", shape=(n, 128, frames))
+        if filled:
+            array[:] = rng.integers(0, 255, array.shape, np.uint8)
+        parameters = MEL | {"hop_length": 661_500 // (frames - 1)}
+        made = {"kind": "mel", "parameters": parameters, "scale": 80 / 255, "offset": -80.0, "columns": None}
+        inputs["mel"] = Input(array, rows, made)
+    for name in names:
+        shape = (160, 20) if name == "mfcc" else (TABLES.get(name),)
+        if name != "mel":
+            values = rng.normal(size=(n, *shape)).astype(np.float32)
+            columns = None if name == "mfcc" else [str(column) for column in range(shape[0])]
+            made = {"kind": name, "parameters": {}, "scale": 1.0, "offset": 0.0, "columns": columns}
+            inputs[name] = Input(values, rows, made)
+    return Examples(rows.astype(str), inputs, rng.uniform(0, 100, n).astype(np.float32))
+
+
+def network(name, examples, made):
+    """The network as training builds it; that of a combiner on parts that nobody trained."""
+    from hitsong.models import heads, layers
+    from hitsong.models.build import build
+
+    parts = {
+        part: layers.cut(network(part, examples.only(MODELS[part].inputs), recipe(part, Config())), part)
+        for part in MODELS[name].parts
+    }
+    return build(
+        name, heads.make({"kind": "popularity", "names": ("popularity",)}, examples.y), examples, made, parts
+    )
+
+
+def measure(name, folder):
+    """Seconds a step, the share of waiting, and seconds a step of the bare fit."""
+    from hitsong import batches
+
+    parameters = {name: {"weights": None}} if name == "two_stream" else {}
+    made = recipe(name, Config(train={"parameters": parameters}))
+    examples = clips(folder, STEPS * made.batch_size, FRAMES.get(name, 323), MODELS[name].inputs)
+    model = network(name, examples, made)
+    arrays = {kind: one.read() for kind, one in examples.inputs.items()}
+    y = {"popularity": examples.y[:, None]}
+
+    def stream():
+        return batches.with_targets(examples, made.batch_size, ["popularity"])
+
+    def ours():
+        model.fit(stream(), shuffle=False, verbose=0)
+
+    def bare():
+        model.fit(arrays, y, batch_size=made.batch_size, shuffle=False, verbose=0)
+
+    def waiting():
+        iterator, waited = iter(stream()), 0.0
+        first = next(iterator)
+        model.train_on_batch(*first)
+        started = time.perf_counter()
+        for _ in range(STEPS - 1):
+            asked = time.perf_counter()
+            batch = next(iterator)
+            waited += time.perf_counter() - asked
+            model.train_on_batch(*batch)
+        return waited / (time.perf_counter() - started)
+
+    ours(), bare()  # compiled
+    seconds = {ours: [], bare: []}
+    for _ in range(ROUNDS):
+        for run in seconds:
+            started = time.perf_counter()
+            run()
+            seconds[run].append((time.perf_counter() - started) / STEPS)
+    return min(seconds[ours]), statistics.median(waiting() for _ in range(ROUNDS)), min(seconds[bare])
+
+
+def memory(count):
+    """Train an epoch of the inception network on so many clips, and print the memory that is the process's own."""
+    from hitsong.models.backend import keras
+
+    highest = 0
+
+    class Watch(keras.callbacks.Callback):
+        def on_train_batch_end(self, batch, logs=None):
+            nonlocal highest
+            status = Path("/proc/self/status").read_text()
+            highest = max(highest, int(status.partition("RssAnon:")[2].split()[0]))
+
+    from hitsong import batches
+
+    with tempfile.TemporaryDirectory() as folder:
+        made = recipe("inception_cnn", Config())
+        examples = clips(Path(folder), count, 323, ("mel",), filled=False)
+        model = network("inception_cnn", examples, made)
+        stream = batches.with_targets(examples, made.batch_size, ["popularity"])
+        model.fit(stream, shuffle=False, verbose=0, callbacks=[Watch()])
+    print(highest / 1024)
+
+
+def main():
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("models", nargs="*", metavar="MODEL")
+    parser.add_argument("--memory", action="store_true", help="measure memory instead")
+    parser.add_argument(
+        "--clips", type=int, help=argparse.SUPPRESS
+    )  # one measurement of memory, in its own process
+    arguments = parser.parse_args()
+    if arguments.clips:
+        memory(arguments.clips)
+        return
+    if arguments.memory:
+        for count in CLIPS:
+            own = [sys.executable, __file__, "--clips", str(count)]
+            found = float(subprocess.run(own, capture_output=True, text=True, check=True).stdout)
+            print(f"{count:>7,} clips: {found:,.0f} MiB of the process's own memory at most")
+        return
+    print(f"{'':20}{'batch':>6}{'ms a step':>11}{'waiting':>9}{'bare fit':>10}{'ratio':>7}")
+    for name in arguments.models or [name for name, model in MODELS.items() if isinstance(model, Network)]:
+        with tempfile.TemporaryDirectory() as folder:
+            step, waiting, bare = measure(name, Path(folder))
+        batch = MODELS[name].batch_size
+        print(
+            f"{name:20}{batch:>6}{1000 * step:>11.1f}{waiting:>9.1%}{1000 * bare:>10.1f}{step / bare:>7.2f}"
+        )
+
+
+if __name__ == "__main__":
+    main()

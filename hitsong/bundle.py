@@ -1,0 +1,185 @@
+"""A finished model in a folder: all that serving, evaluation and explanations need of it, and nothing else.
+
+`bundle.json` is written last and says what the model is, what it hears and answers, and how sure it is;
+beside it lie the model itself (`model.keras`, `model.joblib`, or `members/`, bundles of an ensemble's own),
+`validation.parquet` (truth and predictions of the validation tracks), `history.csv` and `card.md`.
+"""
+
+from dataclasses import dataclass
+from pathlib import Path
+
+import joblib
+import numpy as np
+import pandas as pd
+
+from hitsong import conformal
+from hitsong.errors import UserError
+from hitsong.examples import Examples, Input
+from hitsong.files import read_json
+from hitsong.models import ensemble, probe
+from hitsong.targets import Target
+
+N_REFERENCE = 50  # validation tracks whose predictions are made again to verify a bundle
+AT_ONCE = 16  # clips that a network hears together
+
+
+@dataclass(frozen=True)
+class Bundle:
+    """A finished model; see `load`.
+
+    Attributes
+    ----------
+    folder : pathlib.Path
+    info : dict
+        The content of `bundle.json`.
+    model : keras.Model, a fitted estimator, or dict of str to Bundle
+        By the `form` in `info`: "network", "estimator" or "ensemble".
+    """
+
+    folder: Path
+    info: dict
+    model: object
+
+    @property
+    def target(self):
+        """What it predicts: `hitsong.targets.Target`."""
+        return Target(**self.info["target"])
+
+    def predict(self, examples):
+        """Predict the target of stored clips.
+
+        Parameters
+        ----------
+        examples : hitsong.examples.Examples
+
+        Returns
+        -------
+        np.ndarray [shape=(n,) or (n, k), dtype=float32]
+            In the order of `examples`; columns are the target's `names`.
+
+        Raises
+        ------
+        UserError
+            If an input is missing, or not of the size that the model was trained on.
+        """
+        self._check({name: one.shape for name, one in examples.inputs.items()})
+        return _PREDICT[self.info["form"]](self, examples.only(self.info["inputs"]))
+
+    def predict_features(self, features):
+        """Predict the target of features at hand.
+
+        Parameters
+        ----------
+        features : dict of str to np.ndarray [shape=(n, ...)]
+            By input, in natural units (mels in dB), made with the parameters in `info["inputs"]`.
+
+        Returns
+        -------
+        np.ndarray [shape=(n,) or (n, k), dtype=float32]
+        """
+        self._check({name: np.shape(values)[1:] for name, values in features.items()})
+        inputs = {}
+        for name, made in self.info["inputs"].items():
+            values = np.asarray(features[name], np.float32)
+            plain = {**made, "scale": 1.0, "offset": 0.0}
+            inputs[name] = Input(values, np.arange(len(values)), plain)
+        count = len(next(iter(inputs.values())).rows)
+        return self.predict(Examples(np.arange(count).astype(str), inputs))
+
+    def interval(self, predictions, level=0.9):
+        """The split-conformal interval around predictions: low, high, each of the predictions' shape."""
+        return conformal.interval(self.info["calibration"], predictions, level)
+
+    def verify(self, examples):
+        """Check that this machine predicts what the fit did, on some validation tracks.
+
+        Parameters
+        ----------
+        examples : hitsong.examples.Examples
+            With some of the validation tracks among them.
+
+        Returns
+        -------
+        float
+            The largest difference found.
+
+        Raises
+        ------
+        UserError
+            If none of these tracks is there, or if a prediction differs by more than rounding does.
+        """
+        reference = pd.read_parquet(self.folder / "validation.parquet").head(N_REFERENCE)
+        positions = pd.Index(examples.track_ids).get_indexer(reference["track_id"])
+        present = positions >= 0
+        if not present.any():
+            raise UserError(f"{self.folder}: none of the reference tracks is among the clips to verify with")
+        expected = reference.filter(regex="^prediction").to_numpy()[present]
+        found = self.predict(examples.take(positions[present])).reshape(expected.shape)
+        difference = float(np.abs(found - expected).max())
+        if not np.allclose(found, expected, rtol=1e-3, atol=1e-3):
+            raise UserError(
+                f"{self.folder}: predictions differ from the reference by up to {difference:.3g}; "
+                "the features or the model changed since the fit: run 05_train.py again"
+            )
+        return difference
+
+    def _check(self, shapes):
+        for name, made in self.info["inputs"].items():
+            if name not in shapes:
+                raise UserError(f"{self.folder}: the model needs {name} ({made['kind']}), which is not there")
+            if tuple(shapes[name]) != tuple(made["shape"]):
+                wanted, found = (" x ".join(map(str, shape)) for shape in (made["shape"], shapes[name]))
+                raise UserError(f"{self.folder}: the model takes {name} of {wanted}, not {found}")
+
+
+def load(folder):
+    """Load a finished bundle.
+
+    Returns
+    -------
+    Bundle
+
+    Raises
+    ------
+    UserError
+        If there is none.
+    """
+    folder = Path(folder)
+    if not (folder / "bundle.json").exists():
+        raise UserError(f"{folder}: there is no finished model; run 05_train.py")
+    info = read_json(folder / "bundle.json")
+    if info["form"] == "network":
+        from hitsong.models import augment, layers, losses, normalise  # noqa: F401 - what its layers are called
+        from hitsong.models.backend import keras
+
+        model = keras.models.load_model(folder / "model.keras", compile=False)
+    elif info["form"] == "estimator":
+        model = joblib.load(folder / "model.joblib")
+    else:
+        model = {name: load(folder / "members" / name) for name in info["weights"]}
+    return Bundle(folder, info, model)
+
+
+def _by_network(bundle, examples):
+    from hitsong import batches  # TensorFlow takes seconds
+
+    return predicted(bundle.model, bundle.info["outputs"], batches.of_inputs(examples, AT_ONCE))
+
+
+def _by_estimator(bundle, examples):
+    return probe.predict(bundle.model, examples.table(bundle.info["inputs"]), bundle.target)
+
+
+def _by_ensemble(bundle, examples):
+    members = {name: member.predict(examples) for name, member in bundle.model.items()}
+    return ensemble.predict(bundle.info["weights"], members)
+
+
+_PREDICT = {"network": _by_network, "estimator": _by_estimator, "ensemble": _by_ensemble}
+
+
+def predicted(model, outputs, stream):
+    """A network's answers side by side, in the order of the outputs' names: (n,) if they are one column."""
+    answers = model.predict(stream, verbose=0)
+    joined = np.concatenate([answers[name] for name in outputs], axis=1)
+    return joined[:, 0] if joined.shape[1] == 1 else joined

@@ -1,0 +1,50 @@
+"""Normalisation as part of the model: measured on the training clips, saved with the weights, never done outside."""
+
+import numpy as np
+
+from hitsong.models.backend import keras
+
+
+@keras.saving.register_keras_serializable("hitsong")
+class Standardise(keras.layers.Layer):
+    """Subtract a mean and divide by a deviation along the last axis; what is missing (NaN) becomes 0, the mean.
+
+    Parameters
+    ----------
+    mean, std : sequence of float
+        One for each entry of the last axis.
+    """
+
+    def __init__(self, mean, std, **options):
+        super().__init__(dtype="float32", **options)
+        self.mean, self.std = [float(one) for one in mean], [float(one) for one in std]
+
+    def call(self, x):
+        x = (x - np.array(self.mean, np.float32)) / np.array(self.std, np.float32)
+        return keras.ops.where(keras.ops.isnan(x), 0.0, x)
+
+    def get_config(self):
+        config = super().get_config()
+        config.pop("dtype")
+        return config | {"mean": self.mean, "std": self.std}
+
+
+def layer(name, measured, scaling):
+    """The layer that normalises an input.
+
+    Parameters
+    ----------
+    name : str
+        Of the input.
+    measured : hitsong.examples.Statistics
+    scaling : str
+        Of mels: "standard" (mean 0, deviation 1 over all bins) or "range" (0 to 1).
+    """
+    if name != "mel":
+        return Standardise(measured.mean, measured.std, name=f"normalise_{name}")
+    low, width = measured.mean, measured.std
+    if scaling == "range":
+        low, width = measured.low, (measured.high - measured.low) or 1.0
+    return keras.layers.Rescaling(
+        float(1 / width), offset=float(-low / width), dtype="float32", name="normalise_mel"
+    )

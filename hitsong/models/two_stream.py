@@ -1,0 +1,194 @@
+"""Study 5's networks: popularity from a song's audio features, alone or beside what its picture shows.
+
+As by students of the WBS Coding School, on some 11,000 songs of archived "Discover" playlists. They say that a
+MobileNetV2 looks at the picture, that convolutional and dense layers follow, that dense layers take the features
+and more dense layers both together, but no sizes: those here are common ones.
+"""
+
+import threading
+import urllib.error
+import urllib.request
+import warnings
+from concurrent.futures import Future
+from functools import lru_cache
+from pathlib import Path
+
+from hitsong.config import nearest
+from hitsong.errors import UserError
+from hitsong.models.backend import keras
+from hitsong.models.layers import Inference, Picture, Pixels
+
+SIDE = 224  # of the picture, as the backbones were trained on
+PATIENCE = 5  # seconds that a server may take to answer
+BACKBONES = [name for name in dir(keras.applications) if name[0].isupper()]
+
+
+def features_only(x, n_scores, dropout=0.3):
+    """Build the dense network on the features alone; 5,025 parameters with eleven columns and one score.
+
+    Parameters
+    ----------
+    x : dict of str to tensor
+        "numeric", shape (batch, columns), standardised.
+    n_scores : int
+        How many scores to give for each clip.
+    dropout : float
+
+    Returns
+    -------
+    tensor [shape=(batch, n_scores)]
+    """
+    return _scores(_read(x["numeric"]), n_scores, dropout)
+
+
+def two_stream(x, n_scores, backbone="MobileNetV2", weights="imagenet", fine_tune=False, dropout=0.3):
+    """Build the network of two streams; 3,008,609 parameters with eleven columns and one score.
+
+    Some 11,000 songs are few for a backbone, so one that comes with weights stays as it is: 750,625 parameters
+    learn. With `fine_tune` all of it learns too, as does better on spectrograms where clips are plenty
+    (arXiv:2007.11154); its batch norms keep their statistics, and a learning rate of 1e-5 to 1e-4 suits it.
+    Without weights it is trained from scratch, and a warning says so unless that was asked for.
+
+    Parameters
+    ----------
+    x : dict of str to tensor
+        "mel", shape (batch, n_mels, frames), scaled to 0..1 by the training clips' least and greatest, of any
+        size; and "numeric", shape (batch, columns), standardised.
+    n_scores : int
+        How many scores to give for each clip.
+    backbone : str
+        A network of Keras Applications.
+    weights : str or None
+        What the backbone starts from: "imagenet", a file of its weights, or None, from scratch.
+    fine_tune : bool
+        Whether a backbone that comes with weights learns.
+    dropout : float
+
+    Returns
+    -------
+    tensor [shape=(batch, n_scores)]
+
+    Raises
+    ------
+    UserError
+        See `pretrained`.
+    """
+    found, sentence = pretrained(backbone, weights)
+    if found != weights:
+        warnings.warn(sentence, stacklevel=2)
+    network = _backbone(backbone, found)
+    seen = Pixels(backbone)(Picture(SIDE, SIDE, colour=True)(x["mel"]))  # (224, 224, 3)
+    if found is None:
+        seen = network(seen)  # (7, 7, 1280)
+    else:
+        network.trainable = bool(fine_tune)
+        seen = Inference(network)(seen)  # (7, 7, 1280)
+    seen = keras.layers.Conv2D(64, 3, padding="same", activation="relu")(seen)  # (7, 7, 64)
+    seen = keras.layers.GlobalAveragePooling2D()(seen)  # (64,)
+    seen = keras.layers.Dense(64, activation="relu")(seen)  # (64,)
+    both = keras.layers.Concatenate()([seen, _read(x["numeric"])])  # (96,)
+    return _scores(both, n_scores, dropout)
+
+
+@lru_cache
+def pretrained(backbone, weights):
+    """Find out what a backbone can start from, and say it.
+
+    ImageNet's weights come from Keras' cache or, once, over the network. Where nothing answers within seconds
+    there are none.
+
+    Parameters
+    ----------
+    backbone : str
+        A network of Keras Applications.
+    weights : str or None
+        "imagenet", a file of its weights without the top, or None.
+
+    Returns
+    -------
+    found : str or None
+        `weights`, or None if ImageNet's are not to be had.
+    sentence : str
+        For the reader of the training's output.
+
+    Raises
+    ------
+    UserError
+        If there is no such backbone, or no such file, or if the file is not of this backbone.
+    """
+    if backbone not in BACKBONES:
+        raise UserError(
+            f"train.parameters.two_stream.backbone: Keras Applications has no {backbone!r}"
+            f"{nearest(backbone, BACKBONES)}"
+        )
+    if weights is None:
+        return None, f"{backbone} is trained from scratch."
+    if weights != "imagenet":
+        if not Path(weights).is_file():
+            raise UserError(
+                f"train.parameters.two_stream.weights: there is no file {weights}; give one, or imagenet, or null"
+            )
+        try:
+            with warnings.catch_warnings():
+                warnings.simplefilter("error", UserWarning)  # that is how Keras says what it did not find
+                _backbone(backbone, weights)
+        except (OSError, ValueError, UserWarning) as error:
+            raise UserError(
+                f"train.parameters.two_stream.weights: {weights} holds no weights of {backbone} without its top"
+            ) from error
+        return weights, f"{backbone} starts from the weights in {weights}."
+    urllib.request.install_opener(urllib.request.build_opener(_Impatient))
+    try:
+        _backbone(backbone, weights)
+    except Exception as error:  # Keras raises nothing more special
+        reason = getattr(error.__context__, "reason", error)
+        return None, f"{backbone} is trained from scratch: no ImageNet weights were to be had ({reason})."
+    finally:
+        urllib.request.install_opener(None)
+    return weights, f"{backbone} starts from its ImageNet weights."
+
+
+class _Impatient(urllib.request.HTTPSHandler):
+    """Opens addresses as usual, but not for longer than `PATIENCE`: looking up a name has no limit of its own."""
+
+    def https_open(self, request):
+        request.timeout = PATIENCE
+        answer = Future()
+
+        def ask():
+            try:
+                answer.set_result(super(_Impatient, self).https_open(request))
+            except Exception as error:
+                answer.set_exception(error)
+
+        threading.Thread(target=ask, daemon=True).start()
+        try:
+            return answer.result(PATIENCE)
+        except TimeoutError:
+            raise urllib.error.URLError(f"no answer within {PATIENCE} s") from None
+
+
+def _backbone(name, weights):
+    """A network of Keras Applications, as far as its last maps."""
+    network = getattr(keras.applications, name)(
+        include_top=False, weights=weights, input_shape=(SIDE, SIDE, 3)
+    )
+    if weights is None:
+        # Made for a million pictures, their averages would take thousands of steps to follow.
+        for layer in network.layers:
+            if isinstance(layer, keras.layers.BatchNormalization):
+                layer.momentum = 0.9
+    return network
+
+
+def _read(numbers):
+    """The stream of the features."""
+    x = keras.layers.Dense(64, activation="relu")(numbers)  # (64,)
+    return keras.layers.Dense(32, activation="relu")(x)  # (32,)
+
+
+def _scores(x, n_scores, dropout):
+    """The layers behind the streams."""
+    x = keras.layers.Dense(64, activation="relu")(x)  # (64,)
+    x = keras.layers.Dropout(dropout)(x)
+    return keras.layers.Dense(n_scores)(x)  # (n_scores,)
