@@ -1,28 +1,40 @@
 """Measure every trained model and the baselines on the same test tracks, and write the report.
 
     python 06_evaluate.py
+    python 06_evaluate.py --compare data/demo data/hiphop     # finished runs side by side
 
 Reads data/<study>/models/, baseline/, features/ and the frozen splits; leaves data/<study>/report/:
 report.html, metrics.json, predictions.parquet and the figures. The baselines are also measured on the test
 tracks of the other split schemes. Where tracks come without audio, baselines and reference rows are all
-there is, on all test tracks.
+there is, on all test tracks. A comparison measures nothing anew, and leaves data/compare.html.
 """
+
+from pathlib import Path
 
 import joblib
 import numpy as np
 import pandas as pd
 
-from hitsong import baseline, cli, dataset, evaluation, leakage, metrics, results, splits
+from hitsong import baseline, cli, compare, dataset, evaluation, leakage, metrics, results, splits
 from hitsong.errors import UserError
 from hitsong.files import read_json, write_table
 from hitsong.models import in_order
-from hitsong.report import build, card, sheet
+from hitsong.report import build, card, hearing, sheet
 from hitsong.study import Stage, Study
 
 
 def main():
-    arguments = cli.parser(__doc__).parse_args()
+    parser = cli.parser(__doc__)
+    parser.add_argument(
+        "--compare", nargs="+", metavar="FOLDER", help="put the reports of these studies side by side"
+    )
+    arguments = parser.parse_args()
     config = cli.settings(arguments)
+    if arguments.compare:
+        found = compare.compare(arguments.compare)
+        print(compare.text(found))
+        print(f"comparison: {compare.write(found, Path(config.data) / 'compare.html')}")
+        return
     study = Study.of(config)
     fitted = study.baseline / "metrics.json"
     inputs = [("collect", study.tracks), ("baseline", fitted)]
@@ -107,9 +119,16 @@ def main():
     result = results.write(study.report / "metrics.json", {**result, "schemes": measured, "sheet": about})
     for name, one in bundles.items():
         card.write(one, result["rows"][name])
+    best, test = result["best"], tracks[tracks["side"] == "test"]
+    if best in bundles:
+        heard = hearing.of_model(study, config, corpus, bundles[best], test, predictions[best][0])
+    else:
+        one = next(one for one in baselines if one["candidate"].name == best)
+        X = tables[one["candidate"].input].loc[test["track_id"], one["columns"]]
+        heard = hearing.of_baseline(study, config, target, one["schemes"][config.split.scheme], X, test)
     infos = {name: one.info for name, one in bundles.items()}
-    page = build.report(study, config, result, tracks, table, target, infos, cli.options(arguments))
-    count = int((tracks["side"] == "test").sum())
+    page = build.report(study, config, result, tracks, table, target, infos, cli.options(arguments), heard)
+    count = len(test)
     stage.finish([study.report / "metrics.json", study.report / "predictions.parquet"], {"test": count})
 
     print(evaluation.text(result))

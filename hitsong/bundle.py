@@ -16,7 +16,7 @@ from hitsong import conformal
 from hitsong.errors import UserError
 from hitsong.examples import Examples, Input
 from hitsong.files import read_json
-from hitsong.models import ensemble, probe
+from hitsong.models import MODELS, ensemble, probe
 from hitsong.targets import Target
 
 N_REFERENCE = 50  # validation tracks whose predictions are made again to verify a bundle
@@ -149,15 +149,35 @@ def load(folder):
         raise UserError(f"{folder}: there is no finished model; run 05_train.py")
     info = read_json(folder / "bundle.json")
     if info["form"] == "network":
-        from hitsong.models import augment, layers, losses, normalise  # noqa: F401 - what its layers are called
-        from hitsong.models.backend import keras
-
-        model = keras.models.load_model(folder / "model.keras", compile=False)
+        model = load_network(info["name"], folder / "model.keras", compile=False)
     elif info["form"] == "estimator":
         model = joblib.load(folder / "model.joblib")
     else:
         model = {name: load(folder / "members" / name) for name in info["weights"]}
     return Bundle(folder, info, model)
+
+
+def load_network(name, path, compile):
+    """Load a saved network, after making known what its layers and losses are called.
+
+    Parameters
+    ----------
+    name : str
+        A network of `hitsong.models.MODELS`.
+    path : path-like
+    compile : bool
+        With its optimizer and losses, to go on training.
+
+    Returns
+    -------
+    keras.Model
+    """
+    from hitsong.models import augment, layers, losses, normalise  # noqa: F401 - each registers its own
+    from hitsong.models.backend import keras
+
+    for one in (name, *MODELS[name].parts):
+        MODELS[one].build_trunk()
+    return keras.models.load_model(path, compile=compile)
 
 
 def _by_network(bundle, examples):

@@ -139,7 +139,7 @@ def fit(
         "inputs": {one: part.describe() for one, part in train.inputs.items()},
         **own,
         "validation": metrics.evaluate(target.kind, validation.y, chosen_on, target.names),
-        "calibration": conformal.calibrate(target, validation.y, predictions),
+        "calibration": conformal.calibrate(target, validation.y, chosen_on),
         "collapsed": metrics.collapsed(validation.y, predictions),
         "seconds": own.get("seconds", round(time.monotonic() - started, 3)),
         **about,
@@ -173,7 +173,7 @@ def _fit_network(folder, name, train, validation, target, recipe, fingerprint, p
     history, notes = state["history"], state["notes"]
     with _machine(recipe):
         if history:
-            model = keras.models.load_model(_checkpoint(folder, len(history)))
+            model = bundle.load_network(name, _checkpoint(folder, len(history)), compile=True)
         else:
             cut = {part: layers.cut(bundle.load(path).model, part) for part, path in (parts or {}).items()}
             with warnings.catch_warnings(record=True, action="always", category=UserWarning) as said:
@@ -197,7 +197,7 @@ def _fit_network(folder, name, train, validation, target, recipe, fingerprint, p
             "extreme values in the target, or try "
             f"--set train.parameters.{name}.learning_rate={recipe.learning_rate / 10:g}"
         )
-    model = keras.models.load_model(_checkpoint(folder, best), compile=False)
+    model = bundle.load_network(name, _checkpoint(folder, best), compile=False)
     with replacing(folder / "model.keras") as temporary:
         model.save(temporary)
     write_table(folder / "history.csv", pd.DataFrame(history))
@@ -381,7 +381,7 @@ def _fit_ensemble(folder, validation, target, parts):
             pd.read_parquet(path / "validation.parquet").set_index("track_id").loc[validation.track_ids]
         )
         members[name] = _squeezed(reference.filter(regex="^prediction").to_numpy(), target)
-    weights = ensemble.fit(members, validation.y, target)
+    weights = ensemble.fit(members, validation.y, validation.groups, target)
     folds = min(FOLDS, len(np.unique(validation.groups)))
     own = {"form": "ensemble", "weights": weights}
     if folds > 1:

@@ -131,7 +131,9 @@ MODELS = {
     "mfcc_cnn": Network(
         "song_features.mfcc_cnn", STUDY_4, ("mfcc",), epochs=6, search=RATES | DROPOUT | {"dense_dropout": (0.0, 0.6)}
     ),
-    "mfcc_cnn_simple": Network("song_features.mfcc_cnn_simple", STUDY_4, ("mfcc",), epochs=20, search=RATES),
+    "mfcc_cnn_simple": Network(
+        "song_features.mfcc_cnn_simple", STUDY_4, ("mfcc",), epochs=20, search=RATES | {"convolutions": [1, 2]}
+    ),
     "mfcc_rnn": Network(
         "song_features.mfcc_rnn", STUDY_4, ("mfcc",), epochs=20, search=RATES | {"units": [32, 64, 128]}
     ),
@@ -151,12 +153,12 @@ MODELS = {
     # Today's choices
     "embedding_probe": Probe("arXiv:1909.06654", ("embedding",), ("tags", "descriptors")),
     "short_chunk_cnn": Network(
-        "short_chunk_cnn.trunk", "arXiv:2006.00751", schedule="cosine", epochs=40, batch_size=16, crop_seconds=3.7,
-        search=RATES | DROPOUT | {"channels": [16, 32, 64]},
+        "short_chunk_cnn.trunk", "arXiv:2006.00751", learning_rate=3e-4, schedule="cosine", epochs=40, batch_size=16,
+        crop_seconds=3.7, search=RATES | DROPOUT | {"channels": [16, 32, 64]},
     ),
     "attention_cnn": Network(
         "attention_cnn.trunk", "arXiv:1703.03130", schedule="cosine", epochs=40,
-        search=RATES | DROPOUT | {"channels": [32, 64, 128]},
+        search=RATES | DROPOUT | {"channels": [32, 64, 128], "heads": [1, 2, 4, 8]},
     ),
     "ensemble": Ensemble("Breiman, Stacked Regressions, 1996"),
 }  # fmt: skip

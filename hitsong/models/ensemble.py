@@ -4,6 +4,10 @@ L. Breiman: "Stacked Regressions", Machine Learning 24, 1996: weights that may n
 ones overfit, since members agree so much. Here they also sum to one, so that numbers stay on their scale and
 probabilities stay probabilities. Weights minimise the squared error: for classes that is the Brier score, for
 several audio features each counts in units of its variance.
+
+Learnt on the tracks of a few artists, weights are mostly noise, and equal ones hard to beat (J. Smith and K. F. Wallis,
+"A Simple Explanation of the Forecast Combination Puzzle", 2009). So equal weights have a say of their own, as if
+`PRIOR` groups of artists had voted for them.
 """
 
 import numpy as np
@@ -13,8 +17,10 @@ from sklearn.model_selection import GroupKFold
 from hitsong.baseline import matrix
 from hitsong.errors import UserError
 
+PRIOR = 30  # groups of artists
 
-def fit(members, y, target):
+
+def fit(members, y, groups, target):
     """Learn the weights.
 
     Parameters
@@ -23,6 +29,8 @@ def fit(members, y, target):
         What each member predicts for the same tracks, none of which it was fitted on.
     y : array-like [shape=(n,) or (n, k)]
         Their encoded targets.
+    groups : array-like [shape=(n,)]
+        The artists' group of each track.
     target : hitsong.targets.Target
 
     Returns
@@ -44,7 +52,9 @@ def fit(members, y, target):
     errors /= np.linalg.norm(errors) or 1.0
     rows = np.vstack([errors, np.ones(len(members))])
     weights, _ = nnls(rows, np.append(np.zeros(len(errors)), 1.0))
-    return dict(zip(members, (weights / weights.sum()).tolist(), strict=True))
+    count = len(np.unique(groups))
+    weights = (count * weights / weights.sum() + PRIOR / len(members)) / (count + PRIOR)
+    return dict(zip(members, weights.tolist(), strict=True))
 
 
 def predict(weights, members):
@@ -71,10 +81,8 @@ def cross_validated(members, y, groups, target, folds, seed):
 
     Parameters
     ----------
-    members, y, target
+    members, y, groups, target
         As for `fit`.
-    groups : array-like [shape=(n,)]
-        The artists' group of each track.
     folds : int
         At most as many as there are groups, else that many.
     seed : int
@@ -97,6 +105,6 @@ def cross_validated(members, y, groups, target, folds, seed):
     for rest, held_out in GroupKFold(min(folds, count), shuffle=True, random_state=seed).split(
         y, groups=groups
     ):
-        weights = fit({name: p[rest] for name, p in members.items()}, y[rest], target)
+        weights = fit({name: p[rest] for name, p in members.items()}, y[rest], groups[rest], target)
         predictions[held_out] = predict(weights, {name: p[held_out] for name, p in members.items()})
     return predictions

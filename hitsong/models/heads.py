@@ -93,7 +93,7 @@ def popularity(y, names=("popularity",), loss=None):
     y : np.ndarray [shape=(n,)]
         Popularity of the training tracks, 0-100.
     """
-    mean, scale = float(np.mean(y)), float(np.std(y))
+    mean, scale = _moments(y)
     layer = _linear("popularity", mean, scale)
     losses = {
         None: "mean_squared_error",
@@ -162,10 +162,10 @@ def audio_features(y, names, loss=None, bounded=False):
     bounded : bool
         Answer features that lie between 0 and 1 in the training rows through a sigmoid.
     """
-    means, scales = np.mean(y, axis=0, dtype=float), np.std(y, axis=0, dtype=float)
+    means, scales = zip(*map(_moments, y.T), strict=True)
     shares = (np.min(y, axis=0) >= 0) & (np.max(y, axis=0) <= 1) & bounded
     links = [
-        (_sigmoid if share else _linear)(name, float(mean), float(scale))
+        (_sigmoid if share else _linear)(name, mean, scale)
         for name, mean, scale, share in zip(names, means, scales, shares, strict=True)
     ]
 
@@ -174,7 +174,7 @@ def audio_features(y, names, loss=None, bounded=False):
             name: link(scores[:, i : i + 1]) for i, (name, link) in enumerate(zip(names, links, strict=True))
         }
 
-    units = {name: float(scale) or 1.0 for name, scale in zip(names, scales, strict=True)}
+    units = {name: scale or 1.0 for name, scale in zip(names, scales, strict=True)}
     if loss == "huber":
         losses = {name: Huber(unit) for name, unit in units.items()}
         weights = dict.fromkeys(names, 1 / len(names))
@@ -185,6 +185,11 @@ def audio_features(y, names, loss=None, bounded=False):
 
 
 HEADS = {"popularity": popularity, "popular": popular, "buckets": buckets, "audio_features": audio_features}
+
+
+def _moments(y):
+    """Mean and standard deviation; exactly 0 where all are equal, which rounding would make a tiny number."""
+    return float(np.mean(y, dtype=float)), float(np.std(y, dtype=float)) if np.ptp(y) > 0 else 0.0
 
 
 def _linear(name, mean, scale):

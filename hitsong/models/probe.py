@@ -74,9 +74,9 @@ def _perceptron(X, y, target, seed):
     rarest = np.unique(y, return_counts=True)[1].min() if target.classes else len(y)
     stopped = len(y) >= 100 and rarest >= 10
     shared = {
-        "hidden_layer_sizes": (64,), "alpha": 1.0, "learning_rate_init": 1e-3, "batch_size": min(32, len(y)),
+        "hidden_layer_sizes": (64,), "alpha": 1.0, "learning_rate_init": 1e-2, "batch_size": min(32, len(y)),
         "max_iter": 200 if stopped else 30, "early_stopping": stopped, "validation_fraction": _HELD_OUT,
-        "n_iter_no_change": 10, "random_state": seed,
+        "n_iter_no_change": 20, "random_state": seed,
     }  # fmt: skip
     prepare = SimpleImputer(strategy="median", keep_empty_features=True), StandardScaler()
     if target.classes:

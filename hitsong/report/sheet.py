@@ -6,6 +6,13 @@ from hitsong import splits
 from hitsong.files import read_json
 from hitsong.study import environment
 
+_SIDES = {
+    "train": "of these for training",
+    "validation": "for validation",
+    "test": "for testing",
+    splits.EXCLUDED: "on no side",
+}
+
 
 def sheet(study, config, tracks, target, counts, leaks, looks, inputs):
     """Say what a run's numbers rest on.
@@ -33,10 +40,7 @@ def sheet(study, config, tracks, target, counts, leaks, looks, inputs):
     """
     collected = read_json(study.record("collect"))["counts"]
     known = counts["new"] + counts["known"]
-    sides = {
-        scheme: {side: int((tracks[scheme] == side).sum()) for side in (*splits.SIDES, splits.EXCLUDED)}
-        for scheme in leaks
-    }
+    sides = {scheme: {side: int((tracks[scheme] == side).sum()) for side in _SIDES} for scheme in leaks}
     steps = [
         ("tracks in the catalogue", collected["tracks"]),
         ("recordings, copies removed", counts["recordings"]),
@@ -48,7 +52,8 @@ def sheet(study, config, tracks, target, counts, leaks, looks, inputs):
         steps.append(("with the audio features to predict", known - counts["without_features"]))
     if study.downloads.exists():
         steps.append(("with a clip that can be heard", len(tracks)))
-    steps += [(f"on side {side}", number) for side, number in sides[config.split.scheme].items()]
+    used = sides[config.split.scheme]
+    steps += [(words, used[side]) for side, words in _SIDES.items() if used[side]]
     fetched = tracks["fetched_at"].astype(str)
     return {
         "study": config.study,

@@ -1,0 +1,76 @@
+"""The system's Chromium, driven through Playwright: pages as a reader sees them."""
+
+import shutil
+from contextlib import contextmanager
+from urllib.parse import urlsplit
+
+import pytest
+from axe_playwright_python.sync_playwright import Axe
+from playwright.sync_api import sync_playwright
+
+PHONE, DESK = (390, 844), (1280, 900)
+LOCAL = ("", "localhost", "127.0.0.1")  # "" is the host of file:, data: and blob:
+
+
+@contextmanager
+def page(width, height, dark=False):
+    """Open a blank page in Chromium; skips the test where there is none.
+
+    Parameters
+    ----------
+    width, height : int
+        Of the window, in CSS pixels.
+    dark : bool
+        Whether the reader prefers dark pages.
+
+    Yields
+    ------
+    page : playwright.sync_api.Page
+    trouble : list of str
+        Grows by every error on the console, exception, failed request, and request to another machine.
+    """
+    chromium = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
+    if chromium is None:
+        pytest.skip("needs Chromium")
+    trouble = []
+
+    def requested(request):
+        if urlsplit(request.url).hostname not in (None, *LOCAL):
+            trouble.append(f"remote request: {request.url}")
+
+    with sync_playwright() as playwright:
+        browser = playwright.chromium.launch(executable_path=chromium, args=["--no-sandbox"])
+        opened = browser.new_page(
+            viewport={"width": width, "height": height}, color_scheme="dark" if dark else "light"
+        )
+        opened.on("console", lambda told: told.type == "error" and trouble.append(f"console: {told.text}"))
+        opened.on("pageerror", lambda error: trouble.append(f"exception: {error}"))
+        opened.on("request", requested)
+        opened.on("requestfailed", lambda request: trouble.append(f"failed: {request.url[:200]}"))
+        yield opened, trouble
+        browser.close()
+
+
+def faults(page):
+    """What axe finds serious or critical on a page: lines with rule, help and the first elements."""
+    found = Axe().run(page).response["violations"]
+    return [
+        f"{fault['id']}: {fault['help']}: {[node['html'][:120] for node in fault['nodes'][:3]]}"
+        for fault in found
+        if fault["impact"] in ("serious", "critical")
+    ]
+
+
+def overflowing(page):
+    """The elements that stick out of the page sideways, other than inside what scrolls by itself."""
+    return page.evaluate(
+        """() => {
+            const wide = document.documentElement.clientWidth;
+            const scrolls = e => e && e !== document.body &&
+                (["auto", "scroll", "hidden"].includes(getComputedStyle(e).overflowX) || scrolls(e.parentElement));
+            return [...document.body.querySelectorAll("*")]
+                .filter(e => !e.closest("svg") || e.tagName === "svg")
+                .filter(e => e.getBoundingClientRect().right > wide + 1 && !scrolls(e.parentElement))
+                .map(e => `${e.tagName} ${e.className} ${e.textContent.slice(0, 40)}`);
+        }"""
+    )

@@ -1,0 +1,157 @@
+"""Comparing runs: paired where that is possible, and said why where it is not."""
+
+import shutil
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from hitsong import bootstrap, compare, results
+from hitsong.errors import UserError
+from tests import browser, finished
+
+
+@pytest.fixture(scope="module")
+def folders(tmp_path_factory):
+    """Finished runs: one twice, of another skill, of another target."""
+    root = tmp_path_factory.mktemp("runs")
+    good = finished.study(root / "good", "popularity", skill=0.8)["study"].folder
+    poor = finished.study(root / "poor", "popularity", skill=0.1, seed=3)["study"].folder
+    classes = finished.study(root, "buckets", source="synthetic")["study"].folder
+    return good, poor, classes
+
+
+def changed(folder, to, change):
+    """A copy of a run in which its results file, or its tables, are changed."""
+    shutil.copytree(folder, to)
+    change(to)
+    return to
+
+
+def test_differences_are_those_of_the_shared_tracks(folders):
+    good, poor, _ = folders
+    found = compare.compare([good, poor])
+    (pair,) = found["pairs"]
+    rows = [
+        pd.read_parquet(one / "report" / "predictions.parquet").query("model == 'crnn'").set_index("track_id")
+        for one in (good, poor)
+    ]
+    both = rows[0].join(rows[1][["prediction"]].add_suffix("_poor")).sort_index()
+    groups = pd.read_parquet(good / "splits.parquet").set_index("track_id")["group"].reindex(both.index)
+    expected = bootstrap.paired(
+        "popularity",
+        both["y"],
+        both["prediction"],
+        both["prediction_poor"],
+        groups,
+        compare.DRAWS,
+        compare.SEED,
+    )
+    first = pair["differences"][0]
+    assert first["what"] == "best: crnn minus crnn"
+    assert first["metrics"]["spearman"]["difference"] == pytest.approx(expected["spearman"]["difference"])
+    assert first["metrics"]["mse"]["high"] == pytest.approx(expected["mse"]["high"], rel=0.1)
+    assert pair["tracks"] == len(both)
+    assert pair["verdict"].endswith(f"{found['runs'][0]['name']} is better")
+    assert {row["what"] for row in pair["differences"][1:]} == {"inception", "ridge-spotify"}
+    assert [run["name"] for run in found["runs"]] == ["good/popularity", "poor/popularity"]
+
+
+def test_a_run_is_not_better_than_its_copy(folders, tmp_path):
+    twin = changed(folders[0], tmp_path / "twin", lambda folder: None)
+    found = compare.compare([folders[0], twin])
+    (pair,) = found["pairs"]
+    assert pair["differences"][0]["metrics"]["spearman"] == {"difference": 0, "low": 0, "high": 0}
+    assert pair["verdict"].endswith("the two cannot be told apart")
+    assert found["flags"] == compare.compare([twin, folders[0]])["flags"]
+
+
+def test_it_says_why_only_intervals_can_be_compared(folders, tmp_path):
+    good, _, classes = folders
+
+    def edit(name, change):
+        def of(folder):
+            path = folder / "report" / "predictions.parquet"
+            change(pd.read_parquet(path)).to_parquet(path)
+
+        return changed(good, tmp_path / name, of)
+
+    later = edit(
+        "later", lambda rows: rows.assign(y=rows["y"] + (rows["track_id"] == rows["track_id"].iat[0]))
+    )
+    others = edit("others", lambda rows: rows.assign(track_id="other" + rows["track_id"]))
+    few = edit("few", lambda rows: rows[rows["track_id"] <= rows["track_id"].min()])
+    for other, why in [
+        (classes, "they predict different things"),
+        (later, "for 1 of these the truth is not the same"),
+        (others, "no test track in common"),
+        (few, "they share only 1 test tracks of 1 groups"),
+    ]:
+        (pair,) = compare.compare([good, other])["pairs"]
+        assert why in pair["why"]
+        assert pair["why"].endswith("only their intervals can be compared")
+        assert pair["differences"] == []
+        assert pair["verdict"] is None
+
+
+def test_what_differs_between_runs_is_flagged(folders, tmp_path):
+    def edit(folder):
+        path = folder / "report" / "metrics.json"
+        found = results.read(path).model_dump(mode="json", exclude_unset=True)
+        found["sheet"]["popularity"] |= {"source": "deezer", "last_fetched": "2025-01-01"}
+        found["sheet"]["split"]["scheme"] = "random"
+        results.write(path, found)
+
+    good, _, classes = folders
+    flags = "\n".join(compare.compare([good, changed(good, tmp_path / "other", edit)])["flags"])
+    for what in ("different sources", "at different times", "the splits differ"):
+        assert what in flags
+    assert "synthetic" not in flags
+    assert "some songs are synthetic" in "\n".join(compare.compare([good, classes])["flags"])
+
+
+def test_groups_hold_in_both_runs():
+    ids = pd.Index(list("abcdef"))
+    first = pd.DataFrame({"track_id": list("fedcba"), "group": list("332211")})
+    second = pd.DataFrame({"track_id": list("abcdef"), "group": list("xyyzvw")})
+    found = compare._groups(ids, first, second)
+    # a-b by the first, b-c by the second, c-d by the first; e-f by the first.
+    assert len(np.unique(found[:4])) == 1
+    assert found[4] == found[5]
+    assert found[0] != found[4]
+
+
+@pytest.mark.parametrize(
+    ("chosen", "message"),
+    [
+        (lambda good, poor, tmp: [good], "at least two"),
+        (lambda good, poor, tmp: [good, good / ".." / good.name], "named twice"),
+        (lambda good, poor, tmp: [good, tmp], r"metrics\.json is missing.*06_evaluate"),
+    ],
+)
+def test_runs_that_cannot_be_compared_are_refused(folders, tmp_path, chosen, message):
+    with pytest.raises(UserError, match=message):
+        compare.compare(chosen(*folders[:2], tmp_path))
+
+
+def test_the_terminal_and_the_page_say_the_same(folders, tmp_path):
+    found = compare.compare(folders)
+    text = compare.text(found)
+    path = compare.write(found, tmp_path / "compare.html")
+    content = path.read_text(encoding="utf-8")
+    for pair in found["pairs"]:
+        said = pair["verdict"] or pair["why"]
+        assert said in text
+        assert said in content
+    with browser.page(*browser.PHONE) as (shown, trouble):
+        shown.goto(path.as_uri())
+        for width, height in (browser.PHONE, browser.DESK):
+            for scheme in ("light", "dark"):
+                shown.set_viewport_size({"width": width, "height": height})
+                shown.emulate_media(color_scheme=scheme)
+                assert browser.overflowing(shown) == []
+                assert browser.faults(shown) == []
+        assert shown.evaluate(
+            "[...document.querySelectorAll('.drawing svg')].every(one => one.getBBox().width > 0)"
+        )
+        assert trouble == []

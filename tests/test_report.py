@@ -1,0 +1,355 @@
+"""The report: what it says is what was measured, it stands alone, and it can be read anywhere."""
+
+import doctest
+import io
+import re
+from base64 import b64decode
+from itertools import combinations
+from types import SimpleNamespace
+
+import numpy as np
+import pandas as pd
+import pytest
+import soundfile
+from scipy import stats
+
+from hitsong import evaluation
+from hitsong.report import build, figures, page, songs, tables, words
+from hitsong.targets import Target
+from tests import browser, finished
+
+# By kind of target: another source each, the last without audio.
+SOURCES = {
+    "popularity": {"source": "synthetic"},
+    "popular": {"source": "spotify"},
+    "buckets": {"source": "fma listens", "settings": ["collect.source=fma", "collect.root=fma"]},
+    "audio_features": {
+        "source": "a table", "audio": False, "settings": ["collect.source=table", "collect.table={path: songs.csv}"],
+    },
+}  # fmt: skip
+
+
+@pytest.fixture(scope="module")
+def reports(tmp_path_factory):
+    """By kind of target: what 06 handed over, and the page."""
+    folder, made = tmp_path_factory.mktemp("reports"), {}
+    for kind, options in SOURCES.items():
+        arguments = finished.study(folder, kind, **options)
+        if kind == "popular":
+            picture = arguments["study"].report / "listening_bands.png"
+            figures.save(figures.roc(pd.DataFrame({"model": [], "false_positive_rate": []})), picture)
+            told = ("listening_bands", picture, "Bands it listens to.", pd.DataFrame({"hertz": [200]}))
+            arguments["listening"] = SimpleNamespace(figures=[told], sentences=["It listens to 200 Hz."])
+        made[kind] = SimpleNamespace(**arguments, path=build.report(**arguments))
+    return made
+
+
+@pytest.mark.parametrize("kind", SOURCES)
+def test_the_page_stands_alone(reports, kind):
+    text = reports[kind].path.read_text(encoding="utf-8")
+    assert not re.findall(r'src="(?!data:)|<script|<link|@import|url\((?!#)', text)
+    outside = set(re.findall(r'href="(https?://[^/"]+)', text))
+    assert outside == ({"https://open.spotify.com"} if kind == "popular" else set())
+    assert "Song &lt;" in text
+    assert "Song <" not in text
+
+
+@pytest.mark.parametrize("kind", SOURCES)
+def test_every_figure_lies_beside_the_page_with_its_numbers(reports, kind):
+    report = reports[kind].study.report
+    drawn = {path.stem for path in report.glob("*.png")}
+    assert drawn == {path.stem for path in (report / "data").glob("*.csv")}
+    text = reports[kind].path.read_text(encoding="utf-8")
+    assert text.count("<figure>") == len(drawn)
+    assert len(re.findall(r'role="img" aria-label="[^"]{20,}"|<img [^>]*alt="[^"]{10,}"', text)) == len(drawn)
+    expected = {
+        "popularity": {
+            "popularity",
+            "comparison",
+            "predictions_crnn",
+            "calibration",
+            "error_by_year",
+            "coverage",
+        },
+        "popular": {"roc", "precision_recall", "confusion_crnn", "error_by_genre", "listening_bands"},
+        "buckets": {"confusion_inception", "history_crnn", "error_by_popularity", "learning_curve"},
+        "audio_features": {"predictions_ridge-spotify", "error_by_artist_size", "tracks_by_genre"},
+    }
+    assert expected[kind] <= drawn
+    compared = pd.read_csv(report / "data" / "comparison.csv").set_index("model")
+    for name, row in reports[kind].result["rows"].items():
+        assert compared.loc[name, "value"] == pytest.approx(row["metrics"][reports[kind].result["main"]])
+
+
+def test_there_is_a_section_for_what_was_run_and_for_nothing_else(reports):
+    texts = {kind: made.path.read_text(encoding="utf-8") for kind, made in reports.items()}
+    for text in texts.values():
+        anchors = re.findall(r'<a href="#(\w+)"', text)
+        assert anchors == re.findall(r'<section id="(\w+)"', text)
+    assert "It listens to 200 Hz." in texts["popular"]
+    assert 'id="listening"' not in texts["popularity"]
+    assert "Synthetic data." in texts["popularity"]
+    assert "Synthetic" not in texts["buckets"]
+    assert "05_train.py" in texts["buckets"]
+    assert "05_train.py" not in texts["audio_features"]
+    assert "audio features from audio features" in texts["audio_features"]
+
+
+def test_the_answer_is_in_the_measured_numbers(reports):
+    for made in reports.values():
+        best = made.result["rows"][made.result["best"]]
+        low, high = best["intervals"][made.result["main"]]
+        text = made.path.read_text(encoding="utf-8")
+        said = re.search(r'<p class="answer"><strong>(.*?)</strong>(.*?)</p>', text)
+        assert f"{low:.2f} to {high:.2f}".replace("-", "−") in said[2].replace("&nbsp;", " ")
+        for metric in page.COLUMNS[made.target.kind]:
+            assert page.number(best["metrics"][metric]) in text
+
+
+def result(low, high, value=None, kind="popularity", collapsed=False):
+    main = {"popularity": "spearman", "popular": "roc_auc"}[kind]
+    row = {
+        "metrics": {main: (low + high) / 2 if value is None else value},
+        "intervals": {main: (low, high)}, "collapsed": collapsed,
+    }  # fmt: skip
+    return {"kind": kind, "main": main, "best": "crnn", "rows": {"crnn": row}, "paired": {}}
+
+
+def test_the_verdict_follows_the_interval():
+    def verdict(*bounds, **options):
+        return words.answer(result(*bounds, **options), 100, True, 0.6)[0]
+
+    assert verdict(0.1, 0.4) == "Some of it."
+    assert verdict(-0.1, 0.4).startswith("Not that these tracks could show")
+    assert verdict(-0.4, -0.1).startswith("No: ")
+    assert verdict(0.45, 0.62, kind="popular").startswith("Not that")
+    assert verdict(0.51, 0.62, kind="popular") == "Better than guessing."
+    assert verdict(0.1, 0.4, collapsed=True).startswith("No answer")
+    assert "no model was trained on" not in words.answer(result(0.1, 0.4), 100, False, 0.6)[1]
+
+
+def test_what_is_too_good_to_be_true_is_named():
+    assert words.too_good(result(0.5, 0.9, 0.7), synthetic=False)
+    assert words.too_good(result(0.5, 0.9, 0.7), synthetic=True) is None
+    assert words.too_good(result(0.2, 0.4, 0.3), synthetic=False) is None
+
+
+def test_the_baseline_is_beaten_only_where_the_paired_interval_says_so():
+    found = result(0.1, 0.4)
+
+    def said(low, high):
+        found["paired"] = {"ridge": {"spearman": {"difference": (low + high) / 2, "low": low, "high": high}}}
+        return words.against(found, "ridge")
+
+    assert "not told apart from" in said(-0.1, 0.2)
+    assert "better than" in said(0.1, 0.2)
+    assert "worse than" in said(-0.2, -0.1)
+    assert words.against(found, "crnn") is None
+
+
+@pytest.mark.parametrize("module", [page, tables])
+def test_examples_in_docstrings(module):
+    assert doctest.testmod(module).failed == 0
+
+
+def test_pairs_are_counted_as_by_hand(rng):
+    y, p = rng.integers(0, 6, 60), rng.normal(size=60).round(1)
+    right = [
+        0.5 if p[i] == p[j] else float((p[i] > p[j]) == (y[i] > y[j]))
+        for i, j in combinations(range(60), 2)
+        if y[i] != y[j]
+    ]
+    assert tables.sorted_pairs(y, p) == pytest.approx(np.mean(right))
+
+
+def test_the_interval_of_a_mean_knows_that_groups_belong_together(rng):
+    values, alone = rng.normal(size=40), np.arange(40)
+    low, high = stats.t.interval(0.95, 39, values.mean(), stats.sem(values))
+    assert tables.mean_interval(values, alone) == pytest.approx((values.mean(), low, high))
+    thrice = tables.mean_interval(np.tile(values, 3), np.tile(alone, 3))
+    assert thrice == pytest.approx((values.mean(), low, high))  # copies of a track tell nothing new
+    assert np.isnan(tables.mean_interval(values, np.zeros(40))[1])
+    assert tables.mean_interval(values, alone, (0, 1))[1] >= 0
+
+
+@pytest.mark.parametrize("kind", SOURCES)
+def test_predictions_are_found_again_in_the_long_table(reports, kind):
+    made = reports[kind]
+    y, p = tables.of_model(made.table, made.result["best"], made.target.names)
+    test = made.tracks.set_index("track_id").loc[p.index]
+    truth = made.target.truth(test)
+    found = y.to_numpy().argmax(1) if kind == "buckets" else y.to_numpy().squeeze()
+    np.testing.assert_allclose(found, truth.squeeze())
+    rows = made.table[(made.table["model"] == made.result["best"]) & (made.table["track_id"] == p.index[3])]
+    assert rows.set_index("output")["prediction"].to_dict() == p.iloc[3].to_dict()
+
+
+def test_errors_by_cell_are_the_means_and_small_cells_are_marked(reports):
+    made = reports["popularity"]
+    y, p = tables.of_model(made.table, "crnn", made.target.names)
+    ours = tables.loss("popularity", y, p)
+    where = tables.cells(made.tracks)["genre"]
+    groups = made.tracks.set_index("track_id")["group"]
+    found = tables.errors(ours, ours + 1, groups, where).set_index("cell")
+    genre = made.tracks.set_index("track_id")["genre"].reindex(ours.index)
+    expected = (y - p).abs().squeeze().groupby(genre).mean()
+    pd.testing.assert_series_equal(
+        found["error"].sort_index(), expected.sort_index(), check_names=False, check_dtype=False
+    )
+    assert (found["guessing"] - found["error"]).to_numpy() == pytest.approx(1)
+    few = tables.errors(ours.iloc[:9], ours.iloc[:9], groups, where)
+    assert few["few"].all()
+
+
+def test_cells_come_in_order_and_cover_all_that_is_known():
+    tracks = pd.DataFrame(
+        {
+            "track_id": [f"t{n}" for n in range(40)],
+            "artist_id": ["big"] * 30 + [f"a{n}" for n in range(10)],
+            "release_date": [f"{year}-01-01" for year in range(1961, 2000)] + [None],
+            "genre": [f"g{n % 20}" for n in range(40)],
+        }
+    )
+    found = tables.cells(tracks)
+    assert list(found["year"].cat.categories) == [f"{y}–{(y + 4) % 100:02}" for y in range(1960, 2000, 5)]
+    assert found["year"].isna().sum() == 1
+    assert found["artist_size"].value_counts()["20 to 49"] == 30
+    assert found["artist_size"].value_counts()["1"] == 10
+    assert found["genre"].nunique() == 12
+    assert (found["genre"] == "other").sum() == 40 - 2 * 11
+    popularity = pd.Series([0] * 20 + list(range(1, 21)), index=tracks["track_id"])
+    tenths = tables.popularity_cells(popularity)
+    assert tenths.iloc[0] == "0"
+    assert tenths.notna().all()
+
+
+def test_calibration_accounts_for_every_track(reports):
+    made = reports["popular"]
+    y, p = tables.of_model(made.table, "crnn", made.target.names)
+    table = tables.calibration(y, p, made.tracks.set_index("track_id")["group"], (0, 1))
+    assert table["tracks"].sum() == len(y)
+    assert table["predicted"].is_monotonic_increasing
+    assert np.average(table["actual"], weights=table["tracks"]) == pytest.approx(y.squeeze().mean())
+    assert table["low"].min() >= 0
+    assert table["high"].max() <= 1
+
+
+def test_a_histogram_counts_every_track():
+    rng = np.random.default_rng(0)
+    for popularity in (rng.integers(0, 90, 300), rng.lognormal(6, 3, 300), rng.normal(0, 1, 300)):
+        tracks = pd.DataFrame({"popularity": popularity, "side": rng.choice(list(figures.SIDES), 300)})
+        table = tables.histogram(tracks)
+        assert table[list(figures.SIDES)].to_numpy().sum() == 300
+        assert len(table) <= 60
+
+
+def test_the_songs_most_right_are_those_that_the_model_knew_and_the_mean_did_not():
+    target = Target("popularity")
+    ids = pd.Index([f"t{n}" for n in range(10)], name="track_id")
+    y = pd.Series([0.0, 50, 5, 5, 5, 5, 5, 5, 0, 60], index=ids)
+    p = pd.Series([0.0, 50, 5, 5, 5, 5, 5, 5, 70, 0], index=ids)
+    rows = evaluation.table(target, y, {"crnn": p, "mean": pd.Series(10.0, index=ids)})
+    right, wrong = songs.extremes(rows, target, "crnn")
+    assert right[:2] == ["t1", "t0"]
+    assert wrong[:2] == ["t8", "t9"]
+
+
+@pytest.mark.parametrize(
+    ("source", "track", "heard", "link"),
+    [
+        ("spotify", {}, False, "https://open.spotify.com/track/x1"),
+        ("deezer", {"track_id": "deezer:9"}, False, "https://www.deezer.com/track/9"),
+        ("synthetic", {}, True, None),
+        ("fma", {"licence": "Attribution-NonCommercial 3.0 International"}, True, None),
+        ("fma", {"licence": "FMA-Limited: Download Only"}, False, None),
+        ("fma", {}, False, None),
+        ("table", {"audio_path": "mine.wav"}, True, None),
+        ("table", {"preview_url": "https://example.org/a.mp3"}, False, "https://example.org/a.mp3"),
+        ("table", {"preview_url": "javascript:alert(1)"}, False, None),
+    ],
+)
+def test_only_what_may_be_copied_is_heard_in_the_page(reports, tone, source, track, heard, link):
+    study = reports["popularity"].study
+    study = SimpleNamespace(folder=tone("a.wav").parent, downloads=tone("a.wav").parent / "downloads.parquet")
+    row = {
+        "track_id": "x1", "name": "n", "artist_name": "a", "release_date": "2020", "licence": None,
+        "audio_path": None, "preview_url": None, **track,
+    }  # fmt: skip
+    pd.DataFrame({"track_id": [row["track_id"]], "status": "ok", "path": "a.wav"}).to_parquet(study.downloads)
+    rows = pd.DataFrame(
+        {"track_id": [row["track_id"]], "model": "m", "output": "popularity", "y": 3.0, "prediction": 4.5}
+    )
+    (song,) = songs.describe(
+        [row["track_id"]], study, pd.DataFrame([row]), rows, Target("popularity"), "m", source
+    )
+    assert (song.sound is not None) == heard
+    assert song.link == link
+    assert song.answers == [("popularity", "3", "4.5")]
+
+
+def test_an_excerpt_is_the_middle_of_the_clip_and_small(tmp_path):
+    seconds = np.arange(30 * 22050) / 22050
+    wave = 0.5 * np.sin(2 * np.pi * 440 * seconds) * ((seconds > 10) & (seconds < 20))
+    soundfile.write(tmp_path / "clip.wav", np.column_stack([wave, wave]), 22050)
+    address = songs.excerpt(tmp_path / "clip.wav")
+    assert len(address) < 250_000
+    heard, rate = soundfile.read(io.BytesIO(b64decode(address.split(",")[1])))
+    assert heard.ndim == 1
+    assert len(heard) / rate == pytest.approx(15, abs=0.2)
+    loud = np.abs(heard) > 0.2
+    assert loud[: int(2 * rate)].mean() < 0.01  # 7.5 to 9.5 s of the clip
+    assert loud[int(3 * rate) : int(12 * rate)].mean() > 0.5
+
+
+def test_figures_take_their_colours_from_the_page(reports):
+    text = reports["popularity"].path.read_text(encoding="utf-8")
+    drawn = "".join(re.findall(r"<svg.*?</svg>", text, flags=re.DOTALL))
+    assert "var(--accent)" in drawn
+    assert not re.findall(r"#[0-9a-f]{6}", re.sub(r'(href|url\()="?#\w+', "", drawn))
+    ids = re.findall(r' id="([^"]+)"', text)
+    assert len(ids) == len(set(ids))
+
+
+@pytest.mark.parametrize("kind", SOURCES)
+def test_the_page_can_be_read_on_phone_and_desk_by_day_and_by_night(reports, kind):
+    with browser.page(*browser.PHONE) as (shown, trouble):
+        shown.goto(reports[kind].path.as_uri())
+        shown.evaluate("document.querySelectorAll('details').forEach(one => one.open = true)")
+        papers = set()
+        for width, height in (browser.PHONE, browser.DESK):
+            for scheme in ("light", "dark"):
+                shown.set_viewport_size({"width": width, "height": height})
+                shown.emulate_media(color_scheme=scheme)
+                assert browser.overflowing(shown) == []
+                assert browser.faults(shown) == []
+                papers.add(shown.evaluate("getComputedStyle(document.body).backgroundColor"))
+        assert len(papers) == 2
+        loaded = shown.evaluate("[...document.images].map(one => one.naturalWidth)")
+        drawn = shown.evaluate(
+            "[...document.querySelectorAll('.drawing svg')].map(one => one.getBBox().width)"
+        )
+        assert len(loaded) + len(drawn) == len(list(reports[kind].study.report.glob("*.png")))
+        assert min(loaded + drawn) > 0
+        if kind == "popularity":
+            shown.wait_for_function("[...document.querySelectorAll('audio')].every(one => one.duration > 1)")
+            assert shown.locator("audio").count() == 6
+        assert trouble == []
+
+
+def test_the_eyes_of_these_tests_are_open():
+    with browser.page(*browser.PHONE, dark=True) as (shown, trouble):
+        shown.set_content(
+            '<p style="width: 900px">wide</p><img src="http://pictures.invalid/a.png"><p style="color: #aaa">pale</p>'
+            "<script>console.error('lost'); missing()</script>"
+        )
+        shown.wait_for_timeout(200)
+        assert "wide" in browser.overflowing(shown)[0]
+        assert any("image-alt" in fault for fault in browser.faults(shown))
+        for what in (
+            "remote request: http://pictures",
+            "failed: http://pictures",
+            "console: lost",
+            "exception",
+        ):
+            assert any(what in line for line in trouble), trouble
+        assert shown.evaluate("matchMedia('(prefers-color-scheme: dark)').matches")
