@@ -46,12 +46,12 @@ def main():
         silent = [name for name in known if dataset.hears(name, study, config)]
         known, names = ([one for one in some if one not in silent] for some in (known, names))
     stage = Stage(study, "train", config, inputs)
-    if silent:
-        print(f"no track comes with audio: {', '.join(silent)} left out")
     if not names:
         stage.finish([], {})
-        print("train: nothing to do; go on with 06_evaluate.py")
+        print("train: nothing to do, no track comes with audio; go on with 06_evaluate.py")
         return
+    if silent:
+        print(f"no track comes with audio: {', '.join(silent)} left out")
 
     # Tracks with their targets
     tracks, target, _ = dataset.labelled(study, config)

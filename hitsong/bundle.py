@@ -87,8 +87,12 @@ class Bundle:
         return self.predict(Examples(np.arange(count).astype(str), inputs))
 
     def interval(self, predictions, level=0.9):
-        """The split-conformal interval around predictions: low, high, each of the predictions' shape."""
-        return conformal.interval(self.info["calibration"], predictions, level)
+        """The split-conformal interval around predictions: low, high, each of the predictions' shape.
+
+        Popularity, however it is transformed, does not go below 0, and neither does its interval.
+        """
+        low, high = conformal.interval(self.info["calibration"], predictions, level)
+        return (np.maximum(low, 0), np.maximum(high, 0)) if self.target.kind == "popularity" else (low, high)
 
     def verify(self, examples):
         """Check that this machine predicts what the fit did, on some validation tracks.

@@ -39,7 +39,7 @@ class Row(Part):
     validation: dict[str, float] | None = None
     repetitions: int | None = None
     standard_error: float | None = None
-    coverage: dict[str, dict[str, float | None]] | None = None
+    coverage: dict[str, dict[str, float | None | dict]] | None = None
 
 
 class Difference(Part):

@@ -5,7 +5,6 @@ from scipy.stats import spearmanr
 
 from hitsong import evaluation
 from hitsong.errors import UserError
-from hitsong.report.page import number, pairs_sorted_correctly
 from hitsong.targets import Target
 
 POPULARITY = Target("popularity")
@@ -71,9 +70,21 @@ def test_a_bundle_that_is_not_current_is_refused(status):
         evaluation.require_current(status, "crnn")
 
 
-def test_plain_words(rng):
-    assert [number(v) for v in (0.12345, 12.345, 1234.5)] == ["0.123", "12.3", "1,234"]
-    a, b = rng.multivariate_normal([0, 0], [[1, 0.5], [0.5, 1]], 4000).T
-    i, j = rng.integers(0, 4000, (2, 100_000))
-    correct = np.mean((a[i] > a[j]) == (b[i] > b[j]))
-    assert pairs_sorted_correctly(spearmanr(a, b).statistic) == pytest.approx(correct, abs=0.01)
+def test_seeds_are_averaged_and_compared_as_a_whole(rng):
+    ids = pd.Index([f"t{n:03}" for n in range(200)], name="track_id")
+    y = pd.Series(rng.gamma(1, 10, 200), index=ids)
+    groups = pd.Series(np.arange(200) // 5, index=ids)
+    seeds = [y + rng.normal(0, noise, 200) for noise in (5, 10, 20)]
+    other = y + rng.normal(0, 40, 200)
+    predictions = {"network": seeds, "probe": other}
+    found = evaluation.measure(POPULARITY, y, predictions, groups, {"network": 0.5, "probe": 0.1}, 200, 1)
+    row = found["rows"]["network"]
+    each = [spearmanr(y, one).statistic for one in seeds]
+    assert row["repetitions"] == 3
+    assert row["metrics"]["spearman"] == pytest.approx(np.mean(each))
+    assert row["standard_error"] == pytest.approx(np.std(each, ddof=1) / np.sqrt(3))
+    apart = found["paired"]["probe"]["spearman"]
+    assert apart["difference"] == pytest.approx(np.mean(each) - spearmanr(y, other).statistic)
+    assert apart["low"] < apart["difference"] < apart["high"]
+    table = evaluation.table(POPULARITY, y, predictions)
+    np.testing.assert_allclose(table.loc[table["model"] == "network", "prediction"], seeds[0])

@@ -120,6 +120,7 @@ def test_the_verdict_follows_the_interval():
         return words.answer(result(*bounds, **options), 100, True, 0.6)[0]
 
     assert verdict(0.1, 0.4) == "Some of it."
+    assert verdict(0.6, 0.8) == "Much of it."
     assert verdict(-0.1, 0.4).startswith("Not that these tracks could show")
     assert verdict(-0.4, -0.1).startswith("No: ")
     assert verdict(0.45, 0.62, kind="popular").startswith("Not that")
@@ -129,9 +130,9 @@ def test_the_verdict_follows_the_interval():
 
 
 def test_what_is_too_good_to_be_true_is_named():
-    assert words.too_good(result(0.5, 0.9, 0.7), synthetic=False)
-    assert words.too_good(result(0.5, 0.9, 0.7), synthetic=True) is None
-    assert words.too_good(result(0.2, 0.4, 0.3), synthetic=False) is None
+    assert words.too_good(result(0.5, 0.9, 0.7), heard=True)
+    assert words.too_good(result(0.5, 0.9, 0.7), heard=False) is None
+    assert words.too_good(result(0.2, 0.4, 0.3), heard=True) is None
 
 
 def test_the_baseline_is_beaten_only_where_the_paired_interval_says_so():
@@ -219,7 +220,7 @@ def test_cells_come_in_order_and_cover_all_that_is_known():
     assert (found["genre"] == "other").sum() == 40 - 2 * 11
     popularity = pd.Series([0] * 20 + list(range(1, 21)), index=tracks["track_id"])
     tenths = tables.popularity_cells(popularity)
-    assert tenths.iloc[0] == "0"
+    assert list(tenths.cat.categories) == ["0", "1 to 20"]
     assert tenths.notna().all()
 
 

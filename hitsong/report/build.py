@@ -62,6 +62,7 @@ def report(study, config, result, tracks, table, target, infos, options, listeni
     pathlib.Path
     """
     audio, about = dataset.has_audio(study), result["sheet"]
+    heard = audio and not about["synthetic"]  # real music, so that published results compare
     fitted = read_json(study.baseline / "metrics.json")
     served = [name for name in fitted["models"] if "-" in name]
     baseline = served[0]
@@ -87,6 +88,7 @@ def report(study, config, result, tracks, table, target, infos, options, listeni
     right, wrong = songs.extremes(table, target, result["best"])
     source = "synthetic" if about["synthetic"] else config.collect.source
     told = (study, tracks, table, target, result["best"], source)
+    titles = CONTENTS if audio else CONTENTS | {"listening": "What the model goes by"}
     absent = {"errors": not drawn["errors"], "listening": not drawn["listening"]}
     unseen = about["split"]["leakage"][about["split"]["scheme"]]["artists"] == 0
     pairs = tables.sorted_pairs(y.iloc[:, 0], p.iloc[:, 0]) if target.kind == "popularity" else None
@@ -101,9 +103,9 @@ def report(study, config, result, tracks, table, target, infos, options, listeni
         verdict=verdict,
         answer=sentence,
         against=words.against(result, baseline),
-        flags=_flags(result, about, audio),
+        flags=_flags(result, about, heard),
         shares=config.standin.shares,
-        contents={name: title for name, title in CONTENTS.items() if not absent.get(name)},
+        contents={name: title for name, title in titles.items() if not absent.get(name)},
         result=result,
         best=result["rows"][result["best"]],
         rows=ranked(result),
@@ -113,7 +115,7 @@ def report(study, config, result, tracks, table, target, infos, options, listeni
         names=words.METRICS,
         headings=words.HEADINGS,
         explained=words.EXPLAINED,
-        reading=words.reading(result, target, pairs, about["synthetic"]),
+        reading=words.reading(result, target, pairs, heard),
         paired_metrics=metrics.COMPARED[target.kind],
         share_of_ceiling=_share_of_ceiling(result),
         descriptions=_descriptions(infos, served, result),
@@ -147,23 +149,21 @@ def report(study, config, result, tracks, table, target, infos, options, listeni
     return path
 
 
-def _flags(result, about, audio):
+def _flags(result, about, heard):
     """What the reader must know before believing the page."""
-    flags = [about["split"]["differs"], *result["flags"]]
-    if audio:
-        flags.append(words.too_good(result, about["synthetic"]))
+    flags = [about["split"]["differs"], *result["flags"], words.too_good(result, heard)]
     return [flag for flag in flags if flag]
 
 
 def _share_of_ceiling(result):
-    """The best model's skill as a share of what was planted in the sound."""
+    """The best model's skill as a share of what was planted in the sound; None where that shows in no test track."""
     if "planted" not in result["rows"]:
         return None
     chance = metrics.CHANCE[result["kind"]]
     best, ceiling = (
         result["rows"][name]["metrics"][result["main"]] - chance for name in (result["best"], "planted")
     )
-    return best / ceiling
+    return best / ceiling if ceiling > 0 else None
 
 
 def _descriptions(infos, served, result):

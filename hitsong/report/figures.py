@@ -287,7 +287,7 @@ def errors(table, what, title):
     axes.set_ylim(-0.7, len(table) - 0.3)
     axes.grid(axis="y", visible=False)
     axes.set(xlabel=what, title=title)
-    last = table[["error", "high", "guessing"]].max(axis=None) or 1
+    last = max(table[["error", "guessing"]].max(axis=None), table.loc[~table["few"], "high"].max()) or 1
     axes.set_xlim(-0.02 * last, 1.05 * last)
     return figure
 

@@ -65,8 +65,11 @@ class Gallery:
         """Give the page a figure that lies there as PNG, and keep its numbers."""
         write_table(self.folder / "data" / f"{name}.csv", table)
         data = base64.b64encode(Path(path).read_bytes()).decode()
-        html = Markup('<img class="paper" src="data:image/png;base64,{}" alt="{}">').format(data, alt)
-        return Picture(html, "")
+        html = Markup(
+            '<div class="scroll" tabindex="0" role="region" aria-label="{}">'
+            '<img class="paper" src="data:image/png;base64,{}" alt="{}"></div>'
+        )
+        return Picture(html.format(f"Figure: {name}", data, alt), "")
 
 
 def picture(figure, name, alt, caption=""):

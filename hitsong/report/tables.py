@@ -132,8 +132,8 @@ def cells(tracks):
 
 
 def popularity_cells(popularity):
-    """Tenths of the tracks by popularity, equal values together: ordered categories."""
-    tenths = pd.qcut(popularity, _BINS, labels=False, duplicates="drop")
+    """Tenths of the tracks by popularity (fewer parts where tracks are few), equal values together."""
+    tenths = pd.qcut(popularity, _parts(popularity), labels=False, duplicates="drop")
     names = {}
     for tenth, values in popularity.groupby(tenths):
         low, high = values.min(), values.max()
@@ -206,12 +206,11 @@ def calibration(y, p, groups, ends=(-np.inf, np.inf)):
         output, predicted, actual, low, high, tracks: a row for each tenth of the predictions, or fewer, larger
         parts where tracks are few.
     """
-    n_bins = int(np.clip(len(p) // _IN_A_BIN, 2, _BINS))
     groups = groups.reindex(p.index)
     rows = []
     for output in p.columns:
         # Several equal predictions cannot be parted; where all are equal there is one bin.
-        bins = pd.qcut(p[output], n_bins, labels=False, duplicates="drop").fillna(0)
+        bins = pd.qcut(p[output], _parts(p), labels=False, duplicates="drop").fillna(0)
         for _, part in p[output].groupby(bins):
             mean, low, high = mean_interval(y.loc[part.index, output], groups[part.index], ends)
             rows.append([output, part.mean(), mean, low, high, len(part)])
@@ -279,6 +278,11 @@ def sorted_pairs(y, p):
     if apart(y) == 0 or apart(p) == 0:
         return 0.5
     return float((1 + stats.kendalltau(y, p).statistic * np.sqrt(apart(p) / apart(y))) / 2)
+
+
+def _parts(tracks):
+    """Into how many parts tracks are divided, so that each has some."""
+    return int(np.clip(len(tracks) // _IN_A_BIN, 2, _BINS))
 
 
 def _periods(dates):

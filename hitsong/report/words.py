@@ -56,6 +56,8 @@ EXPLAINED = {
 # Where published models that only hear the sound come out.
 BAND = {"spearman": (0.27, 0.40), "roc_auc": (0.60, 0.68)}
 
+_MUCH = 0.5  # Spearman
+
 LOSS = {
     "popularity": "mean absolute error",
     "popular": "share of wrong answers",
@@ -94,12 +96,8 @@ def answer(result, n_test, unseen, pairs):
     if row["collapsed"]:
         verdict = "No answer: the model says nearly the same of every track."
     elif low > chance:
-        verdict = {
-            "popularity": "Some of it.",
-            "popular": "Better than guessing.",
-            "buckets": "Better than guessing.",
-        }
-        verdict = verdict.get(kind, "To a degree.")
+        much = "Much of it." if low > _MUCH else "Some of it."
+        verdict = {"popularity": much, "audio_features": "To a degree."}.get(kind, "Better than guessing.")
     elif high < chance:
         verdict = "No: the model is worse than guessing."
     else:
@@ -155,10 +153,10 @@ def minus(value):
     return f"{value:z.2f}".replace("-", "−")
 
 
-def too_good(result, synthetic):
-    """A warning where a result on real music lies far above what has been published, or None."""
+def too_good(result, heard):
+    """A warning where a result lies far above what has been published of real sound, or None."""
     main = result["main"]
-    if synthetic or main not in BAND:
+    if main not in BAND or not heard:
         return None
     low, high = BAND[main]
     value = result["rows"][result["best"]]["metrics"][main]
@@ -170,7 +168,7 @@ def too_good(result, synthetic):
     )
 
 
-def reading(result, target, pairs, synthetic):
+def reading(result, target, pairs, heard):
     """What the numbers mean, for somebody who does not work with them: paragraphs."""
     kind, main = result["kind"], result["main"]
     values = result["rows"][result["best"]]["metrics"]
@@ -202,7 +200,7 @@ def reading(result, target, pairs, synthetic):
             "Each audio feature is predicted by itself, by name. A correlation of 1 follows it exactly; squared errors "
             "are in the feature's own unit, so compare them only for the same feature."
         )
-    if main in BAND and not synthetic:
+    if main in BAND and heard:
         low, high = BAND[main]
         paragraphs.append(
             f"Published models that only hear the sound lie between {low:.2f} and {high:.2f} in {METRICS[main]}. "
