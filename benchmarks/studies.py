@@ -28,7 +28,7 @@ SMALL = ["train.epochs=2", "train.batch_size=8", "evaluate.draws=200", "data=dat
 SYNTHETIC = ["collect.api=standin", "standin.artists=40", "standin.recordings=90"]
 PRESETS = {
     "mandopop": SYNTHETIC,
-    "hiphop": SYNTHETIC,
+    "hiphop": [*SYNTHETIC, "collect.years=2000-2026"],
     "fma": [],
     "song_features": [*SYNTHETIC, "standin.recordings=20", "standin.artists=8"],
     "discover": [*SYNTHETIC, "collect.strategy=playlist"],

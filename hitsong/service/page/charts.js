@@ -1,0 +1,109 @@
+// Charts as SVG without a view box: places along x are percentages and along y pixels, so that a chart
+// takes any width while its letters keep their size.
+
+import {h, s} from "./dom.js";
+import {number, percent} from "./words.js";
+
+const HEIGHT = 200;
+const TOP = 34; // room for the label of the marker
+const BOTTOM = 24; // room for the ticks
+const INSET = 1.5; // percent left free at either end
+
+/**
+ * The distribution of what the model learnt from, with one song's place in it.
+ *
+ * @param {{edges: number[], counts: number[]}} distribution
+ * @param {number} value - the song's
+ * @param {?{low: number, high: number}} interval - drawn as a band
+ * @param {function(number): string} format - of values
+ * @param {string} label - what the picture shows, for those who do not see it
+ */
+export function histogram({edges, counts}, value, interval, format, label) {
+  // Room for a value beyond all tracks, yet not so much that the tracks shrink to nothing.
+  const room = (edges.at(-1) - edges[0]) / 2;
+  const low = Math.min(edges[0], Math.max(value, edges[0] - room));
+  const high = Math.max(edges.at(-1), Math.min(value, edges.at(-1) + room));
+  const clamp = (x) => Math.min(high, Math.max(low, x));
+  const place = (x) => INSET + ((100 - 2 * INSET) * (clamp(x) - low)) / (high - low);
+  const width = (a, b) => `${place(b) - place(a)}%`;
+
+  const densities = counts.map((count, i) => count / (edges[i + 1] - edges[i]));
+  const highest = Math.max(...densities);
+  const floor = HEIGHT - BOTTOM;
+  const chart = s("svg", {class: "histogram", height: HEIGHT, role: "img", "aria-label": label});
+  if (interval) {
+    const [a, b] = [interval.low, interval.high];
+    chart.append(s("rect", {class: "band", x: `${place(a)}%`, width: width(a, b), y: TOP, height: floor - TOP}));
+  }
+  densities.forEach((density, i) => {
+    const tall = density && Math.max(1, ((floor - TOP - 6) * density) / highest);
+    const x = `${place(edges[i])}%`;
+    chart.append(s("rect", {class: "bin", x, width: width(edges[i], edges[i + 1]), y: floor - tall, height: tall}));
+  });
+  chart.append(s("line", {class: "floor", x1: "0%", x2: "100%", y1: floor, y2: floor}));
+  for (const tick of ticks(low, high, 6)) {
+    const x = place(tick);
+    chart.append(s("text", {class: "tick", x: `${x}%`, y: HEIGHT - 6, "text-anchor": anchor(x, 4)}, format(tick)));
+  }
+  const x = place(value);
+  const name = value < low ? "← this song" : value > high ? "this song →" : "this song";
+  chart.append(
+    s("line", {class: "marker", x1: `${x}%`, x2: `${x}%`, y1: TOP - 10, y2: floor}),
+    s("circle", {class: "marker", cx: `${x}%`, cy: TOP - 10, r: 4}),
+    s("text", {class: "marker-label", x: `${x}%`, y: 14, "text-anchor": anchor(x, 16)}, name),
+  );
+  return chart;
+}
+
+/** A value and its interval on a line from `low` to `high`. */
+export function range(value, interval, [low, high]) {
+  const place = (x) => `${2 + (96 * (Math.min(high, Math.max(low, x)) - low)) / (high - low || 1)}%`;
+  const chart = s("svg", {class: "range-chart", height: 20, "aria-hidden": "true", focusable: "false"});
+  chart.append(s("line", {class: "floor", x1: "0%", x2: "100%", y1: 10, y2: 10}));
+  if (interval) {
+    chart.append(s("line", {class: "band", x1: place(interval.low), x2: place(interval.high), y1: 10, y2: 10}));
+  }
+  chart.append(s("circle", {class: "marker", cx: place(value), cy: 10, r: 5}));
+  return chart;
+}
+
+/** One bar of a list: its name and its share from 0 to 1. */
+export function bar(name, share, strong = false) {
+  const drawn = s("svg", {class: "bar", height: 8, "aria-hidden": "true", focusable: "false"});
+  drawn.append(
+    s("rect", {class: "empty", width: "100%", height: 8, rx: 2}),
+    s("rect", {class: "full", width: `${100 * share}%`, height: 8, rx: 2}),
+  );
+  return h("li", {class: strong ? "strong" : ""}, h("span", {}, name), h("span", {class: "value"}, percent(share)), drawn);
+}
+
+/** Time along a picture, in seconds. */
+export function timeAxis(axis, start, end, format) {
+  axis.replaceChildren();
+  for (const tick of ticks(start, end, 6, [1, 2, 5, 10, 15, 30, 60, 120, 300, 600])) {
+    const x = (100 * (tick - start)) / (end - start);
+    axis.append(
+      s("line", {class: "floor", x1: `${x}%`, x2: `${x}%`, y1: 0, y2: 4}),
+      s("text", {class: "tick", x: `${x}%`, y: 17, "text-anchor": anchor(x, 3)}, format(tick)),
+    );
+  }
+}
+
+/** Round numbers from `low` to `high`, about `about` of them. */
+export function ticks(low, high, about, steps) {
+  const rough = (high - low) / about;
+  const power = 10 ** Math.floor(Math.log10(rough));
+  const step = (steps ?? [1, 2, 5, 10].map((n) => n * power)).find((n) => n >= rough * 0.999) ?? rough;
+  const first = Math.ceil(low / step - 0.01); // what falls short by a hair is still labelled
+  const last = Math.floor(high / step + 0.01);
+  return Array.from({length: last - first + 1}, (_, i) => (first + i) * step);
+}
+
+/** Letters near an edge of the chart are set towards its middle. */
+function anchor(x, margin) {
+  if (x < margin) return "start";
+  return x > 100 - margin ? "end" : "middle";
+}
+
+/** A formatter for the ticks of a range. */
+export const tickFormat = (low, high) => (x) => number(x, (high - low) / 5);

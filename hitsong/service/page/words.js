@@ -1,0 +1,46 @@
+// Numbers and answers in words.
+
+const LOCALE = "en";
+
+/** Seconds as a clock: 75 is 1:15. */
+export function clock(seconds) {
+  const whole = Math.max(0, Math.floor(seconds));
+  return `${Math.floor(whole / 60)}:${String(whole % 60).padStart(2, "0")}`;
+}
+
+/** Bytes as megabytes. */
+export const megabytes = (bytes) => (bytes / 1e6).toLocaleString(LOCALE, {maximumFractionDigits: 1});
+
+/** A share from 0 to 1 in percent; never rounded to a certainty that it is not. */
+export function percent(share) {
+  const whole = Math.round(100 * share);
+  if (whole === 100 && share < 1) return "over 99\u00a0%";
+  if (whole === 0 && share > 0) return "under 1\u00a0%";
+  return `${whole}\u00a0%`;
+}
+
+/** A number with as many digits as the width of its interval is worth. */
+export function number(value, width = Math.abs(value)) {
+  const digits = width >= 10 ? 0 : width >= 1 ? 1 : 2;
+  const plain = value.toLocaleString(LOCALE, {minimumFractionDigits: digits, maximumFractionDigits: digits});
+  return plain.replace("-", "\u2212");
+}
+
+/** "3 songs", "1 song". */
+export const count = (n, noun) => `${n.toLocaleString(LOCALE)} ${noun}${n === 1 ? "" : "s"}`;
+
+/** "a, b, or c". */
+export const either = (items) => new Intl.ListFormat(LOCALE, {type: "disjunction"}).format(items);
+
+/** A name of code as words: not_popular is "not popular". */
+export const spoken = (name) => name.replaceAll("_", " ");
+
+/** A date, day first: 2025-11-20 is 20 November 2025. */
+export function date(iso) {
+  const day = new Date(iso);
+  if (Number.isNaN(day.getTime())) return iso;
+  return day.toLocaleDateString("en-GB", {day: "numeric", month: "long", year: "numeric", timeZone: "UTC"});
+}
+
+/** With a full stop at its end. */
+export const sentence = (text) => (/[.!?]$/.test(text) ? text : `${text}.`);

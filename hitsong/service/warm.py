@@ -1,0 +1,14 @@
+"""What the server that workers are forked from imports: whatever a worker would load at first, it inherits."""
+
+import numpy as np
+
+from hitsong import listen
+from hitsong.audio import Clip
+from hitsong.config import Features
+
+SETTINGS = Features(kinds=["mel", "mfcc", "descriptors", "tags"])
+
+# Libraries put some imports off until they are used.
+listen.hear_clip(
+    Clip(np.zeros((SETTINGS.mel.sample_rate, 1), np.float32), SETTINGS.mel.sample_rate), SETTINGS
+)

@@ -1,0 +1,313 @@
+"""Uploads that mean no good: none takes the service down, none keeps others waiting, each is told what is wrong."""
+
+import importlib.util
+import io
+import os
+import signal
+import socket
+import threading
+import time
+from contextlib import contextmanager
+from dataclasses import replace
+from pathlib import Path
+from urllib.parse import urlsplit
+
+import numpy as np
+import pytest
+import requests
+import soundfile
+
+from hitsong import bundle, listen
+from hitsong.service.app import create_app
+from hitsong.service.guard import Guard
+from hitsong.service.limits import Limits
+from hitsong.service.server import Server
+from hitsong.service.service import Service, show
+from hitsong.service.worker import Pool, Unheard
+from hitsong.study import Study
+
+from .conftest import ROOT
+from .test_service import planted
+
+LIMITS = Limits(workers=2, seconds=600.0, file_bytes=2_000_000, files=4, receive_seconds=2.0)
+
+specification = importlib.util.spec_from_file_location("benchmark", ROOT / "benchmarks" / "service.py")
+benchmark = importlib.util.module_from_spec(specification)
+specification.loader.exec_module(benchmark)
+
+
+@pytest.fixture(scope="module")
+def study():
+    return Study.of(planted()[0])
+
+
+@pytest.fixture(scope="module")
+def listener(study):
+    return listen.Listener(bundle.load(study.models / "inception"), show())
+
+
+@contextmanager
+def running(service):
+    """The service behind its real server."""
+    server = Server(create_app(service, Guard("127.0.0.1")), "127.0.0.1", 0, service.limits)
+    thread = threading.Thread(target=server.run)
+    thread.start()
+    try:
+        yield server
+    finally:
+        server.stop()
+        thread.join(20)
+        assert not thread.is_alive()
+
+
+@pytest.fixture(scope="module")
+def service(listener):
+    pool = Pool(listener.settings, LIMITS)
+    yield Service(listener, pool, LIMITS)
+    pool.close()
+
+
+@pytest.fixture(scope="module")
+def server(service):
+    with running(service) as server:
+        yield server
+
+
+@pytest.fixture
+def song(study):
+    return next(study.previews.glob("*.wav")).read_bytes()
+
+
+def predict(server, audio):
+    return requests.post(f"{server.url}/predict", files={"file": audio}, timeout=30)
+
+
+def connect(server):
+    address = urlsplit(server.url)
+    return socket.create_connection((address.hostname, address.port), timeout=20)
+
+
+def silence(seconds, channels=1, rate=44100):
+    """A small FLAC file of much silence."""
+    file, block = io.BytesIO(), np.zeros((rate, channels), np.float32)
+    with soundfile.SoundFile(file, "w", rate, channels, format="FLAC") as sound:
+        for _ in range(seconds):
+            sound.write(block)
+    return file.getvalue()
+
+
+# ---------------------------------------------------------------------- many of them
+
+
+def test_hundreds_of_hostile_uploads_change_nothing(server, service, song):
+    before = predict(server, song).json()["prediction"]
+    table = benchmark.attack(server.url, [song], 20 * len([*benchmark.FILES, *benchmark.REQUESTS]), seed=1)
+    statuses = {status for row in table.values() for status in row}
+    assert statuses <= {200, 400, 403, 404, 405, 413, 415, 421, 422, 431, 501, 503, "closed"}
+    for name in ("endless", "oversized", "bomb"):
+        assert set(table[name]) == {413}, name
+    assert set(table["endless_line"]) == {400}
+    assert set(table["foreign"]) == {403, 421}
+    assert {200, 422} == set(table["flipped"]) | set(table["random"])
+    assert predict(server, song).json()["prediction"] == before
+    assert service.pool.restarts == 0
+    assert requests.get(f"{server.url}/health", timeout=5).json()["in_flight"] == 0
+
+
+# ---------------------------------------------------------------------- bodies without end
+
+
+def test_an_endless_body_is_refused_once_it_is_too_long(server):
+    with connect(server) as wire:
+        wire.sendall(benchmark.head(f"{benchmark.MULTIPART}Transfer-Encoding: chunked\r\n"))
+        sent, chunk = 0, b"10000\r\n" + bytes(65536) + b"\r\n"
+        wire.settimeout(0.2)
+        while sent < 100e6:
+            try:
+                wire.sendall(chunk)
+                sent += len(chunk)
+            except (TimeoutError, ConnectionError):
+                break
+            wire.setblocking(False)
+            try:
+                answer = wire.recv(65536)
+                break
+            except BlockingIOError:
+                wire.settimeout(0.2)
+    assert answer.startswith(b"HTTP/1.1 413 ")
+    assert b"application/problem+json" in answer
+    assert b"Content-Security-Policy" in answer
+    assert sent < 20e6  # what fits into the limit and into the buffers on the way
+
+
+def test_a_client_that_sends_on_after_a_refusal_can_still_read_it(server):
+    """Not so if the connection were closed on what it still sends."""
+    answer = requests.post(f"{server.url}/predict", files={"file": bytes(20_000_000)}, timeout=20)
+    assert answer.status_code == 413
+    assert answer.json()["code"] == "too_large"
+
+
+def test_a_form_of_several_songs_may_be_larger_than_one_song(server, song):
+    files = [("files", bytes(1_900_000)), ("files", bytes(1_900_000)), ("files", song)]
+    answer = requests.post(f"{server.url}/rank", files=files, timeout=30)
+    assert answer.status_code == 200
+    assert [len(answer.json()[part]) for part in ("rows", "failed")] == [1, 2]
+
+
+@pytest.mark.parametrize(
+    "sent", [b"POST /pre", benchmark.head(f"{benchmark.MULTIPART}Content-Length: 9000\r\n")]
+)
+def test_a_client_that_takes_its_time_is_hung_up_on(server, sent, monkeypatch):
+    monkeypatch.setattr("hitsong.service.server.HEADER_SECONDS", 1.0)
+    with connect(server) as wire:
+        wire.sendall(sent)
+        started = time.monotonic()
+        for _ in range(40):  # never silent for long
+            try:
+                wire.sendall(b"a")
+                time.sleep(0.2)
+            except ConnectionError:
+                break
+            wire.setblocking(False)
+            try:
+                if wire.recv(100) == b"":
+                    break
+            except BlockingIOError:
+                wire.settimeout(20)
+            except ConnectionError:
+                break
+        else:
+            pytest.fail("still there")
+        assert time.monotonic() - started < 6
+
+
+def test_slow_clients_keep_no_one_waiting(server):
+    slow = [connect(server) for _ in range(30)]
+    for wire in slow:
+        wire.sendall(benchmark.head(f"{benchmark.MULTIPART}Content-Length: 9000\r\n") + b"a")
+    started = time.monotonic()
+    assert requests.get(f"{server.url}/health", timeout=5).status_code == 200
+    assert time.monotonic() - started < 1
+    for wire in slow:
+        wire.close()
+
+
+# ---------------------------------------------------------------------- files that decode to too much
+
+
+def test_a_small_file_of_many_hours_is_refused_at_its_header(service):
+    bomb = silence(700)
+    assert len(bomb) < 200_000
+    started = time.monotonic()
+    with pytest.raises(Unheard, match="longer than 10 minutes") as refused:
+        service.pool.hear(bomb)
+    assert refused.value.code == "too_long"
+    assert time.monotonic() - started < 2
+
+
+def test_a_file_that_lies_about_its_length_is_refused(service):
+    liar = bytearray(silence(2))
+    liar[21] |= 0x0F
+    liar[22:26] = b"\xff" * 4  # samples in its header: all ones
+    with pytest.raises(Unheard):
+        service.pool.hear(bytes(liar))
+
+
+def test_a_file_that_needs_too_much_memory_is_refused_and_the_worker_lives(listener, song):
+    with pool_of(listener, memory_bytes=1 << 30) as pool:
+        with pytest.raises(Unheard) as refused:
+            pool.hear(silence(590, channels=8))
+        assert refused.value.code == "unreadable"
+        assert "memory" in str(refused.value)
+        assert pool.hear(song).seconds == 3.0
+        assert pool.restarts == 0
+
+
+# ---------------------------------------------------------------------- workers that die
+
+
+@contextmanager
+def pool_of(listener, **limits):
+    pool = Pool(listener.settings, replace(LIMITS, workers=1, **limits))
+    pool.wait()
+    try:
+        yield pool
+    finally:
+        pool.close()
+
+
+def test_a_decoder_that_takes_too_long_is_killed_and_another_takes_its_place(listener, song):
+    with pool_of(listener, job_seconds=0.3) as pool:
+        slow = silence(590)
+        started = time.monotonic()
+        with pytest.raises(Unheard, match="longer than") as refused:
+            pool.hear(slow)
+        assert refused.value.code == "too_slow"
+        assert time.monotonic() - started < 2
+        assert pool.restarts == 1
+        for attempt in range(20):  # until the new one is warm
+            try:
+                assert pool.hear(song).seconds == 3.0
+                break
+            except Unheard:
+                assert attempt < 19
+
+
+def test_a_file_that_its_decoder_dies_of_is_answered(listener, service, song, monkeypatch):
+    with pool_of(listener) as pool:
+        monkeypatch.setattr(service, "pool", pool)
+        slow = silence(590)
+
+        def murder():
+            time.sleep(0.15)
+            os.kill(pool._workers[0].process.pid, signal.SIGSEGV)
+
+        with running(service) as server:
+            threading.Thread(target=murder).start()
+            died = requests.post(f"{server.url}/rank", files=[("files", slow), ("files", song)], timeout=30)
+            assert [failure["code"] for failure in died.json()["failed"]] == ["died"]
+            assert len(died.json()["rows"]) == 1
+            assert predict(server, song).status_code == 200
+        assert pool.restarts == 1
+
+
+def test_a_worker_that_dies_while_it_waits_is_replaced_before_the_next_file(listener, song):
+    with pool_of(listener) as pool:
+        process = pool._workers[0].process
+        os.kill(process.pid, signal.SIGKILL)
+        process.join()
+        assert pool.hear(song).seconds == 3.0
+        assert pool.restarts == 1
+
+
+def test_workers_never_load_tensorflow(listener):
+    with pool_of(listener) as pool:
+        mapped = Path(f"/proc/{pool._workers[0].process.pid}/maps").read_text()
+        assert "libsndfile" in mapped
+        assert "tensorflow" not in mapped
+
+
+# ---------------------------------------------------------------------- stopping
+
+
+def test_a_stop_finishes_what_is_in_flight(service, song, monkeypatch):
+    begun, hear = threading.Event(), service.pool.hear
+
+    def slow(audio):
+        begun.set()
+        time.sleep(1)
+        return hear(audio)
+
+    monkeypatch.setattr(service.pool, "hear", slow)
+    answers = []
+    with running(service) as server:
+        asking = threading.Thread(target=lambda: answers.append(predict(server, song)))
+        asking.start()
+        assert begun.wait(10)
+        server.stop()
+        time.sleep(0.3)
+        with pytest.raises(requests.ConnectionError):
+            requests.get(f"{server.url}/health", timeout=5)
+        asking.join()
+        assert answers[0].status_code == 200
+        monkeypatch.setattr(server, "stop", lambda: None)  # it has been

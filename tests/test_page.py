@@ -1,0 +1,438 @@
+"""The page of the service: a real browser before a real service."""
+
+import io
+import re
+from contextlib import ExitStack
+
+import numpy as np
+import pytest
+import soundfile
+from playwright.sync_api import expect
+
+from . import browser
+from .serving import serving
+
+REFUSED = r"the server responded with a status of (4\d\d|503)"  # the browser's own note of it
+ENOUGH = r"^failed: blob:"  # a player breaks off reading a song when it has what it needs
+
+
+@pytest.fixture(scope="module")
+def served():
+    with serving() as server:
+        yield server
+
+
+@pytest.fixture
+def clips(shared):
+    """Real music, 30 s each."""
+    return sorted(shared.glob("fma_mini/fma_small/**/*.mp3"))
+
+
+@pytest.fixture
+def visit(served):
+    """Opens the page; nothing may go wrong in it but what is expected to, nor come from elsewhere."""
+    visits = []
+    with ExitStack() as stack:
+
+        def opened(size=browser.DESK, dark=False, expected=ENOUGH, before=None):
+            tab, trouble = stack.enter_context(browser.page(*size, dark))
+            visits.append((trouble, expected))
+            if before:
+                tab.add_init_script(before)
+            tab.goto(served.url)
+            expect(tab.locator("#model-facts")).to_contain_text("Study")
+            return tab
+
+        yield opened
+        for trouble, expected in visits:
+            assert [one for one in trouble if not re.search(f"{ENOUGH}|{expected}", one)] == []
+
+
+def answered(tab, files):
+    """Give the page files and wait for its answer: the service's own, as the page received it."""
+    path = "/rank" if len(files) > 1 else "/predict"
+    with tab.expect_response(lambda response: response.url.endswith(path)) as caught:
+        tab.locator("#files").set_input_files(files)
+    expect(tab.locator("#result-title")).to_be_focused()
+    return caught.value.json()
+
+
+def value(element):
+    """The number that an element shows."""
+    return float(element.inner_text().replace(",", "").replace("\u2212", "-"))
+
+
+def shown(image):
+    """Wait until an image is there; its size in pixels."""
+    expect(image).not_to_have_js_property("naturalWidth", 0)
+    return image.evaluate("image => [image.naturalWidth, image.naturalHeight]")
+
+
+def test_one_song_is_answered_explained_and_played(visit, clips):
+    tab = visit()
+    tab.evaluate(
+        """() => {
+          window.said = [];
+          const live = document.querySelector("[role=status]");
+          new MutationObserver(() => said.push(live.textContent)).observe(live, {childList: true});
+        }"""
+    )
+    answer = answered(tab, [clips[0]])
+    uploaded = "Uploaded. The service decodes and analyses."
+    assert tab.evaluate("said") == ["Uploading.", uploaded, "Here is the answer."]
+    expect(tab.locator("#result-title")).to_have_text(clips[0].name)
+    assert value(tab.locator(".figure")) == pytest.approx(answer["prediction"], abs=0.5)
+    score = tab.locator(".score").inner_text()
+    assert f"{answer['percentile']['among_tracks']:.0f}\u00a0%" in score
+    tab.get_by_text("How to read this").click()
+    expect(tab.locator(".score")).to_contain_text(answer["percentile"]["explained"])
+
+    # What mattered lies over the spectrogram, and can be dimmed and taken away.
+    overlay = tab.locator(".overlay")
+    assert shown(tab.locator(".spectrogram")) == shown(overlay)
+    expect(overlay).to_have_css("opacity", "0.8")
+    tab.get_by_label("Strength").fill("40")
+    expect(overlay).to_have_css("opacity", "0.4")
+    tab.get_by_label("What mattered").uncheck()
+    expect(overlay).to_have_css("opacity", "0")
+
+    # The player plays the song at hand; the line over the picture follows, and leads.
+    audio, picture = tab.locator("audio"), tab.locator(".picture")
+    assert audio.evaluate("audio => audio.src").startswith("blob:")
+    assert audio.evaluate("audio => audio.duration") == pytest.approx(answer["seconds"], abs=0.2)
+    picture.click()  # in its middle
+    box = picture.bounding_box()
+    middle = (answer["heard"]["start"] + answer["heard"]["end"]) / 2
+    assert audio.evaluate("audio => audio.currentTime") == pytest.approx(middle, abs=0.2)
+    line = tab.locator(".playhead").bounding_box()
+    assert line["x"] - box["x"] == pytest.approx(box["width"] / 2, abs=3)
+    tab.get_by_role("button", name="Play").click()
+    expect(tab.get_by_role("button", name="Pause")).to_be_visible()
+    tab.wait_for_timeout(600)
+    tab.get_by_role("button", name="Pause").click()
+    assert audio.evaluate("audio => audio.currentTime") > middle + 0.2
+    assert tab.locator(".playhead").bounding_box()["x"] > line["x"]
+
+    # What it was made of, and by what.
+    assert tab.locator(".tags li").count() == len(answer["tags"])
+    assert f"{answer['descriptors']['tempo_bpm']['value']:.0f} BPM" in tab.locator(".measured").inner_text()
+    tab.get_by_text("All measurements").click()
+    assert tab.locator(".measured tbody tr").count() == len(answer["descriptors"])
+    expect(tab.locator(".by")).to_contain_text(answer["model"]["name"])
+    expect(tab.locator("#synthetic")).to_be_visible()
+    tab.get_by_text("Model card").click()
+    assert tab.locator(".card-text h3, .card-text h4").count() > 2
+
+
+def test_several_songs_are_ranked_and_each_opens(visit, clips, tmp_path):
+    (tmp_path / "poem.txt").write_text("roses are red")
+    tab = visit()
+    answer = answered(tab, [*clips[:3], tmp_path / "poem.txt"])
+    expect(tab.locator("#result-title")).to_have_text("3 songs, ranked")
+    names = [row["name"] for row in answer["rows"]]
+    assert [name.inner_text() for name in tab.locator(".ranking .name").all()] == names
+    assert sorted(names) == [clip.name for clip in clips[:3]]
+    numbers = [value(cell) for cell in tab.locator(".ranking td.number").all()]
+    assert numbers == sorted(numbers, reverse=True)
+    above = [cell.inner_text() for cell in tab.locator("td.above").all()]
+    assert above == [*(f"{100 * row['above_next']:.0f}\u00a0%" for row in answer["rows"][:2]), ""]
+    expect(tab.locator(".failed")).to_contain_text("poem.txt")
+
+    durations = {clip.name: soundfile.info(clip).duration for clip in clips[:3]}
+    for name in names[:2]:
+        button = tab.get_by_role("button", name=name)
+        button.click()
+        expect(button).to_have_attribute("aria-expanded", "true")
+        expect(tab.locator(".detail")).to_have_count(1)  # the one before is closed
+        audio = tab.locator(".detail audio")
+        expect(audio).not_to_have_js_property("readyState", 0)
+        assert audio.evaluate("audio => audio.duration") == pytest.approx(durations[name], abs=0.2)
+        shown(tab.locator(".overlay"))
+    button.click()
+    expect(tab.locator(".detail")).to_have_count(0)
+
+    with tab.expect_download() as download:
+        tab.get_by_role("link", name="Download the table").click()
+    lines = download.value.path().read_text(encoding="utf-8").splitlines()
+    assert lines[0] == "rank,name,prediction,low,high,above_next"
+    assert [line.split(",")[1] for line in lines[1:]] == names
+
+
+def test_what_is_refused_is_said_with_what_to_do(visit, clips, tmp_path):
+    tab = visit(expected=REFUSED)
+    problem = tab.get_by_role("alert")
+    (tmp_path / "poem.txt").write_text("roses are red")
+    tab.locator("#files").set_input_files(tmp_path / "poem.txt")
+    expect(problem).to_contain_text("could not be read as music")
+    expect(problem).to_contain_text("poem.txt: ")
+    expect(problem).to_contain_text("MP3, FLAC, OGG or WAV")
+    expect(tab.locator("#choose")).to_be_focused()
+    with open(tmp_path / "album.wav", "wb") as file:
+        file.truncate(40_000_000)  # more than a song of the service's may have
+    tab.locator("#files").set_input_files(tmp_path / "album.wav")
+    expect(problem).to_contain_text("album.wav: 40 MB; a song may have up to 30 MB")
+    answered(tab, [clips[0]])
+    expect(problem).to_be_empty()
+
+
+def test_a_busy_service_is_asked_again_and_a_token_is_asked_for(visit, clips):
+    tab = visit(expected=REFUSED)
+    sent = []
+
+    def guard(route):
+        """Refuse as the service does when it is full, and when it wants a token, then let pass."""
+        sent.append(route.request.headers.get("authorization"))
+        if len(sent) == 1:
+            body, headers = {"status": 503, "detail": "full"}, {"Retry-After": "1"}
+        elif sent[-1] != "Bearer sesame":
+            body, headers = {"status": 401, "detail": "no token"}, {"WWW-Authenticate": "Bearer"}
+        else:
+            return route.continue_()
+        route.fulfill(status=body["status"], json=body, headers=headers)
+
+    tab.route("**/predict", guard)
+    tab.locator("#files").set_input_files(clips[0])
+    expect(tab.locator("#waiting")).to_contain_text("Next try in 1 s")
+    token = tab.get_by_label("access token")
+    token.fill("open")
+    token.press("Enter")
+    expect(tab.get_by_text("did not accept that token")).to_be_visible()
+    token.fill("sesame")
+    token.press("Enter")
+    expect(tab.locator("#result-title")).to_be_focused()
+    assert sent == [None, None, "Bearer open", "Bearer sesame"]
+    assert tab.evaluate("[document.cookie, localStorage.length, sessionStorage.length]") == ["", 0, 0]
+
+
+def test_all_is_done_by_keyboard(visit, clips):
+    tab = visit(expected="failed: .*/predict")  # what was cancelled
+    # Playwright begins to catch choosers a moment after it is asked to.
+    tab.on("filechooser", lambda _: None)
+    press = tab.keyboard.press
+    press("Tab")
+    expect(tab.get_by_role("link", name="Skip to the songs")).to_be_in_viewport()
+    press("Enter")
+    press("Tab")
+    expect(tab.locator("#choose")).to_be_focused()
+    with tab.expect_file_chooser() as chooser:
+        press("Enter")
+    held = []  # requests that are never answered
+    tab.route("**/predict", lambda route: held.append(route))
+    chooser.value.set_files(clips[0])
+    expect(tab.locator("#step-upload")).to_have_attribute("aria-current", "step")
+    press("Escape")
+    expect(tab.get_by_role("status")).to_have_text("Cancelled.")
+    expect(tab.locator("#choose")).to_be_focused()
+    tab.unroute("**/predict")
+    answer = answered(tab, [clips[0]])
+    shown(tab.locator(".overlay"))
+    press("Tab")
+    expect(tab.get_by_text("How to read this")).to_be_focused()
+    press("Tab")
+    expect(tab.get_by_role("button", name="Play")).to_be_focused()
+    press("Tab")
+    press("Space")
+    expect(tab.locator(".overlay")).to_have_css("opacity", "0")
+    press("Tab")  # the strength of what is not shown cannot be reached
+    slider = tab.get_by_role("slider", name="Position in the song")
+    expect(slider).to_be_focused()
+    assert slider.evaluate("slider => getComputedStyle(slider).outlineStyle") == "solid"
+    start, end = answer["heard"]["start"], answer["heard"]["end"]
+    sixth = (end - start) / 6
+    for key, seconds in (("ArrowRight", sixth), ("PageUp", 4 * sixth), ("ArrowLeft", 3 * sixth), ("Home", 0)):
+        press(key)
+        expect(slider).to_have_attribute("aria-valuenow", f"{start + seconds:.1f}")
+    press("Space")
+    expect(tab.get_by_role("button", name="Pause")).to_be_visible()
+
+
+# A tone in place of the microphone; and what is sent, which the browser does not tell of forms with files.
+MICROPHONE = """
+const send = XMLHttpRequest.prototype.send;
+XMLHttpRequest.prototype.send = function (form) {
+  window.sent = form.get("file");
+  send.call(this, form);
+};
+navigator.mediaDevices.getUserMedia = async () => {
+  const context = new AudioContext();
+  const tone = new OscillatorNode(context, {frequency: 440});
+  const stream = context.createMediaStreamDestination();
+  tone.connect(stream);
+  tone.start();
+  return stream.stream;
+};
+"""
+
+
+def test_a_recording_is_sent_as_wav(visit):
+    tab = visit(before=MICROPHONE)
+    tab.get_by_role("button", name="Record").click()
+    expect(tab.locator("#recorded")).to_have_text("0:02")
+    tab.get_by_role("button", name="Stop and analyse").click()
+    expect(tab.locator("#result-title")).to_contain_text("Recording")
+    sent = tab.evaluate("async () => [...new Uint8Array(await window.sent.arrayBuffer())]")
+    samples, rate = soundfile.read(io.BytesIO(bytes(sent)))
+    assert samples.ndim == 1
+    assert 2 <= len(samples) / rate < 4
+    spectrum = np.abs(np.fft.rfft(samples))
+    assert np.fft.rfftfreq(len(samples), 1 / rate)[spectrum.argmax()] == pytest.approx(440, abs=1)
+
+
+@pytest.mark.parametrize(("size", "dark"), [(browser.DESK, True), ((360, 740), False)], ids=["desk", "phone"])
+def test_it_fits_and_is_accessible(visit, clips, size, dark, tmp_path):
+    tab = visit(size, dark, expected=REFUSED)
+    background = tab.evaluate("getComputedStyle(document.body).backgroundColor")
+    assert (sum(map(int, re.findall(r"\d+", background))) < 3 * 128) == dark
+
+    def check():
+        assert tab.evaluate("document.documentElement.scrollWidth") <= size[0]
+        assert browser.overflowing(tab) == []
+        assert browser.faults(tab) == []
+
+    check()
+    (tmp_path / "poem.txt").write_text("roses are red")
+    tab.locator("#files").set_input_files(tmp_path / "poem.txt")
+    expect(tab.get_by_role("alert")).to_contain_text("could not be read")
+    check()
+    answered(tab, clips[:3])
+    tab.locator(".ranking .name").first.click()
+    shown(tab.locator(".overlay"))
+    tab.get_by_text("All measurements").click()
+    tab.get_by_text("Model card").click()
+    check()
+
+
+KINDS = {
+    "popularity": {
+        "target": {"kind": "popularity", "names": ["popularity"], "unit": "popularity"},
+        "prediction": 25,
+        "interval": {"level": 0.9, "low": 10, "high": 40},
+        "distribution": {"edges": [0, 20, 40, 100], "counts": [10, 20, 30]},
+    },
+    "popular": {
+        "target": {"kind": "popular", "names": ["popular"], "unit": "probability"},
+        "prediction": 0.618,
+        "interval": {"level": 0.9, "set": ["not popular", "popular"]},
+        "distribution": {"edges": [0, 0.5, 1], "counts": [3, 1]},
+    },
+    "buckets": {
+        "target": {"kind": "buckets", "names": ["low", "medium", "high"], "unit": "probability"},
+        "prediction": {"high": 0.2, "low": 0.5, "medium": 0.3},
+        "interval": {"level": 0.9, "set": ["low"]},
+        "distribution": None,
+    },
+    "audio_features": {
+        "target": {"kind": "audio_features", "names": ["energy", "danceability"], "unit": "0 to 1"},
+        "prediction": {"danceability": 0.71, "energy": 0.33},
+        "interval": {
+            "level": 0.9,
+            "low": {"danceability": 0.5, "energy": 0},
+            "high": {"danceability": 1, "energy": 0.6},
+        },
+        "distribution": None,
+    },
+}
+SAID = {
+    "popularity": ["25\npopularity", "interval: 10 to 40"],
+    "popular": ["62\u00a0%", "certainty: not popular or popular"],
+    "buckets": ["low", "certainty: low", "low\n50\u00a0%\nmedium\n30\u00a0%\nhigh\n20\u00a0%"],
+    "audio_features": ["2 audio features", "energy\n0.33 0.00 to 0.60\ndanceability\n0.71 0.50 to 1.00"],
+}
+
+
+def test_every_kind_of_target_is_drawn(visit, served, clips):
+    """Real answers, their targets exchanged: training a model for each would tell no more about the page."""
+    tab = visit()
+    song = tab.request.post(f"{served.url}/predict", multipart={"file": clips[0]}).json()
+    tab.route("**/predict", lambda route: route.fulfill(json=song))
+    for kind, exchanged in KINDS.items():
+        song |= exchanged | {"percentile": None}
+        answered(tab, [clips[0]])
+        text = re.sub(r"\s*\n\s*", "\n", tab.locator(".answer").inner_text())
+        for said in SAID[kind]:
+            assert said in text
+        if kind == "popularity":
+            check_histogram(tab)
+    with tab.expect_response(re.compile("explain.*output=danceability")):
+        tab.get_by_label("Explained feature").select_option("danceability")
+
+
+def check_histogram(tab):
+    """Bars as high as tracks are dense; the song and its interval where they belong."""
+    heights = [float(bar.get_attribute("height")) for bar in tab.locator(".bin").all()]
+    assert np.divide(heights, max(heights)) == pytest.approx([0.5, 1, 0.5])
+    bars = [bar.bounding_box() for bar in tab.locator(".bin").all()]
+    left, right = bars[0]["x"], bars[-1]["x"] + bars[-1]["width"]
+    marker, band = tab.locator("circle.marker").bounding_box(), tab.locator("rect.band").bounding_box()
+    places = [marker["x"] + marker["width"] / 2, band["x"], band["x"] + band["width"]]
+    assert (np.array(places) - left) / (right - left) == pytest.approx([0.25, 0.1, 0.4], abs=0.01)
+
+
+def test_songs_can_be_dropped_and_keep_apart_under_one_name(visit, tone):
+    name = "<img src=x onerror=alert(1)>.wav"
+    sounds = [list(tone(f"{seconds}.wav", seconds=seconds).read_bytes()) for seconds in (4, 6)]
+    tab = visit()
+    dropped = tab.evaluate_handle(
+        """([name, sounds]) => {
+          const data = new DataTransfer();
+          for (const bytes of sounds) data.items.add(new File([new Uint8Array(bytes)], name));
+          return data;
+        }""",
+        [name, sounds],
+    )
+    tab.dispatch_event("body", "dragenter", {"dataTransfer": dropped})
+    expect(tab.locator("#drop")).to_have_class("drop over")
+    tab.dispatch_event("body", "drop", {"dataTransfer": dropped})
+    expect(tab.locator("#result-title")).to_have_text("2 songs, ranked")
+    for given, seconds in ((name, 4), (f"{name} (2)", 6)):
+        tab.get_by_role("button", name=given, exact=True).click()
+        audio = tab.locator(".detail audio")
+        expect(audio).not_to_have_js_property("readyState", 0)
+        assert audio.evaluate("audio => audio.duration") == pytest.approx(seconds, abs=0.01)
+
+
+def test_a_card_is_text_and_never_markup(visit):
+    tab = visit()
+    card = (
+        "# A *b*\n\n<script>x</script> `c` **d**\n\n- one\n- two\n\n| k | v |\n|---|---|\n| <b>1</b> | 2 |\n"
+    )
+    html = tab.evaluate(
+        """async (card) => {
+          const {markdown} = await import("/page/card.js");
+          const root = document.createElement("div");
+          root.append(...markdown(card));
+          return root.innerHTML;
+        }""",
+        card,
+    )
+    assert "<h3>A <em>b</em></h3>" in html
+    assert "<p>&lt;script&gt;x&lt;/script&gt; <code>c</code> <strong>d</strong></p>" in html
+    assert "<ul><li>one</li><li>two</li></ul>" in html
+    assert "<td>&lt;b&gt;1&lt;/b&gt;</td><td>2</td>" in html
+
+
+def test_numbers_are_worded_without_false_certainty(visit):
+    tab = visit()
+    said = tab.evaluate(
+        """async () => {
+          const {percent, number, clock} = await import("/page/words.js");
+          const {ticks} = await import("/page/charts.js");
+          const {csv} = await import("/page/ranking.js");
+          const row = {
+            rank: 1, name: '=1+"a",b', target: {kind: "popularity"}, prediction: 2, interval: {low: 1, high: 3},
+            above_next: null,
+          };
+          return {
+            percents: [0, 0.001, 0.5, 0.999, 1].map(percent),
+            numbers: [[36.61, 40], [6.81, 4], [0.618, 0.3], [-12.4, 30]].map(([x, width]) => number(x, width)),
+            clock: clock(75.9), ticks: [ticks(0, 100, 5), ticks(3, 17, 6), ticks(0, 29.9, 6, [1, 2, 5, 10])],
+            csv: csv([row]),
+          };
+        }"""
+    )
+    spaced = [percent.replace("\u00a0", " ") for percent in said["percents"]]
+    assert spaced == ["0 %", "under 1 %", "50 %", "over 99 %", "100 %"]
+    assert said["numbers"] == ["37", "6.8", "0.62", "\u221212"]
+    assert said["clock"] == "1:15"
+    assert said["ticks"] == [[0, 20, 40, 60, 80, 100], [5, 10, 15], [0, 5, 10, 15, 20, 25]]
+    assert said["csv"] == 'rank,name,prediction,low,high,above_next\n1,"\'=1+""a"",b",2,1,3,\n'

@@ -1,0 +1,148 @@
+"""The command line and the served script: the same numbers from both, for whoever reads them, and honest exit codes."""
+
+import csv
+import io
+import json
+import re
+import signal
+import subprocess
+import sys
+
+import pytest
+import requests
+
+from hitsong import bundle, listen, predict
+from hitsong.study import Study
+
+from .conftest import ROOT
+from .test_service import folder_of, planted
+
+
+@pytest.fixture(scope="module")
+def study():
+    return Study.of(planted()[0])
+
+
+@pytest.fixture(scope="module")
+def config(tmp_path_factory):
+    """The planted study's config as a file: JSON is YAML, too."""
+    path = tmp_path_factory.mktemp("config") / "config.yaml"
+    path.write_text(json.dumps(planted()[0].model_dump(mode="json", exclude_none=True)))
+    return path
+
+
+@pytest.fixture(scope="module")
+def songs(study):
+    return sorted(study.previews.glob("*.wav"))[:3]
+
+
+def command(*arguments):
+    return subprocess.run(
+        [sys.executable, "-m", "hitsong.predict", *map(str, arguments)],
+        cwd=ROOT, capture_output=True, text=True, timeout=120,
+    )  # fmt: skip
+
+
+@pytest.fixture(scope="module")
+def printed(config, songs):
+    return command(*songs, "--json", "--config", config)
+
+
+@pytest.fixture(scope="module")
+def served(config):
+    """07_serve.py as a user runs it; what it printed, its address and its process."""
+    process = subprocess.Popen(
+        [sys.executable, "07_serve.py", "--config", config, "--port", "0"],
+        cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
+    )  # fmt: skip
+    lines = []
+    for line in process.stdout:
+        lines.append(line)
+        if line.startswith("serving on"):
+            break
+    yield "".join(lines), lines[-1].split()[2], process
+    process.kill()
+    process.communicate()
+
+
+def test_the_command_line_and_the_service_say_the_same(printed, served, songs):
+    assert printed.returncode == 0
+    rows = json.loads(printed.stdout)
+    assert [row["file"] for row in rows] == [str(path) for path in songs]
+    for path, row in zip(songs, rows, strict=True):
+        with open(path, "rb") as file:
+            answer = requests.post(f"{served[1]}/predict", files={"file": file}, timeout=60).json()
+        for part in ("prediction", "interval", "percentile", "warnings"):
+            assert answer[part] == row[part]
+
+
+def test_the_script_says_what_it_serves_and_ends_when_asked(served):
+    printed, url, process = served
+    assert re.match(r"http://127\.0\.0\.1:\d+$", url)
+    assert printed.startswith("inception: of those that can judge a file the best on validation")
+    assert "predicts popularity, learnt from 15 tracks of planted" in printed
+    assert "careful: these tracks are synthetic" in printed
+    assert "a sieve, and not a verdict" in printed
+    process.send_signal(signal.SIGTERM)
+    out, err = process.communicate(timeout=20)
+    assert (process.returncode, err) == (0, "")
+    assert "what was in flight is answered" in out
+
+
+@pytest.mark.parametrize(
+    ("arguments", "complaint"),
+    [
+        (["--host", "0.0.0.0"], "HITSONG_TOKEN"),
+        (["--max-mb", "0"], "--max-mb and --max-minutes must be above 0"),
+        (["--model", "inceptoin"], "did you mean 'inception'"),
+        (["--set", "study=elsewhere"], "run: python 05_train.py"),
+    ],
+)
+def test_the_script_refuses_what_it_cannot_do(config, arguments, complaint):
+    run = subprocess.run(
+        [sys.executable, "07_serve.py", "--config", config, *arguments],
+        cwd=ROOT, capture_output=True, text=True, timeout=60,
+    )  # fmt: skip
+    assert run.returncode == 2
+    assert run.stderr.startswith("error: ")
+    assert complaint in run.stderr
+
+
+def test_files_that_cannot_be_heard_are_named_and_the_others_judged(config, songs, tmp_path, printed):
+    poem = tmp_path / "poem.mp3"
+    poem.write_text("no song")
+    run = command(poem, songs[0], tmp_path / "gone.wav", "--csv", "--config", config)
+    assert run.returncode == 2
+    assert f"error: {poem}: text, not audio" in run.stderr
+    assert f"error: {tmp_path / 'gone.wav'}: No such file or directory" in run.stderr
+    rows = list(csv.DictReader(io.StringIO(run.stdout)))
+    assert [row["file"] for row in rows] == [str(poem), str(songs[0]), str(tmp_path / "gone.wav")]
+    expected = json.loads(printed.stdout)[0]
+    assert float(rows[1]["prediction"]) == expected["prediction"]
+    assert float(rows[1]["high"]) == expected["interval"]["high"]
+    assert rows[1]["error"] == rows[0]["prediction"] == ""
+
+
+@pytest.mark.parametrize(
+    ("kind", "said", "columns"),
+    [
+        ("popular", r": 0\.\d{3}, .*popular.* \(90%\), above \d+ % of predictions", {"prediction", "set"}),
+        (
+            "buckets",
+            r": low [\d.]+, medium [\d.]+, high [\d.]+, .+ \(90%\)",
+            {"low", "medium", "high", "set"},
+        ),
+        (
+            "audio_features",
+            r": energy [-\d.]+, danceability [-\d.]+\n",
+            {"energy", "energy_low", "danceability_high"},
+        ),
+    ],
+)
+def test_every_kind_of_target_can_be_read(study, songs, capsys, kind, said, columns):
+    listener = listen.Listener(bundle.load(folder_of(study, kind)), ["descriptors"])
+    row = predict._row(listener, songs[0], listen.hear(songs[0], listener.settings))
+    predict._table([row])
+    assert re.search(said, capsys.readouterr().out)
+    predict._csv([row])
+    assert columns <= set(next(csv.reader(io.StringIO(capsys.readouterr().out))))
