@@ -30,7 +30,7 @@ PRESETS = {
     "mandopop": SYNTHETIC,
     "hiphop": [*SYNTHETIC, "collect.years=2000-2026"],
     "fma": [],
-    "song_features": [*SYNTHETIC, "standin.recordings=20", "standin.artists=8"],
+    "song_features": [*SYNTHETIC, "standin.recordings=24", "standin.artists=16"],
     "discover": [*SYNTHETIC, "collect.strategy=playlist"],
 }
 

@@ -18,7 +18,6 @@ from hitsong.config import nearest
 from hitsong.errors import UserError
 from hitsong.features import descriptors, mel, mfcc, tags
 from hitsong.files import read_json
-from hitsong.models import ensemble
 
 NETWORK = ("tags", "embedding")  # kinds that the auto-tagger's network makes of patches
 SILENT = 1e-4  # largest sample, of 1, of what stage 02 calls silence
@@ -259,7 +258,6 @@ class Listener:
         for kind in NETWORK:
             sections |= {"tags": made[kind]} if kind in made else {}
         self.settings = config.Features(kinds=list(dict.fromkeys([*made, *show])), **sections)
-        self.answer = answering(bundle)
         self._residuals = residuals(bundle)
         self._tagger = None
         if set(NETWORK) & set(self.settings.kinds):
@@ -282,7 +280,7 @@ class Listener:
             scores, embedding = self._tagger.tag([found["patches"]])
             found |= {"tags": scores[0], "embedding": embedding[0]}
         features = {name: natural(found[made["kind"]], made) for name, made in self.inputs.items()}
-        prediction = self.answer({name: value[None] for name, value in features.items()})[0]
+        prediction = self.bundle.predict_features({name: value[None] for name, value in features.items()})[0]
         named = None
         if self._tagger is not None:
             order = np.argsort(-found["tags"])[:TAGS_SHOWN]
@@ -347,7 +345,8 @@ class Listener:
         """The probability that one track turns out above another, a tie counting half.
 
         For numbers, what both predictions are off by is drawn, independently, from what the model was off by
-        on the validation tracks; classes are drawn, independently, with their probabilities.
+        on the validation tracks, with half a track more for either order; classes are drawn, independently, with
+        their probabilities.
 
         Parameters
         ----------
@@ -360,7 +359,8 @@ class Listener:
             return float(p @ below)
         reached = self._residuals + (first - second)
         places = [np.searchsorted(self._residuals, reached, side) for side in ("left", "right")]
-        return float(np.mean(places) / len(self._residuals))
+        count = len(self._residuals)
+        return float((np.mean(places) + 0.5) / (count + 1))  # never quite sure: so many tracks cannot tell
 
     def distribution(self):
         """What a prediction can be drawn against: `edges` and `counts`, or None.
@@ -424,30 +424,6 @@ class Listener:
             if len(beyond) > UNUSUAL * len(seen["descriptors"]):
                 strange.append(f"{len(beyond)} of {len(values)} descriptors, such as {', '.join(beyond[:3])}")
         return strange
-
-
-def answering(bundle):
-    """A bundle as a function from features, {input: array (n, ...)}, to predictions, compiled once.
-
-    `Bundle.predict_features` sets up a pipeline that reads ahead: right for many tracks, and 50 ms for one.
-    """
-    if bundle.info["form"] == "ensemble":
-        members = {name: answering(member) for name, member in bundle.model.items()}
-        return lambda features: ensemble.predict(
-            bundle.info["weights"], {name: member(features) for name, member in members.items()}
-        )
-    if bundle.info["form"] == "estimator":
-        return bundle.predict_features
-    from hitsong.models.backend import tf  # seconds
-
-    network = tf.function(lambda x: bundle.model(x, training=False), reduce_retracing=True)
-
-    def answer(features):
-        found = network({name: tf.constant(features[name]) for name in bundle.info["inputs"]})
-        joined = np.concatenate([found[name] for name in bundle.info["outputs"]], axis=1)
-        return joined[:, 0] if joined.shape[1] == 1 else joined
-
-    return answer
 
 
 def residuals(bundle):

@@ -3,6 +3,7 @@ import numpy as np
 import pytest
 
 from hitsong import audio
+from hitsong.audio import AudioError
 
 
 def test_samples_are_those_of_librosa(shared):
@@ -51,3 +52,16 @@ def test_crop_takes_the_middle_or_appends_silence():
     assert audio.crop(np.arange(10), 4).tolist() == [3, 4, 5, 6]
     assert audio.crop(np.arange(1, 4), 5).tolist() == [1, 2, 3, 0, 0]
     assert audio.crop(np.arange(4), 4).tolist() == [0, 1, 2, 3]
+
+
+@pytest.mark.parametrize("frames", [0, 2**36 - 1])
+def test_a_flac_that_does_not_know_its_length_or_lies_about_it_is_named(tone, frames):
+    path = tone("a.flac", seconds=2.0, rate=8000)
+    content = bytearray(path.read_bytes())
+    # The number of samples: the last 36 of 64 bits, 10 bytes into STREAMINFO, which begins at byte 8.
+    packed = int.from_bytes(content[18:26], "big")
+    assert packed & (2**36 - 1) == 16000
+    content[18:26] = (packed >> 36 << 36 | frames).to_bytes(8, "big")
+    path.write_bytes(content)
+    with pytest.raises(AudioError, match="how long it is|not decodable"):
+        audio.read(path)

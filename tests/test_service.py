@@ -298,7 +298,8 @@ def test_above_the_next_counts_pairs_of_errors(services, study):
     above = services["popularity"].listener.above
     for gap in (0.0, 1.5, 8.0):
         difference = gap + off[:, None] - off[None, :]
-        expected = np.mean(difference > 0) + np.mean(difference == 0) / 2
+        pairs, n = np.mean(difference > 0) + np.mean(difference == 0) / 2, len(off)
+        expected = (n * pairs + 0.5) / (n + 1)
         assert above(np.float32(20 + gap), np.float32(20)) == pytest.approx(expected, abs=1e-3)
 
 

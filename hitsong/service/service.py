@@ -145,7 +145,7 @@ class Service:
             return remembered.overlays[output]
 
     def _answer(self, features):
-        return self._network.submit(self.listener.answer, features).result()
+        return self._network.submit(self.listener.bundle.predict_features, features).result()
 
 
 class Remembered:
