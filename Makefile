@@ -12,7 +12,7 @@ demo: setup
 		echo; echo "== $$stage.py"; $(RUN) $$stage.py --config $(CONFIG); done
 
 test: setup
-	$(RUN) -m pytest -q -n 2 --dist loadfile
+	$(RUN) -m pytest -q -n 2 --dist loadfile --no-loadscope-reorder
 
 # The presets of all five studies, small: that they run, and what they cost.
 studies: setup

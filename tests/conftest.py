@@ -51,3 +51,11 @@ def script(name, *arguments, check=True, cwd=ROOT):
     if check:
         assert run.returncode == 0, f"{name}: {run.stdout}\n{run.stderr}"
     return run
+
+
+LONG = ("test_pipeline.py", "test_table.py", "test_training.py", "test_studies.py", "test_page.py")
+
+
+def pytest_collection_modifyitems(items):
+    """Begin with the files that take longest, so that no process is left with one of them at the end."""
+    items.sort(key=lambda item: item.path.name not in LONG)

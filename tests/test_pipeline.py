@@ -1,5 +1,6 @@
 """The scripts as a user runs them: whole runs, one stage again, other settings, wrong ones, and kill -9."""
 
+import contextlib
 import json
 import signal
 import sqlite3
@@ -11,6 +12,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 import pytest
+import requests
 
 from .conftest import ROOT, script
 
@@ -398,17 +400,58 @@ def test_killed_stages_end_as_undisturbed_ones(finished, tmp_path):
 # ---------------------------------------------------------------------- real input
 
 
-def test_all_stages_on_real_clips(shared, tmp_path):
+def test_all_stages_on_real_clips_and_the_same_scores_from_all_doors(shared, tmp_path):
+    models = ["conv2_mono", "embedding_probe"]
     settings = [
         "--set", f"collect.root={shared / 'fma_mini'}", "--set", f"data={tmp_path}", "--set", "train.epochs=1",
-        "--set", "train.models=[conv2_mono]", "--set", "evaluate.draws=100",
+        "--set", f"train.models=[{', '.join(models)}]", "--set", "evaluate.draws=100",
+        "--set", "baseline.inputs=[descriptors]",
     ]  # fmt: skip
-    printed = {stage: run(stage, ROOT / "configs" / "fma.yaml", *settings).stdout for stage in STAGES}
+    preset = ROOT / "configs" / "fma.yaml"
+    printed = {stage: run(stage, preset, *settings).stdout for stage in STAGES}
     assert "36 recordings" in printed["01_collect.py"]
     assert "30 done, 0 skipped, 6 failed" in printed["02_download.py"]
     assert "file not found" in printed["02_download.py"]
     assert "30 done, 0 skipped, 0 failed" in printed["03_features.py"]
     assert "left out" in printed["04_baseline.py"]  # FMA has no Spotify features
-    report = Path(tmp_path) / "fma" / "report"
-    assert "Synthetic" not in (report / "report.html").read_text()
-    assert "conv2_mono" in json.loads((report / "metrics.json").read_text())["rows"]
+    study = Path(tmp_path) / "fma"
+    assert "Synthetic" not in (study / "report" / "report.html").read_text()
+    assert set(models) <= set(json.loads((study / "report" / "metrics.json").read_text())["rows"])
+
+    # What 06 predicted for the test clips, from their files: the command line, and the service
+    table = pd.read_parquet(study / "report" / "predictions.parquet")
+    clips = pd.read_parquet(study / "features" / "index.parquet").set_index("track_id")["path"]
+    for model in models:
+        rows = table[table["model"] == model]
+        expected = rows.pivot(index="track_id", columns="output", values="prediction")
+        files = [study / clips[track_id] for track_id in expected.index]
+        command = [sys.executable, "-m", "hitsong.predict", *files, "--json", "--model", model]
+        done = subprocess.run(
+            [*command, "--config", preset, *settings], cwd=ROOT, capture_output=True, text=True, check=True
+        )
+        answers = [row["prediction"] for row in json.loads(done.stdout)]
+        found = pd.DataFrame(answers, index=expected.index)[expected.columns]
+        np.testing.assert_allclose(found, expected, atol=2e-6)
+        if model == "conv2_mono":
+            with served(preset, "--model", model, *settings) as url:
+                for path, told in zip(files, answers, strict=True):
+                    with open(path, "rb") as file:
+                        answer = requests.post(f"{url}/predict", files={"file": file}, timeout=60).json()
+                    assert answer["prediction"] == told
+
+
+@contextlib.contextmanager
+def served(config, *arguments):
+    """07 as a user runs it: its address, until it is told to stop."""
+    process = subprocess.Popen(
+        [sys.executable, str(ROOT / "07_serve.py"), "--config", config, "--port", "0", *arguments],
+        cwd=ROOT, stdout=subprocess.PIPE, text=True,
+    )  # fmt: skip
+    try:
+        line = next(line for line in process.stdout if line.startswith("serving on"))
+        yield line.split()[2]
+        process.send_signal(signal.SIGTERM)
+        assert "what was in flight is answered" in process.communicate(timeout=30)[0]
+        assert process.returncode == 0
+    finally:
+        process.kill()
