@@ -42,11 +42,10 @@ def read(path):
         samples, sample_rate = soundfile.read(path, dtype="float32", always_2d=True)
     except (soundfile.SoundFileError, OSError):
         raise AudioError("not decodable as audio") from None
-    except (
-        ValueError,
-        MemoryError,
-    ):  # as streams have it; libsndfile cannot read up to an end it does not know
-        raise AudioError("a header that does not say how long it is, or lies: encode it anew") from None
+    except ValueError:  # as streams have it; libsndfile cannot read up to an end that it does not know
+        raise AudioError("a header that does not say how long it is: encode it anew") from None
+    except MemoryError:
+        raise AudioError("needs more memory than there is, or lies about its length") from None
     if len(samples) == 0:
         raise AudioError("holds no audio")
     return samples, sample_rate
