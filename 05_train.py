@@ -21,6 +21,7 @@ from hitsong.config import nearest
 from hitsong.errors import UserError
 from hitsong.models import in_order
 from hitsong.report import card, figures
+from hitsong.report.sheet import subject
 from hitsong.study import Stage, Study
 
 
@@ -59,7 +60,7 @@ def main():
     counts = corpus.tracks["side"].value_counts()
     sides = {side: int(counts.get(side, 0)) for side in ("train", "validation")}
     print(f"target: {target}; {sides['train']:,} tracks to train on, {sides['validation']:,} to validate on")
-    about = corpus.about() | {"collected_from": card.subject(config, False)}
+    about = corpus.about() | {"collected_from": subject(config, False)}
 
     # One bundle per model and seed
     from hitsong import training, tuning
@@ -85,12 +86,13 @@ def main():
                 parts={part: study.model(part, number) for part in corpus.parts(name)},
                 logs=folder / "tensorboard" if config.train.tensorboard else None,
             )  # fmt: skip
-            card.write(bundle)
-            if found != "finished" and bundle.info["form"] == "network":
-                history = pd.read_csv(folder / "history.csv")
-                figures.save(
-                    figures.history(history, name, bundle.info["best_epoch"]), folder / "history.png"
-                )
+            if not (folder / "card.md").exists():  # 06 adds to it what the test tracks tell
+                if bundle.info["form"] == "network":
+                    history = figures.history(
+                        pd.read_csv(folder / "history.csv"), name, bundle.info["best_epoch"]
+                    )
+                    figures.save(history, folder / "history.png")
+                card.write(bundle)
             skipped += found == "finished"
             trained += found != "finished"
             main_metric = metrics.MAIN[target.kind]

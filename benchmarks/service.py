@@ -24,6 +24,7 @@ import threading
 import time
 from collections import Counter, defaultdict
 from concurrent.futures import ThreadPoolExecutor
+from functools import cache
 from itertools import cycle, islice
 from pathlib import Path
 from urllib.parse import urlsplit
@@ -325,19 +326,24 @@ def crowned(rng, songs):
     return magic[rng.integers(len(magic))] + rng.bytes(int(10 ** rng.uniform(0, 4.5)))
 
 
-def bomb(rng, songs, files={}):  # noqa: B006 - made once
-    """A small file of more than ten minutes of silence, or one that says it has more."""
-    if not files:
-        for kind, rate in (("FLAC", 44100), ("OGG", 8000), ("WAV", 1000)):
-            file = io.BytesIO()
-            with soundfile.SoundFile(file, "w", rate, 1, format=kind) as sound:
-                for _ in range(700):
-                    sound.write(np.zeros(rate, np.float32))
-            files[kind] = file.getvalue()
-        liar = bytearray(files["FLAC"][:50_000])
-        liar[21:26] = b"\xff" * 5  # of its number of samples
-        files["liar"] = bytes(liar)
-    return list(files.values())[rng.integers(len(files))]
+@cache
+def bombs():
+    """Small files of more than ten minutes of silence, and one that says it has more."""
+    files = []
+    for kind, rate in (("WAV", 1000), ("OGG", 8000), ("FLAC", 44100)):
+        file = io.BytesIO()
+        with soundfile.SoundFile(file, "w", rate, 1, format=kind) as sound:
+            for _ in range(700):
+                sound.write(np.zeros(rate, np.float32))
+        files.append(file.getvalue())
+    liar = bytearray(files[-1][:50_000])
+    liar[21:26] = b"\xff" * 5  # of its number of samples
+    return [*files, bytes(liar)]
+
+
+def bomb(rng, songs):
+    """One of `bombs`."""
+    return bombs()[rng.integers(len(bombs()))]
 
 
 FILES = {

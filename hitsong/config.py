@@ -352,7 +352,7 @@ class Train(Section):
     mixup: Annotated[float, Field(ge=0)] = 0.0
     crop_seconds: Annotated[float, Field(gt=0)] | None = None
     balance: bool = False
-    parameters: dict[str, dict[str, float | int | str | None]] = {}
+    parameters: dict[str, dict[str, bool | int | float | str | None]] = {}
 
     mixed_precision: bool = False
     tensorboard: bool = False

@@ -38,6 +38,10 @@ RARE_AT_MOST = 10.0  # how much more than the average a track may count
 FOLDS = 5  # of the ensemble's own validation
 
 
+class Diverged(UserError):
+    """The loss was not finite in the first epoch: there is nothing to keep."""
+
+
 def status(folder, fingerprint):
     """Say what a folder holds for the fit that `fingerprint` identifies.
 
@@ -101,9 +105,10 @@ def fit(
 
     Raises
     ------
+    Diverged
+        If the loss became infinite or undefined before any epoch was of use.
     UserError
-        If there are no clips, if they are too small for the model, or if the loss became infinite or undefined
-        before any epoch was of use.
+        If there are no clips, or if they are too small for the model.
     """
     folder = Path(folder)
     found = status(folder, fingerprint)
@@ -192,7 +197,7 @@ def _fit_network(folder, name, train, validation, target, recipe, fingerprint, p
     best = best_epoch(history)
     if best is None:
         _discard(folder)
-        raise UserError(
+        raise Diverged(
             f"{name}: the loss became infinite or undefined in epoch 1, so there is nothing to keep; look for "
             "extreme values in the target, or try "
             f"--set train.parameters.{name}.learning_rate={recipe.learning_rate / 10:g}"

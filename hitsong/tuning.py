@@ -6,17 +6,16 @@ shorter. The best go to `<name>.json`, where the next fit of the model finds the
 
 import logging
 import shutil
-from dataclasses import replace
+from dataclasses import asdict, replace
 
 import optuna
 
 from hitsong import training
 from hitsong.errors import UserError
 from hitsong.files import digest, write_json
-from hitsong.models import MODELS, Network
+from hitsong.models import MODELS, recipe
 
-# Named in the study, so that other data, or other settings, begin another search.
-_SETTLED = ("inputs", "target", "scheme", "clips")
+_DATA = ("inputs", "target", "scheme", "clips")  # of the fingerprint
 
 
 def search(folder, name, corpus, clips, trials):
@@ -42,44 +41,45 @@ def search(folder, name, corpus, clips, trials):
     Raises
     ------
     UserError
-        If the model has no hyper-parameters to search.
+        If every trial diverged.
     """
-    space = getattr(MODELS[name], "search", {})
-    if not isinstance(MODELS[name], Network) or not space or corpus.parts(name):
-        raise UserError(f"--tune: {name} has no hyper-parameters to search; name another model")
+    given = corpus.config.train.parameters.get(name, {})
+    space = {key: values for key, values in getattr(MODELS[name], "search", {}).items() if key not in given}
+    if not space:
+        return f"{name}: there is nothing to search"
     folder.mkdir(parents=True, exist_ok=True)
+    for left_behind in folder.glob(f"{name}-*"):  # by a search that was killed
+        shutil.rmtree(left_behind)
     logging.getLogger("optuna").setLevel(logging.WARNING)
-    settled = digest({key: corpus.fingerprint(name)[key] for key in _SETTLED})
+    own, fingerprint = recipe(name, corpus.config), corpus.fingerprint(name)
+    # Other data, or another recipe, begin another search: their losses are not the same.
+    settled = digest({"recipe": asdict(own), **{key: fingerprint[key] for key in _DATA}})
     study = optuna.create_study(
         study_name=f"{name}-{settled}",
         storage=f"sqlite:///{folder / name}.sqlite",
         load_if_exists=True,
         direction="minimize",
     )
-    own = corpus.recipe(name)
 
     def trial_loss(trial):
         found = {key: _suggest(trial, key, values) for key, values in space.items()}
         of_recipe = {key: found.pop(key) for key in list(found) if hasattr(own, key)}
-        recipe = replace(own, **of_recipe, parameters={**own.parameters, **found})
+        tried = replace(own, **of_recipe, parameters={**own.parameters, **found})
         attempt = folder / f"{name}-{trial.number}"
         try:
             bundle = training.fit(
-                attempt, name, clips["train"], clips["validation"], target=corpus.target, recipe=recipe,
+                attempt, name, clips["train"], clips["validation"], target=corpus.target, recipe=tried,
                 fingerprint={"trial": trial.number}, about=corpus.about() | {"collected_from": ""},
             )  # fmt: skip
-        except UserError as error:
-            if "infinite" in str(error):
-                raise optuna.TrialPruned(str(error)) from None
-            raise
+        except training.Diverged as error:
+            raise optuna.TrialPruned(str(error)) from None
         finally:
             shutil.rmtree(attempt, ignore_errors=True)
         return bundle.info["val_loss"]
 
     done = sum(one.state.is_finished() for one in study.trials)
-    study.sampler = optuna.samplers.TPESampler(
-        seed=own.seed + done
-    )  # a search that goes on must not begin again
+    # A search that goes on must not begin again.
+    study.sampler = optuna.samplers.TPESampler(seed=own.seed + done)
     left = max(0, trials - done)
     if left:
         study.optimize(trial_loss, n_trials=left)

@@ -4,10 +4,7 @@ After Mitchell et al., "Model Cards for Model Reporting", arXiv:1810.03993.
 """
 
 from hitsong.files import replacing
-from hitsong.report.sheet import subject
 from hitsong.targets import CLASSES, Target
-
-__all__ = ["subject", "summary", "write"]
 
 TERMS = {
     "spotify": "Spotify's Developer Terms (section IV.2) forbid training models on Spotify content.",

@@ -10,6 +10,7 @@ from hitsong import dataset, explain
 from hitsong.baseline import predict
 from hitsong.config import Mel
 from hitsong.explain import listening, tabular
+from hitsong.explain.occlusion import occlusion
 from hitsong.metrics import MAIN
 from hitsong.report import explanations, figures
 
@@ -69,6 +70,7 @@ def of_model(study, config, corpus, bundle, test, prediction):
             alt = "By how much the score moves when a frequency band, or a part of the clip, comes from another song"
             figure = explanations.listening(bands, moments, unit)
             found.add("listening", figure, alt, both, listening.in_words(bands, moments, unit))
+        found.add("explanation", *_one_song(bundle, corpus, test, prediction, output, unit, settings))
     tables = [dataset.tabular(study, kind) for kind in ("tags", "descriptors")]
     tables = [table for table in tables if table is not None]
     if tables:
@@ -80,6 +82,23 @@ def of_model(study, config, corpus, bundle, test, prediction):
             words = listening.companions_in_words(together)
             found.add("companions", explanations.companions(together), alt, together, words)
     return found
+
+
+def _one_song(bundle, corpus, test, prediction, output, unit, settings):
+    """What mattered in the test track with the highest prediction: figure, alternative text, table, sentence."""
+    scores = explain.answer(prediction.loc[test["track_id"]].to_numpy(), bundle.target, output)
+    row = test.iloc[[int(scores.argmax())]]
+    features = {name: one.read()[0] for name, one in corpus.examples(bundle.info["name"], row).inputs.items()}
+    predict = explain.of_mels(explain.scorer(bundle, output), features)
+    found = occlusion(predict, features["mel"], explain.patch(settings), overlap=1)
+    name, label = row["name"].iloc[0], explanations.LABELS["occlusion"].format(unit)
+    figure = explanations.over_spectrogram(features["mel"], found.values, settings, label, name)
+    sentence = (
+        f"{name} has the highest prediction; over its spectrogram, what hiding a part changes: orange parts raise it, "
+        "blue ones lower it."
+    )
+    alt = f"Spectrogram of {name} with what each part adds to its prediction, time in seconds and frequency in Hz"
+    return figure, alt, pd.DataFrame(found.values), sentence
 
 
 def of_baseline(study, config, target, estimator, X, test):
