@@ -16,10 +16,10 @@ from hitsong import config, conformal, explain, metrics
 from hitsong.audio import AudioError, Clip
 from hitsong.config import nearest
 from hitsong.errors import UserError
-from hitsong.features import descriptors, mel, mfcc, tags
+from hitsong.features import descriptors, mel, tags
+from hitsong.features.extract import NETWORK, before_network, makers
 from hitsong.files import read_json
 
-NETWORK = ("tags", "embedding")  # kinds that the auto-tagger's network makes of patches
 SILENT = 1e-4  # largest sample, of 1, of what stage 02 calls silence
 FULL_SCALE, CLIPPED = 0.999, 1e-3  # a clip is distorted if more than this share of samples is at full scale
 SHORTEST = 5.0  # seconds in which there is something to hear
@@ -110,17 +110,11 @@ def hear_clip(clip, settings, picture=False):
     if not np.isfinite(peak):
         raise AudioError("holds samples that are no numbers")
     whole = config.Mel(seconds=seconds)
-    makers = {
-        "mel": lambda: mel.compute(clip, settings.mel),
-        "mfcc": lambda: mfcc.compute(clip, settings.mfcc),
-        "descriptors": lambda: descriptors.describe(clip.channels, clip.sample_rate),
-        "patches": lambda: tags.patches(clip.at(tags.SAMPLE_RATE)),
-        "picture": lambda: mel.compute(clip, whole),
-    }
-    kinds = ["patches" if kind in NETWORK else kind for kind in settings.kinds]
+    made = makers(clip, settings) | {"picture": lambda: mel.compute(clip, whole)}
+    kinds = before_network(settings.kinds)
     if picture and "mel" not in kinds:
         kinds.append("picture")
-    features = {kind: makers[kind]() for kind in dict.fromkeys(kinds)}
+    features = {kind: made[kind]() for kind in kinds}
     for kind, values in features.items():  # the store takes no such feature either
         if not np.isfinite(values).all():
             raise AudioError(f"too loud for {kind}: its numbers overflow")

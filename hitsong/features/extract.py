@@ -82,12 +82,12 @@ def extract(store, settings, folder, compute):
         with bar(desc="features", unit="clip", total=last - first) as progress:
             for job, result in zip(todo, results, strict=True):
                 by_kind = (
-                    dict.fromkeys((*job.kinds, "network"), result) if isinstance(result, str) else result
+                    dict.fromkeys((*job.kinds, "patches"), result) if isinstance(result, str) else result
                 )
                 for kind in set(job.kinds) - set(NETWORK):
                     writers[kind].append(by_kind[kind])
                 if heard := tuple(kind for kind in job.kinds if kind in NETWORK):
-                    tagging.add(heard, by_kind["network"])
+                    tagging.add(heard, by_kind["patches"])
                 progress.set_postfix(failed=sum(w.failed for w in writers.values()), refresh=False)
                 progress.update()
         tagging.flush()
@@ -115,14 +115,23 @@ def _features(job):
         clip = Clip.read(job.path)
     except (AudioError, OSError) as error:
         return str(error)
-    makers = {
-        "mel": lambda: mel.compute(clip, job.settings.mel),
-        "mfcc": lambda: mfcc.compute(clip, job.settings.mfcc),
+    made = makers(clip, job.settings)
+    return {kind: _attempt(made[kind]) for kind in before_network(job.kinds)}
+
+
+def makers(clip, settings):
+    """What makes each kind of feature of a clip without TensorFlow: "patches" are what the auto-tagger hears."""
+    return {
+        "mel": lambda: mel.compute(clip, settings.mel),
+        "mfcc": lambda: mfcc.compute(clip, settings.mfcc),
         "descriptors": lambda: descriptors.describe(clip.channels, clip.sample_rate),
-        "network": lambda: tags.patches(clip.at(tags.SAMPLE_RATE)),
+        "patches": lambda: tags.patches(clip.at(tags.SAMPLE_RATE)),
     }
-    wanted = dict.fromkeys("network" if kind in NETWORK else kind for kind in job.kinds)
-    return {kind: _attempt(makers[kind]) for kind in wanted}
+
+
+def before_network(kinds):
+    """The kinds to be made of a clip, "patches" in place of what the network makes of them."""
+    return list(dict.fromkeys("patches" if kind in NETWORK else kind for kind in kinds))
 
 
 def _attempt(make):
