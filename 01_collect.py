@@ -11,8 +11,9 @@ fell at which step in duplicates.csv. What the catalogue already holds is not as
 goes on where it was.
 """
 
-from hitsong import cli, recordings, sources
-from hitsong.catalog import Catalog
+from hitsong import cli
+from hitsong.collect import deduplicate, sources
+from hitsong.collect.catalog import Catalog
 from hitsong.errors import UserError
 from hitsong.files import write_table
 from hitsong.study import Stage, Study
@@ -28,17 +29,17 @@ def main():
         if source.notice:
             print(source.notice)
         requests = source.collect(catalog)
-        tracks = recordings.table(catalog, source.track_ids(catalog))
+        tracks = deduplicate.table(catalog, source.track_ids(catalog))
         if requests:
             print(source.economy(len(tracks)))
 
     # One row per recording
-    found, copies = recordings.deduplicate(tracks)
+    found, copies = deduplicate.deduplicate(tracks)
     if found.empty:
         raise UserError(f"{study.catalog} holds no track with a popularity: nothing to go on with")
     if source.percentile:
-        found = recordings.percentile(found)
-    changed = recordings.write(study.tracks, found)
+        found = deduplicate.percentile(found)
+    changed = deduplicate.write(study.tracks, found)
     write_table(study.copies, copies)
     outputs = [study.tracks]
     if source.planted is not None:

@@ -1,7 +1,7 @@
 """Download the preview of every track, or check the audio files that the source named.
 
     python 02_download.py
-    python 02_download.py --set download.workers=16
+    python 02_download.py --set previews.workers=16
     python 02_download.py --again          # ask dead addresses once more
 
 Reads data/<study>/tracks.parquet; leaves data/<study>/previews/ and data/<study>/downloads.parquet.
@@ -11,8 +11,10 @@ again; failures are. Tracks without audio (a table of numbers) leave nothing to 
 
 import pandas as pd
 
-from hitsong import cli, dataset, download, recordings, sources
-from hitsong.catalog import Catalog
+from hitsong import cli
+from hitsong.collect import deduplicate, previews, sources
+from hitsong.collect.catalog import Catalog
+from hitsong.data import dataset
 from hitsong.errors import UserError
 from hitsong.files import write_table
 from hitsong.study import Stage, Study
@@ -25,20 +27,20 @@ def main():
     config = cli.settings(arguments)
     study = Study.of(config)
     stage = Stage(study, "download", config, [("collect", study.tracks)])
-    tracks = recordings.read(study.tracks)
+    tracks = deduplicate.read(study.tracks)
     if not dataset.has_audio(study):
-        write_table(study.downloads, pd.DataFrame(columns=download.COLUMNS))
+        write_table(study.downloads, pd.DataFrame(columns=previews.COLUMNS))
         stage.finish([study.downloads], {"without": len(tracks)})
         print(f"download: nothing to do, none of the {len(tracks):,} tracks comes with audio; go on with 04")
         return
 
     # Fetch and verify; then fold tracks of the very same audio into one
     with Catalog(study.catalog) as catalog, sources.previews(config) as (session, resolve):
-        downloader = download.Downloader(catalog, study.folder, session, config.download, resolve)
+        downloader = previews.Downloader(catalog, study.folder, session, config.download, resolve)
         counts = downloader.run(tracks, again=arguments.again)
-        downloads = download.table(catalog, tracks)
+        downloads = previews.table(catalog, tracks)
     write_table(study.downloads, downloads)
-    write_table(study.copies, recordings.with_audio_copies(pd.read_csv(study.copies), downloads, tracks))
+    write_table(study.copies, deduplicate.with_audio_copies(pd.read_csv(study.copies), downloads, tracks))
     stage.finish([study.downloads], counts)
 
     # Say what happened

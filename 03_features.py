@@ -11,7 +11,8 @@ are the same. Tracks without audio (a table of numbers) leave nothing to do.
 
 import pandas as pd
 
-from hitsong import cli, dataset
+from hitsong import cli
+from hitsong.data import dataset
 from hitsong.features.extract import extract
 from hitsong.features.store import Store
 from hitsong.report import clip

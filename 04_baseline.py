@@ -13,8 +13,10 @@ nor scored here.
 import joblib
 import pandas as pd
 
-from hitsong import baseline, cli, crossvalidation, dataset, leakage, metrics, splits
+from hitsong import cli
+from hitsong.data import dataset, leakage, splits
 from hitsong.errors import UserError
+from hitsong.evaluation import baseline, crossvalidation, metrics
 from hitsong.files import replacing, write_json, write_table
 from hitsong.report import figures
 from hitsong.study import Stage, Study

@@ -16,9 +16,11 @@ import shutil
 
 import pandas as pd
 
-from hitsong import cli, dataset, metrics
+from hitsong import cli
 from hitsong.config import nearest
+from hitsong.data import dataset
 from hitsong.errors import UserError
+from hitsong.evaluation import metrics
 from hitsong.models import in_order
 from hitsong.report import card, figures
 from hitsong.report.sheet import subject
@@ -63,7 +65,7 @@ def main():
     about = corpus.about() | {"collected_from": subject(config, False)}
 
     # One bundle per model and seed
-    from hitsong import training, tuning
+    from hitsong.training import fit, tuning
 
     trained = skipped = 0
     for name in names:
@@ -75,12 +77,12 @@ def main():
             fingerprint = corpus.fingerprint(name, number)
             if arguments.again:
                 shutil.rmtree(folder, ignore_errors=True)
-            found = training.status(folder, fingerprint)
+            found = fit.status(folder, fingerprint)
             if found == "stale":
                 print(f"{name}: its data or settings have changed; training anew")
             elif found == "interrupted":
                 print(f"{name}: going on with an interrupted fit")
-            bundle = training.fit(
+            bundle = fit.fit(
                 folder, name, clips["train"], clips["validation"],
                 target=target, recipe=corpus.recipe(name, number), fingerprint=fingerprint, about=about,
                 parts={part: study.model(part, number) for part in corpus.parts(name)},

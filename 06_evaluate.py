@@ -15,8 +15,10 @@ import joblib
 import numpy as np
 import pandas as pd
 
-from hitsong import baseline, cli, compare, dataset, evaluation, leakage, metrics, results, splits
+from hitsong import cli
+from hitsong.data import dataset, leakage, splits
 from hitsong.errors import UserError
+from hitsong.evaluation import baseline, compare, evaluate, metrics, results
 from hitsong.files import read_json, write_table
 from hitsong.models import in_order
 from hitsong.report import build, card, hearing, sheet
@@ -55,7 +57,8 @@ def main():
     # The models, from their bundles: of each seed one
     predictions, validation_score, bundles, coverage = {}, {}, {}, {}
     if models:
-        from hitsong import bundle, conformal, training  # TensorFlow takes seconds
+        from hitsong.evaluation import conformal  # TensorFlow takes seconds
+        from hitsong.training import bundle, fit  # TensorFlow takes seconds
 
         corpus = dataset.Corpus(study, config, tracks, target, models)
         tracks = corpus.tracks
@@ -64,7 +67,7 @@ def main():
         found = []
         for number in seeds:
             folder = study.model(name, number)
-            evaluation.require_current(training.status(folder, corpus.fingerprint(name, number)), name)
+            evaluate.require_current(fit.status(folder, corpus.fingerprint(name, number)), name)
             found.append(bundle.load(folder))
             found[-1].verify(clips["validation"])
         answers = [one.predict(clips["test"]) for one in found]
@@ -81,7 +84,7 @@ def main():
     for scheme in dict.fromkeys([config.split.scheme, *dataset.schemes(tracks)]):
         headline = scheme == config.split.scheme
         labelled, wanted = dataset.labelled_by(tracks, tracks[scheme] == "train", config)
-        rows = evaluation.baselines(baselines, tables, labelled, scheme, wanted, config)
+        rows = evaluate.baselines(baselines, tables, labelled, scheme, wanted, config)
         if rows is None:
             if headline:
                 raise UserError(
@@ -104,8 +107,8 @@ def main():
                 rows["planted"] = planted["audio_effect"].reindex(test.index)
         y = baseline.named(wanted.truth(test), test.index, wanted)
         scores = validation_score if headline else {}
-        measured[scheme] = evaluation.measure(wanted, y, rows, test["group"], scores, *draws)
-        predicted[scheme] = evaluation.table(wanted, y, rows)
+        measured[scheme] = evaluate.measure(wanted, y, rows, test["group"], scores, *draws)
+        predicted[scheme] = evaluate.table(wanted, y, rows)
 
     # Results, with the sheet that says what they rest on, and the report
     result = measured.pop(config.split.scheme)
@@ -131,7 +134,7 @@ def main():
     count = len(test)
     stage.finish([study.report / "metrics.json", study.report / "predictions.parquet"], {"test": count})
 
-    print(evaluation.text(result))
+    print(evaluate.text(result))
     for flag in result["flags"]:
         print(f"careful: {flag}")
     cli.summary("evaluate", len(result["rows"]), 0, 0, stage.seconds, f"{count:,} test tracks, look {looks}")

@@ -51,7 +51,7 @@ def main():
 
     worker.prepare()  # loads while the model does
 
-    from hitsong import listen
+    from hitsong.predict import listen
     from hitsong.service.app import start
     from hitsong.service.limits import Limits
 

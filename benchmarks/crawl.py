@@ -20,12 +20,12 @@ import requests
 
 sys.path.insert(0, str(Path(__file__).parents[1]))
 
-from hitsong import recordings
-from hitsong.catalog import Catalog
+from hitsong.collect import deduplicate
+from hitsong.collect.catalog import Catalog
+from hitsong.collect.connection import Connection
+from hitsong.collect.spotify import Spotify
 from hitsong.config import Config
-from hitsong.sources.connection import Connection
-from hitsong.sources.spotify import Spotify
-from hitsong.standin.spotify import CLIENT_ID, CLIENT_SECRET
+from standin.spotify import CLIENT_ID, CLIENT_SECRET
 
 
 def main():
@@ -46,7 +46,7 @@ def main():
         command = [
             sys.executable,
             "-m",
-            "hitsong.standin",
+            "standin",
             "--port",
             str(arguments.port),
             "--config",
@@ -80,7 +80,7 @@ def measure(folder, url):
         crawled, crawl_cpu = time.monotonic() - started, time.process_time() - cpu
         cpu = time.process_time()
         ids = source.track_ids(catalog)
-        found, _ = recordings.deduplicate(recordings.table(catalog, ids))
+        found, _ = deduplicate.deduplicate(deduplicate.table(catalog, ids))
         export_cpu = time.process_time() - cpu
         artists, albums = (catalog.column(f"SELECT count(*) FROM {t}")[0] for t in ("artists", "albums"))
         lists = catalog.column("SELECT count(*) FROM progress WHERE list LIKE 'albums:%'")[0]

@@ -20,16 +20,16 @@ sys.path.insert(0, str(Path(__file__).parents[1]))
 import numpy as np
 from scipy import stats
 
-from hitsong import audio
+from hitsong.backend import keras
 from hitsong.config import Mel
 from hitsong.explain import boundaries, listening, patch, usual
 from hitsong.explain.gradients import integrated_gradients
 from hitsong.explain.lime import lime
 from hitsong.explain.occlusion import occlusion
+from hitsong.features import decode
 from hitsong.features.mel import mel_spectrogram
 from hitsong.models import MODELS, heads
-from hitsong.models.backend import keras
-from hitsong.standin.composer import RATE, Traits, compose
+from standin.composer import RATE, Traits, compose
 
 SECONDS, SONGS, HELD_OUT, EXPLAINED = 10.0, 180, 60, 12
 BELL, DECOY = (2600, 3150, 3900), (700, 890, 1100)  # Hz of the partials
@@ -75,7 +75,7 @@ def songs(count, rng):
             if rings:
                 samples[:, round(at * RATE) : round((at + 1) * RATE)] += level * bell(partials)
             places.append(region(at, partials))
-        mono = audio.resample(audio.mono(samples.T), RATE, SETTINGS.sample_rate)
+        mono = decode.resample(decode.mono(samples.T), RATE, SETTINGS.sample_rate)
         mels.append(mel_spectrogram(mono, SETTINGS))
     y = 20 + 15 * hears + rng.normal(0, 3, count)
     return np.stack(mels), y.astype(np.float32), np.stack(truth), np.stack(decoy), hears & distracted

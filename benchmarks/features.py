@@ -30,9 +30,8 @@ import numpy as np
 import pandas as pd
 import soundfile
 
-from hitsong import audio
 from hitsong.config import Compute, Features, Mel, Mfcc
-from hitsong.features import mel, mfcc
+from hitsong.features import decode, mel, mfcc
 from hitsong.features.extract import extract
 from hitsong.features.parallel import over
 from hitsong.features.store import Specification, Store
@@ -46,7 +45,7 @@ def bare_decode(path):
 
 
 def ours(path):
-    clip = audio.Clip.read(path)
+    clip = decode.Clip.read(path)
     return mel.compute(clip, MEL), mfcc.compute(clip, MFCC)
 
 
@@ -172,7 +171,7 @@ def writing(paths):
 def agreement(paths):
     worst = {"mel": 0.0, "mel as stored": 0.0, "mfcc": 0.0}
     for path in paths:
-        samples = audio.crop(audio.load(path, MEL.sample_rate), round(MEL.seconds * MEL.sample_rate))
+        samples = decode.crop(decode.load(path, MEL.sample_rate), round(MEL.seconds * MEL.sample_rate))
         power = librosa.feature.melspectrogram(
             y=samples, sr=MEL.sample_rate, n_fft=MEL.n_fft, hop_length=MEL.hop_length, n_mels=MEL.n_mels
         )
@@ -182,7 +181,7 @@ def agreement(paths):
         worst["mel"] = max(worst["mel"], np.abs(found - expected)[inside].max())
         stored = mel.decode(mel.encode(found, MEL), MEL)
         worst["mel as stored"] = max(worst["mel as stored"], np.abs(stored - expected)[inside].max())
-        samples = audio.load(path, MFCC.sample_rate)
+        samples = decode.load(path, MFCC.sample_rate)
         expected = librosa.feature.mfcc(
             y=samples, sr=MFCC.sample_rate, n_mfcc=MFCC.n_mfcc, n_fft=MFCC.n_fft, hop_length=MFCC.hop_length,
             n_mels=MFCC.n_mels, htk=MFCC.htk,

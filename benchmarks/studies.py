@@ -19,8 +19,8 @@ sys.path.insert(0, str(Path(__file__).parents[1]))
 
 from hitsong.config import load
 from hitsong.files import read_json
-from hitsong.standin import playlist_ids
 from hitsong.study import SCRIPTS
+from standin import playlist_ids
 
 ROOT = Path(__file__).parents[1]
 STAGES = ["collect", "download", "features", "baseline", "train", "evaluate"]

@@ -15,10 +15,8 @@ sys.path.insert(0, str(Path(__file__).parents[1]))
 
 import numpy as np
 
-from hitsong import audio
-from hitsong.features import tags
-from hitsong.models import musicnn
-from hitsong.models.backend import tf
+from hitsong.backend import tf
+from hitsong.features import decode, musicnn, tags
 
 MODEL = "MTT_musicnn"
 ROUNDS = 5
@@ -46,12 +44,12 @@ def main():
     paths = sorted(
         path for path in parser.parse_args().folder.rglob("*") if path.suffix in (".mp3", ".flac", ".wav")
     )
-    samples = [audio.load(path, tags.SAMPLE_RATE) for path in paths]
+    samples = [decode.load(path, tags.SAMPLE_RATE) for path in paths]
     clips = [tags.patches(clip) for clip in samples]
     tagger = tags.Tagger(MODEL)
     matrix = tf.random.normal((PRODUCT, PRODUCT))
     steps = {
-        "decode and resample": lambda: [audio.load(path, tags.SAMPLE_RATE) for path in paths],
+        "decode and resample": lambda: [decode.load(path, tags.SAMPLE_RATE) for path in paths],
         "log-mels": lambda: [tags.patches(clip) for clip in samples],
         "network, many clips": lambda: tagger.tag(clips),
         "network, one by one": lambda: [tagger.tag([clip]) for clip in clips],

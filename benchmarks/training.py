@@ -22,7 +22,7 @@ sys.path.insert(0, str(Path(__file__).parents[1]))
 import numpy as np
 
 from hitsong.config import Config
-from hitsong.examples import Examples, Input
+from hitsong.data.examples import Examples, Input
 from hitsong.models import MODELS, Network, recipe
 
 STEPS, ROUNDS = 6, 3
@@ -68,7 +68,7 @@ def network(name, examples, made):
 
 def measure(name, folder):
     """Seconds a step, the share of waiting, and seconds a step of the bare fit."""
-    from hitsong import batches
+    from hitsong.training import batches
 
     parameters = {name: {"weights": None}} if name == "two_stream" else {}
     made = recipe(name, Config(train={"parameters": parameters}))
@@ -110,7 +110,7 @@ def measure(name, folder):
 
 def memory(count):
     """Train an epoch of the inception network on so many clips, and print the memory that is the process's own."""
-    from hitsong.models.backend import keras
+    from hitsong.backend import keras
 
     highest = 0
 
@@ -120,7 +120,7 @@ def memory(count):
             status = Path("/proc/self/status").read_text()
             highest = max(highest, int(status.partition("RssAnon:")[2].split()[0]))
 
-    from hitsong import batches
+    from hitsong.training import batches
 
     with tempfile.TemporaryDirectory() as folder:
         made = recipe("inception_cnn", Config())

@@ -4,8 +4,11 @@ import numpy as np
 import pandas as pd
 import soundfile
 
-from hitsong import config, conformal, evaluation, recordings, results, targets
-from hitsong.baseline import named
+from hitsong import config
+from hitsong.collect import deduplicate
+from hitsong.data import targets
+from hitsong.evaluation import conformal, evaluate, results
+from hitsong.evaluation.baseline import named
 from hitsong.files import write_json, write_table
 from hitsong.report import sheet
 from hitsong.study import Study
@@ -54,7 +57,7 @@ def study(folder, kind, tracks=400, settings=(), skill=0.6, source="spotify", au
     columns = chosen.target.features if kind == "audio_features" else "popularity"
     target = targets.fit(chosen.target, table.loc[train, columns])
     table = target.write(table)
-    recordings.write(made.tracks, table[recordings.SCHEMA.names])
+    deduplicate.write(made.tracks, table[deduplicate.SCHEMA.names])
     if source == "synthetic":
         _sounds(made, table)
 
@@ -73,8 +76,8 @@ def study(folder, kind, tracks=400, settings=(), skill=0.6, source="spotify", au
     if source == "synthetic" and kind != "audio_features":
         predictions["planted"] = test["popularity"] + rng.normal(0, 10, len(test))
     scores = {name: 1 - place / 100 for place, name in enumerate(networks or ["ridge-spotify"])}
-    result = evaluation.measure(target, y, predictions, test["group"], scores, chosen.evaluate.draws, seed)
-    other = evaluation.measure(
+    result = evaluate.measure(target, y, predictions, test["group"], scores, chosen.evaluate.draws, seed)
+    other = evaluate.measure(
         target,
         y,
         {n: p for n, p in predictions.items() if n in ("ridge-spotify", "mean")},
@@ -106,7 +109,7 @@ def study(folder, kind, tracks=400, settings=(), skill=0.6, source="spotify", au
     result = results.write(
         made.report / "metrics.json", {**result, "schemes": {"random": other}, "sheet": about}
     )
-    long = evaluation.table(target, y, predictions)
+    long = evaluate.table(target, y, predictions)
     write_table(made.report / "predictions.parquet", long)
     return {
         "study": made, "config": chosen, "result": result, "tracks": table, "table": long, "target": target,
@@ -121,7 +124,7 @@ def _tracks(count, source):
     fame = rng.gamma(1, 8, artist.max() + 1)
     popularity = np.clip(fame[artist] + rng.normal(0, 8, count), 0, 100).round()
     sides = rng.choice(list(SIDES), artist.max() + 1, p=list(SIDES.values()))[artist]
-    table = pd.DataFrame({name: None for name in recordings.SCHEMA.names}, index=range(count), dtype=object)
+    table = pd.DataFrame({name: None for name in deduplicate.SCHEMA.names}, index=range(count), dtype=object)
     table = table.assign(
         track_id=[f"t{number:06}" for number in range(count)],
         name=[f"Song <{number}> & co" for number in range(count)],

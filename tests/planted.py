@@ -2,11 +2,11 @@
 
 import numpy as np
 
-from hitsong import training
 from hitsong.config import Config
-from hitsong.examples import Examples, Input
+from hitsong.data.examples import Examples, Input
+from hitsong.data.targets import Target
 from hitsong.models import recipe
-from hitsong.targets import Target
+from hitsong.training import fit as training
 
 POPULARITY = Target("popularity")
 MEL = {

@@ -3,12 +3,12 @@
 import threading
 from contextlib import contextmanager
 
-from hitsong import bundle
 from hitsong.report import card
 from hitsong.service.app import start
 from hitsong.service.guard import Guard
 from hitsong.service.limits import Limits
 from hitsong.study import Study
+from hitsong.training import bundle
 
 from .test_service import planted
 

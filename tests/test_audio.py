@@ -2,20 +2,20 @@ import librosa
 import numpy as np
 import pytest
 
-from hitsong import audio
-from hitsong.audio import AudioError
+from hitsong.features import decode
+from hitsong.features.decode import AudioError
 
 
 def test_samples_are_those_of_librosa(shared):
     path = sorted((shared / "fma_mini" / "fma_small").rglob("*.mp3"))[0]
     expected, _ = librosa.load(path, sr=22050)
-    np.testing.assert_allclose(audio.load(path, 22050), expected, atol=1e-6)
+    np.testing.assert_allclose(decode.load(path, 22050), expected, atol=1e-6)
 
 
 @pytest.mark.parametrize("channels", [1, 2, 6])
 @pytest.mark.parametrize("rate", [8000, 22050, 48000])
 def test_any_channels_and_rate_become_mono_at_the_wanted_rate(tone, channels, rate):
-    samples = audio.load(tone("a.wav", channels=channels, rate=rate, hz=440), 22050)
+    samples = decode.load(tone("a.wav", channels=channels, rate=rate, hz=440), 22050)
     assert samples.dtype == np.float32
     assert samples.ndim == 1
     assert abs(len(samples) - 2 * 22050) <= 1
@@ -39,19 +39,19 @@ def test_any_channels_and_rate_become_mono_at_the_wanted_rate(tone, channels, ra
 def test_what_is_not_audio_has_a_reason(tmp_path, content, reason):
     path = tmp_path / "clip.mp3"
     path.write_bytes(content)
-    with pytest.raises(audio.AudioError, match=reason):
-        audio.read(path)
+    with pytest.raises(decode.AudioError, match=reason):
+        decode.read(path)
 
 
 def test_no_samples_is_an_error(tone):
-    with pytest.raises(audio.AudioError, match="holds no audio"):
-        audio.read(tone("empty.wav", seconds=0))
+    with pytest.raises(decode.AudioError, match="holds no audio"):
+        decode.read(tone("empty.wav", seconds=0))
 
 
 def test_crop_takes_the_middle_or_appends_silence():
-    assert audio.crop(np.arange(10), 4).tolist() == [3, 4, 5, 6]
-    assert audio.crop(np.arange(1, 4), 5).tolist() == [1, 2, 3, 0, 0]
-    assert audio.crop(np.arange(4), 4).tolist() == [0, 1, 2, 3]
+    assert decode.crop(np.arange(10), 4).tolist() == [3, 4, 5, 6]
+    assert decode.crop(np.arange(1, 4), 5).tolist() == [1, 2, 3, 0, 0]
+    assert decode.crop(np.arange(4), 4).tolist() == [0, 1, 2, 3]
 
 
 @pytest.mark.parametrize("frames", [0, 2**36 - 1])
@@ -64,4 +64,4 @@ def test_a_flac_that_does_not_know_its_length_or_lies_about_it_is_named(tone, fr
     content[18:26] = (packed >> 36 << 36 | frames).to_bytes(8, "big")
     path.write_bytes(content)
     with pytest.raises(AudioError, match="how long it is|about its length|not decodable"):
-        audio.read(path)
+        decode.read(path)

@@ -7,9 +7,10 @@ from scipy import stats
 from sklearn.linear_model import LogisticRegression
 from sklearn.model_selection import GroupKFold, KFold
 
-from hitsong import baseline, config, crossvalidation, metrics
+from hitsong import config
+from hitsong.data.targets import Target
 from hitsong.errors import UserError
-from hitsong.targets import Target
+from hitsong.evaluation import baseline, crossvalidation, metrics
 
 TARGETS = {
     "popularity": Target("popularity"),

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from scipy import stats
 
-from hitsong import bootstrap, metrics
+from hitsong.evaluation import bootstrap, metrics
 
 from .test_metrics import KINDS, sample
 

@@ -6,8 +6,8 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from hitsong import bootstrap, compare, results
 from hitsong.errors import UserError
+from hitsong.evaluation import bootstrap, compare, results
 from tests import browser, finished
 
 

@@ -9,9 +9,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy import stats
 
-from hitsong import conformal
+from hitsong.data.targets import Target
 from hitsong.errors import UserError
-from hitsong.targets import Target
+from hitsong.evaluation import conformal
 
 POPULARITY = Target("popularity")
 POPULAR = Target("popular", threshold=30.0)

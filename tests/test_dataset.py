@@ -6,10 +6,12 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from hitsong import config, dataset, recordings
+from hitsong import config
+from hitsong.collect import deduplicate
+from hitsong.data import dataset
+from hitsong.data.targets import Target
 from hitsong.errors import UserError
 from hitsong.study import Study
-from hitsong.targets import Target
 
 POPULARITY = Target("popularity")
 
@@ -24,9 +26,9 @@ def study(tmp_path):
         "name": [f"song {i}" for i in n], "popularity": n.astype(float), "duration_ms": 180_000,
         "release_date": ["2020-07-01"] * 15 + [None] * 15, "fetched_at": "2022-01-01T00:00:00+00:00",
         "energy": np.where(n < 25, n / 30, np.nan), "valence": n / 60, "popularity_source": "test",
-    }).reindex(columns=recordings.SCHEMA.names)  # fmt: skip
+    }).reindex(columns=deduplicate.SCHEMA.names)  # fmt: skip
     made = Study(tmp_path)
-    recordings.write(made.tracks, tracks)
+    deduplicate.write(made.tracks, tracks)
     return made
 
 

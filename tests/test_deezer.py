@@ -8,15 +8,14 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from scipy.stats import spearmanr
 
-from hitsong import recordings, sources
-from hitsong.catalog import Catalog
+from hitsong.collect import deduplicate, deezer, sources, throttle
+from hitsong.collect.catalog import Catalog
+from hitsong.collect.connection import connected
+from hitsong.collect.previews import Downloader, table
+from hitsong.collect.throttle import Trouble
 from hitsong.config import Config
-from hitsong.download import Downloader, table
 from hitsong.errors import ComeBackLater, UserError
-from hitsong.sources import deezer, manners
-from hitsong.sources.connection import connected
-from hitsong.sources.manners import Trouble
-from hitsong.standin import planted
+from standin import planted
 
 SMALL = {"artists": 8, "recordings": 40, "seconds": 2.0}
 
@@ -34,12 +33,12 @@ def config(faults=(), **collect):
 def crawl(path, wanted):
     with Catalog(path) as catalog, sources.opened(wanted) as source:
         requests = source.collect(catalog)
-        return requests, recordings.table(catalog, source.track_ids(catalog))
+        return requests, deduplicate.table(catalog, source.track_ids(catalog))
 
 
 @pytest.fixture(autouse=True)
 def _quick(monkeypatch):
-    monkeypatch.setattr(manners, "BACKOFF_S", 0.001)
+    monkeypatch.setattr(throttle, "BACKOFF_S", 0.001)
     monkeypatch.setattr(deezer, "QUOTA_PAUSE_S", 0.01)
 
 
@@ -58,7 +57,7 @@ def test_a_genre_is_crawled_with_guests_rank_and_dates(crawled):
     assert tracks["popularity"].between(1, 1_000_000).all()
     assert tracks["release_date"].notna().all()
     assert not tracks["preview_url"].dropna().str.contains(r"\?").any()
-    found, copies = recordings.deduplicate(tracks)
+    found, copies = deduplicate.deduplicate(tracks)
     assert (copies["step"] == "preview").any()
     truth = (
         planted(config().standin, "jazz").groupby("isrc")[["artist_effect", "audio_effect", "noise"]].first()
@@ -69,11 +68,11 @@ def test_a_genre_is_crawled_with_guests_rank_and_dates(crawled):
 
 def test_rank_becomes_a_percentile_and_stays_beside_it(crawled):
     _, _, tracks = crawled
-    found = recordings.percentile(recordings.deduplicate(tracks)[0])
+    found = deduplicate.percentile(deduplicate.deduplicate(tracks)[0])
     assert found["popularity"].min() == 0
     assert found["popularity"].max() == 100
     assert (found["popularity"].rank() == found["popularity_raw"].rank()).all()
-    ties = recordings.percentile(pd.DataFrame({"popularity": [5, 5, 1, 9]}))
+    ties = deduplicate.percentile(pd.DataFrame({"popularity": [5, 5, 1, 9]}))
     assert ties["popularity"].tolist() == [50, 50, 0, 100]
 
 
@@ -137,7 +136,7 @@ def test_whatever_goes_wrong_the_catalogue_is_the_same(crawled, tmp_path_factory
     with connected(config(faults)) as connection, Catalog(path) as catalog:
         source = deezer.Deezer(connection, config().collect)
         source.collect(catalog)
-        found = recordings.table(catalog, source.track_ids(catalog))
+        found = deduplicate.table(catalog, source.track_ids(catalog))
     pd.testing.assert_frame_equal(found.drop(columns="fetched_at"), tracks.drop(columns="fetched_at"))
 
 
@@ -158,7 +157,7 @@ def test_errors_inside_good_answers(error, kind):
 
 def test_previews_are_resolved_right_before_the_download(crawled, tmp_path):
     _, _, tracks = crawled
-    found, _ = recordings.deduplicate(tracks)
+    found, _ = deduplicate.deduplicate(tracks)
     faults = [
         {"kind": "expired_preview", "at": 3, "times": 2, "path": "mp3"},
         {"kind": "html_audio", "at": 9, "path": "mp3"},
@@ -176,7 +175,7 @@ def test_previews_are_resolved_right_before_the_download(crawled, tmp_path):
 
 def test_a_quota_at_download_is_waited_for(crawled, tmp_path):
     _, _, tracks = crawled
-    few = recordings.deduplicate(tracks)[0].head(4)
+    few = deduplicate.deduplicate(tracks)[0].head(4)
     wanted = config([{"kind": "rate_limit", "at": 2, "times": 2, "path": "deezer/track"}])
     with sources.previews(wanted) as (session, resolve), Catalog(tmp_path / "catalog.sqlite") as catalog:
         assert Downloader(catalog, tmp_path, session, wanted.download, resolve).run(few)["failed"] <= 2

@@ -10,8 +10,7 @@ import soxr
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from hitsong import audio
-from hitsong.features import descriptors
+from hitsong.features import decode, descriptors
 from hitsong.features.key import key
 from hitsong.features.loudness import FLOOR, k_weighting, loudness
 
@@ -352,7 +351,7 @@ def test_anything_is_described(clip):
 
 def clips(shared, count):
     paths = sorted((shared / "fma_mini" / "fma_small").rglob("*.mp3"))
-    return [audio.read(path) for path in paths[:: len(paths) // count]]
+    return [decode.read(path) for path in paths[:: len(paths) // count]]
 
 
 def test_real_clips_are_sane(shared):

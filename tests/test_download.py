@@ -8,12 +8,12 @@ import pandas as pd
 import pytest
 import requests
 
-from hitsong.catalog import Catalog
+from hitsong.collect import throttle
+from hitsong.collect.catalog import Catalog
+from hitsong.collect.previews import Downloader, table
 from hitsong.config import Download
-from hitsong.download import Downloader, table
 from hitsong.errors import ComeBackLater
 from hitsong.files import sha256
-from hitsong.sources import manners
 
 SETTINGS = Download(workers=3, timeout_s=2.0, attempts=2, min_seconds=1.0)
 
@@ -69,7 +69,7 @@ def tracks(**urls):
 
 @pytest.fixture(autouse=True)
 def _quick(monkeypatch):
-    monkeypatch.setattr(manners, "BACKOFF_S", 0.01)
+    monkeypatch.setattr(throttle, "BACKOFF_S", 0.01)
 
 
 def run(tracks, folder, again=False, resolve=None):
@@ -202,7 +202,7 @@ def test_an_expired_address_is_resolved_again(service, tmp_path):
 
 def _child(wanted, folder):
     """A run in a process of its own, to be killed."""
-    manners.BACKOFF_S = 0.01
+    throttle.BACKOFF_S = 0.01
     run(wanted, folder)
 
 

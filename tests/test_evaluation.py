@@ -3,9 +3,9 @@ import pandas as pd
 import pytest
 from scipy.stats import spearmanr
 
-from hitsong import evaluation
+from hitsong.data.targets import Target
 from hitsong.errors import UserError
-from hitsong.targets import Target
+from hitsong.evaluation import evaluate
 
 POPULARITY = Target("popularity")
 
@@ -24,7 +24,7 @@ def measured(rng):
     }
     # Joined by name: the order in which a prediction comes does not matter.
     predictions["good"] = predictions["good"].sample(frac=1, random_state=1)
-    result = evaluation.measure(POPULARITY, y, predictions, groups, {"good": 0.6, "flat": 0.0}, 200, seed=1)
+    result = evaluate.measure(POPULARITY, y, predictions, groups, {"good": 0.6, "flat": 0.0}, 200, seed=1)
     return y, predictions, result
 
 
@@ -50,13 +50,13 @@ def test_shuffled_labels_that_rank_are_flagged(rng):
     y = pd.Series(np.arange(50.0), index=[f"t{n}" for n in range(50)])
     leaking = [y + rng.normal(0, 20, 50) for _ in range(20)]
     groups = pd.Series(np.arange(50) // 2, index=y.index)
-    result = evaluation.measure(POPULARITY, y, {"shuffled": leaking}, groups, {}, 100, seed=1)
+    result = evaluate.measure(POPULARITY, y, {"shuffled": leaking}, groups, {}, 100, seed=1)
     assert any("leaks" in flag for flag in result["flags"])
 
 
 def test_the_long_table_holds_every_prediction_once(measured):
     y, predictions, _ = measured
-    table = evaluation.table(POPULARITY, y, predictions)
+    table = evaluate.table(POPULARITY, y, predictions)
     assert sorted(table["model"].unique()) == ["flat", "good", "mean", "planted"]
     good = table[table["model"] == "good"].set_index("track_id")
     pd.testing.assert_series_equal(
@@ -67,7 +67,7 @@ def test_the_long_table_holds_every_prediction_once(measured):
 @pytest.mark.parametrize("status", ["stale", "interrupted", "none"])
 def test_a_bundle_that_is_not_current_is_refused(status):
     with pytest.raises(UserError, match=r"05_train\.py crnn"):
-        evaluation.require_current(status, "crnn")
+        evaluate.require_current(status, "crnn")
 
 
 def test_seeds_are_averaged_and_compared_as_a_whole(rng):
@@ -77,7 +77,7 @@ def test_seeds_are_averaged_and_compared_as_a_whole(rng):
     seeds = [y + rng.normal(0, noise, 200) for noise in (5, 10, 20)]
     other = y + rng.normal(0, 40, 200)
     predictions = {"network": seeds, "probe": other}
-    found = evaluation.measure(POPULARITY, y, predictions, groups, {"network": 0.5, "probe": 0.1}, 200, 1)
+    found = evaluate.measure(POPULARITY, y, predictions, groups, {"network": 0.5, "probe": 0.1}, 200, 1)
     row = found["rows"]["network"]
     each = [spearmanr(y, one).statistic for one in seeds]
     assert row["repetitions"] == 3
@@ -86,5 +86,5 @@ def test_seeds_are_averaged_and_compared_as_a_whole(rng):
     apart = found["paired"]["probe"]["spearman"]
     assert apart["difference"] == pytest.approx(np.mean(each) - spearmanr(y, other).statistic)
     assert apart["low"] < apart["difference"] < apart["high"]
-    table = evaluation.table(POPULARITY, y, predictions)
+    table = evaluate.table(POPULARITY, y, predictions)
     np.testing.assert_allclose(table.loc[table["model"] == "network", "prediction"], seeds[0])

@@ -15,14 +15,14 @@ from sklearn.ensemble import HistGradientBoostingRegressor
 from sklearn.linear_model import LinearRegression
 
 from hitsong import explain
+from hitsong.backend import keras
 from hitsong.config import Mel
+from hitsong.data.targets import Target
 from hitsong.explain import listening, tabular
 from hitsong.explain.gradients import integrated_gradients, neighbourhoods
 from hitsong.explain.lime import lime
 from hitsong.explain.occlusion import occlusion
-from hitsong.models.backend import keras
 from hitsong.report import explanations, figures
-from hitsong.targets import Target
 
 N_MELS, FRAMES = 24, 64
 PATCH = (4, 8)

@@ -10,10 +10,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from hitsong import audio
 from hitsong.config import Compute, Features, Mel, Mfcc
 from hitsong.errors import UserError
-from hitsong.features import image, mel, mfcc
+from hitsong.features import decode, image, mel, mfcc
 from hitsong.features.extract import Counts, extract
 from hitsong.features.parallel import DIED, over
 from hitsong.features.store import Specification, Store
@@ -51,8 +50,8 @@ def test_shapes_of_the_studies(parameters, shape):
 )
 def test_a_real_clip_agrees_with_librosa(shared, parameters):
     path = sorted((shared / "fma_mini" / "fma_small").rglob("*.mp3"))[3]
-    samples = audio.crop(
-        audio.load(path, parameters.sample_rate), round(parameters.seconds * parameters.sample_rate)
+    samples = decode.crop(
+        decode.load(path, parameters.sample_rate), round(parameters.seconds * parameters.sample_rate)
     )
     ours = mel.mel_spectrogram(samples, parameters)
     assert ours.dtype == np.float32
@@ -219,7 +218,7 @@ def test_extraction_fills_every_kind_and_names_failures(tmp_path, tone):
     assert extract(store, KINDS, tmp_path, Compute(workers=1)) == dict.fromkeys(KINDS.kinds, Counts(0, 3, 0))
     feature = store.read("mel")
     assert sorted(feature.rows) == ["a", "c"]
-    clip = audio.Clip.read(tmp_path / "one.wav")
+    clip = decode.Clip.read(tmp_path / "one.wav")
     np.testing.assert_array_equal(feature.array[feature.rows["a"]], mel.compute(clip, KINDS.mel))
     feature = store.read("mfcc")
     np.testing.assert_array_equal(feature.array[feature.rows["a"]], mfcc.compute(clip, KINDS.mfcc))
@@ -251,8 +250,8 @@ def test_clips_of_any_length_give_features_of_the_right_shape(tmp_path, tone, se
 
 @pytest.mark.parametrize("name", ["a.mp3", "a.flac", "a.ogg", "a.wav"])
 def test_formats_agree_on_what_is_heard(tmp_path, tone, name):
-    clip = audio.Clip.read(tone(name, seconds=1.5, rate=44100, channels=2))
-    reference = audio.Clip.read(tone("reference.wav", seconds=1.5, rate=44100, channels=2))
+    clip = decode.Clip.read(tone(name, seconds=1.5, rate=44100, channels=2))
+    reference = decode.Clip.read(tone("reference.wav", seconds=1.5, rate=44100, channels=2))
     heard, expected = (mel.mel_spectrogram(c.at(22050), KINDS.mel) for c in (clip, reference))
     loud = expected > expected.max() - 30
     np.testing.assert_allclose(heard[loud], expected[loud], atol=1.0)
@@ -280,7 +279,7 @@ def test_silence_clipping_and_truncation(tmp_path, tone):
 
 def test_mfcc_of_study_4_agrees_with_librosa(shared):
     for path in sorted((shared / "fma_mini" / "fma_small").rglob("*.mp3"))[:3]:
-        samples = audio.load(path, 44100)
+        samples = decode.load(path, 44100)
         expected = librosa.feature.mfcc(
             y=samples, sr=44100, n_mfcc=20, n_fft=4096, hop_length=8192, n_mels=256, htk=True
         ).T[:160]

@@ -3,11 +3,11 @@
 import pandas as pd
 import pytest
 
-from hitsong import recordings
-from hitsong.catalog import Catalog
+from hitsong.collect import deduplicate
+from hitsong.collect.catalog import Catalog
+from hitsong.collect.fma import Fma, read_metadata
 from hitsong.config import Collect
 from hitsong.errors import UserError
-from hitsong.sources.fma import Fma, read_metadata
 
 HEADER = [
     ("track", "title"), ("track", "duration"), ("track", "genre_top"), ("track", "license"), ("track", "listens"),
@@ -55,7 +55,7 @@ def collected(root, catalog_path, **collect):
     with Catalog(catalog_path) as catalog:
         source = Fma(Collect(source="fma", root=str(root), **collect))
         source.collect(catalog)
-        return recordings.table(catalog, source.track_ids(catalog)).set_index("track_id")
+        return deduplicate.table(catalog, source.track_ids(catalog)).set_index("track_id")
 
 
 def test_listens_per_month_count_from_upload_to_snapshot(root):

@@ -3,9 +3,9 @@
 import numpy as np
 import pytest
 
+from hitsong.backend import keras, tf
 from hitsong.errors import UserError
 from hitsong.models import heads
-from hitsong.models.backend import keras, tf
 from hitsong.models.losses import CrossEntropy, CumulativeLink, Ranking
 
 NAMES = {"buckets": ("low", "medium", "high"), "audio_features": ("tempo", "energy")}

@@ -17,7 +17,7 @@ import pytest
 import requests
 import soundfile
 
-from hitsong import bundle, listen
+from hitsong.predict import listen
 from hitsong.service.app import create_app
 from hitsong.service.guard import Guard
 from hitsong.service.limits import Limits
@@ -25,6 +25,7 @@ from hitsong.service.server import Server
 from hitsong.service.service import Service, show
 from hitsong.service.worker import Pool, Unheard
 from hitsong.study import Study
+from hitsong.training import bundle
 
 from .conftest import ROOT
 from .test_service import planted

@@ -4,7 +4,10 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from hitsong import baseline, config, evaluation, leakage, splits, standin, targets
+import standin
+from hitsong import config
+from hitsong.data import leakage, splits, targets
+from hitsong.evaluation import baseline, evaluate
 
 SHARES = config.Split()
 
@@ -147,9 +150,9 @@ def measured(tracks, scheme):
         for one in baseline.candidates(inputs, settings, target)
     ]
     whole = config.Config(baseline=settings)
-    rows = evaluation.baselines(bundles, inputs, tracks, scheme, target, whole)
+    rows = evaluate.baselines(bundles, inputs, tracks, scheme, target, whole)
     y = tracks[test].set_index("track_id")
-    return evaluation.measure(target, y["y"], rows, y["group"], {}, 300, 1)
+    return evaluate.measure(target, y["y"], rows, y["group"], {}, 300, 1)
 
 
 @pytest.fixture(scope="module")

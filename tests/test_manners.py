@@ -3,14 +3,14 @@ import time
 
 import pytest
 
+from hitsong.collect import throttle
+from hitsong.collect.throttle import Manners, OutOfOrder, Trouble, retry_after
 from hitsong.errors import ComeBackLater
-from hitsong.sources import manners
-from hitsong.sources.manners import Manners, OutOfOrder, Trouble, retry_after
 
 
 @pytest.fixture(autouse=True)
 def _quick(monkeypatch):
-    monkeypatch.setattr(manners, "BACKOFF_S", 0.001)
+    monkeypatch.setattr(throttle, "BACKOFF_S", 0.001)
 
 
 def answering(*outcomes):

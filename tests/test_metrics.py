@@ -3,7 +3,7 @@ import warnings
 import numpy as np
 import pytest
 
-from hitsong import metrics
+from hitsong.evaluation import metrics
 
 KINDS = ["popularity", "popular", "buckets", "audio_features"]
 

@@ -9,11 +9,11 @@ import numpy as np
 import pytest
 
 from hitsong import models
+from hitsong.backend import keras
 from hitsong.config import Config
+from hitsong.data.examples import Examples, Input
 from hitsong.errors import UserError
-from hitsong.examples import Examples, Input
 from hitsong.models import MODELS, Network, crnn, heads, in_order, learning_rate, recipe
-from hitsong.models.backend import keras
 from hitsong.models.build import build
 from tests.planted import MEL, MFCC, table
 

@@ -127,7 +127,7 @@ def test_the_report_stands_alone_and_says_synthetic(finished):
 
 def test_no_secret_is_written(finished):
     study, _, _ = finished
-    from hitsong.standin.spotify import CLIENT_SECRET
+    from standin.spotify import CLIENT_SECRET
 
     for path in study.rglob("*"):
         if path.is_file():

@@ -11,8 +11,9 @@ import sys
 import pytest
 import requests
 
-from hitsong import bundle, listen, predict
+from hitsong.predict import __main__, listen
 from hitsong.study import Study
+from hitsong.training import bundle
 
 from .conftest import ROOT
 from .test_service import folder_of, planted
@@ -141,8 +142,8 @@ def test_files_that_cannot_be_heard_are_named_and_the_others_judged(config, song
 )
 def test_every_kind_of_target_can_be_read(study, songs, capsys, kind, said, columns):
     listener = listen.Listener(bundle.load(folder_of(study, kind)), ["descriptors"])
-    row = predict._row(listener, songs[0], listen.hear(songs[0], listener.settings))
-    predict._table([row])
+    row = __main__._row(listener, songs[0], listen.hear(songs[0], listener.settings))
+    __main__._table([row])
     assert re.search(said, capsys.readouterr().out)
-    predict._csv([row])
+    __main__._csv([row])
     assert columns <= set(next(csv.reader(io.StringIO(capsys.readouterr().out))))

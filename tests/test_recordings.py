@@ -3,20 +3,20 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from hitsong import recordings
-from hitsong.catalog import Catalog
+from hitsong.collect import deduplicate
+from hitsong.collect.catalog import Catalog
 
 
 def rows(*tracks):
-    """Tracks as `recordings.table` gives them, from a few fields each."""
-    defaults = dict.fromkeys(recordings.SCHEMA.names) | {
+    """Tracks as `deduplicate.table` gives them, from a few fields each."""
+    defaults = dict.fromkeys(deduplicate.SCHEMA.names) | {
         "name": "Song", "artist_id": "A", "artist_ids": ["A"], "duration_ms": 200_000, "popularity": 10.0,
     }  # fmt: skip
     return pd.DataFrame([defaults | track for track in tracks])
 
 
 def kept(*tracks):
-    found, copies = recordings.deduplicate(rows(*tracks))
+    found, copies = deduplicate.deduplicate(rows(*tracks))
     fallen = {step: int((copies["step"] == step).sum()) for step in ("preview", "isrc", "title")}
     assert len(copies) == sum(fallen.values())
     assert set(copies["kept"]) <= set(found["track_id"])
@@ -62,7 +62,7 @@ def test_title_artist_and_duration_are_for_tracks_without_a_better_key():
 
 
 def test_the_survivor_takes_over_what_only_a_copy_has():
-    found, _ = recordings.deduplicate(
+    found, _ = deduplicate.deduplicate(
         rows(
             {"track_id": "a", "isrc": "X", "popularity": 50.0, "valence": None},
             {"track_id": "b", "isrc": "X", "popularity": 3.0, "preview_url": "http://p/1", "valence": 0.25},
@@ -103,7 +103,7 @@ def test_every_track_is_kept_once_in_any_order(tracks, random):
 
 @pytest.mark.parametrize("title", ["", "  ", "夜曲", "Ünïcode — Remix", "(feat. Only)"])
 def test_normalised_titles_are_stable(title):
-    assert recordings.normalised(recordings.normalised(title)) == recordings.normalised(title)
+    assert deduplicate.normalised(deduplicate.normalised(title)) == deduplicate.normalised(title)
 
 
 def test_the_table_goes_from_the_catalogue_to_disk_and_back(tmp_path):
@@ -117,19 +117,19 @@ def test_the_table_goes_from_the_catalogue_to_disk_and_back(tmp_path):
             catalog.put_track(row, ["B", "A"])
             catalog.put_features("t1", {"tempo": 120.5})
             catalog.put_track({"track_id": "unknown popularity", "name": "x"}, ["A"])
-        found, _ = recordings.deduplicate(recordings.table(catalog, ["t1", "unknown popularity"]))
+        found, _ = deduplicate.deduplicate(deduplicate.table(catalog, ["t1", "unknown popularity"]))
     path = tmp_path / "tracks.parquet"
-    assert recordings.write(path, found)
-    assert not recordings.write(path, found)  # nothing new: the file stays
-    track = recordings.read(path).iloc[0]
-    assert list(recordings.read(path).columns) == recordings.SCHEMA.names
+    assert deduplicate.write(path, found)
+    assert not deduplicate.write(path, found)  # nothing new: the file stays
+    track = deduplicate.read(path).iloc[0]
+    assert list(deduplicate.read(path).columns) == deduplicate.SCHEMA.names
     assert (track["artist_id"], track["artist_name"], list(track["artist_ids"])) == ("B", "Ben", ["B", "A"])
     assert (track["album_name"], track["tempo"], track["popularity"]) == ("LP", 120.5, 7.0)
 
 
 def test_an_empty_crawl_is_an_empty_table(tmp_path):
     with Catalog(tmp_path / "catalog.sqlite") as catalog:
-        found, copies = recordings.deduplicate(recordings.table(catalog, []))
+        found, copies = deduplicate.deduplicate(deduplicate.table(catalog, []))
     assert found.empty
     assert copies.empty
 

@@ -13,9 +13,9 @@ import pytest
 import soundfile
 from scipy import stats
 
-from hitsong import evaluation
+from hitsong.data.targets import Target
+from hitsong.evaluation import evaluate
 from hitsong.report import build, figures, page, songs, tables, words
-from hitsong.targets import Target
 from tests import browser, finished
 
 # By kind of target: another source each, the last without audio.
@@ -249,7 +249,7 @@ def test_the_songs_most_right_are_those_that_the_model_knew_and_the_mean_did_not
     ids = pd.Index([f"t{n}" for n in range(10)], name="track_id")
     y = pd.Series([0.0, 50, 5, 5, 5, 5, 5, 5, 0, 60], index=ids)
     p = pd.Series([0.0, 50, 5, 5, 5, 5, 5, 5, 70, 0], index=ids)
-    rows = evaluation.table(target, y, {"crnn": p, "mean": pd.Series(10.0, index=ids)})
+    rows = evaluate.table(target, y, {"crnn": p, "mean": pd.Series(10.0, index=ids)})
     right, wrong = songs.extremes(rows, target, "crnn")
     assert right[:2] == ["t1", "t0"]
     assert wrong[:2] == ["t8", "t9"]

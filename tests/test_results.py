@@ -5,8 +5,8 @@ import json
 import pytest
 from pydantic import ValidationError
 
-from hitsong import results
 from hitsong.errors import UserError
+from hitsong.evaluation import results
 
 
 @pytest.fixture

@@ -23,12 +23,13 @@ from jsonschema import Draft202012Validator
 from PIL import Image
 from schemathesis.config import SchemathesisConfig
 
-from hitsong import bundle, dataset, listen, training
 from hitsong.config import Compute, Config
+from hitsong.data import dataset
 from hitsong.errors import UserError
 from hitsong.features.extract import extract
 from hitsong.features.store import Store
 from hitsong.files import read_json, sha256, write_json
+from hitsong.predict import listen
 from hitsong.service.app import create_app
 from hitsong.service.guard import HEADERS, Guard
 from hitsong.service.limits import Limits
@@ -36,6 +37,8 @@ from hitsong.service.recent import Recent
 from hitsong.service.service import Service, show
 from hitsong.service.worker import Pool
 from hitsong.study import Study
+from hitsong.training import bundle
+from hitsong.training import fit as training
 
 RATE, SECONDS, CLIPS = 22050, 3.0, 45
 TARGETS = {

@@ -4,7 +4,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from hitsong import config, splits
+from hitsong import config
+from hitsong.data import splits
 from hitsong.errors import UserError
 
 SHARES = config.Split()

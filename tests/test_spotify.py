@@ -14,13 +14,12 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from scipy.stats import spearmanr
 
-from hitsong import recordings, sources
-from hitsong.catalog import Catalog
+from hitsong.collect import deduplicate, sources, spotify, spotify_api, throttle
+from hitsong.collect.catalog import Catalog
+from hitsong.collect.connection import connected
 from hitsong.config import Config
 from hitsong.errors import ComeBackLater, UserError
-from hitsong.sources import manners, spotify, spotify_api
-from hitsong.sources.connection import connected
-from hitsong.standin import planted, playlist_ids
+from standin import planted, playlist_ids
 
 SMALL = {"artists": 10, "recordings": 80, "seconds": 1.0}
 
@@ -34,7 +33,7 @@ def crawl(path, wanted=None):
     """Collect into a catalogue; the requests made and the tracks found."""
     with Catalog(path) as catalog, sources.opened(wanted or config()) as source:
         requests = source.collect(catalog)
-        return requests, recordings.table(catalog, source.track_ids(catalog))
+        return requests, deduplicate.table(catalog, source.track_ids(catalog))
 
 
 def same(found, expected):
@@ -49,7 +48,7 @@ def crawled(tmp_path_factory):
 
 @pytest.fixture
 def _quick(monkeypatch):
-    monkeypatch.setattr(manners, "BACKOFF_S", 0.001)
+    monkeypatch.setattr(throttle, "BACKOFF_S", 0.001)
 
 
 # ---------------------------------------------------------------------- strategy artists
@@ -59,7 +58,7 @@ def test_every_planted_recording_is_found_with_its_popularity(crawled):
     _, _, tracks = crawled
     assert tracks["popularity_source"].unique().tolist() == ["synthetic"]
     assert tracks["genre"].unique().tolist() == ["mandopop"]
-    found, _ = recordings.deduplicate(tracks)
+    found, _ = deduplicate.deduplicate(tracks)
     assert len(found) == SMALL["recordings"]
     truth = planted(config().standin, "mandopop").set_index("track_id").loc[found["track_id"]]
     latent = truth["artist_effect"] + truth["audio_effect"] + truth["noise"]
@@ -235,10 +234,10 @@ def test_an_older_development_app_gets_the_catalogue_without_previews_and_featur
     assert found["preview_url"].isna().all()
     assert found["tempo"].isna().all()
     # Null previews do not merge everything: the ISRC takes over.
-    assert len(recordings.deduplicate(found)[0]) == SMALL["recordings"]
+    assert len(deduplicate.deduplicate(found)[0]) == SMALL["recordings"]
     same(
-        found.drop(columns=["preview_url", *recordings.AUDIO_FEATURES]),
-        tracks.drop(columns=["preview_url", *recordings.AUDIO_FEATURES]),
+        found.drop(columns=["preview_url", *deduplicate.AUDIO_FEATURES]),
+        tracks.drop(columns=["preview_url", *deduplicate.AUDIO_FEATURES]),
     )
     assert crawl(tmp_path / "catalog.sqlite", config(profile="dev_old"))[0] == 0
 
@@ -322,7 +321,7 @@ def test_genre_search_returns_artists_without_the_genre(crawled):
 
 def test_copies_have_their_own_popularity_and_the_best_one_survives(crawled):
     _, _, tracks = crawled
-    found, copies = recordings.deduplicate(tracks)
+    found, copies = deduplicate.deduplicate(tracks)
     survivors = found.set_index("track_id")["popularity"]
     popularity = tracks.set_index("track_id")["popularity"]
     assert (copies["kept"].map(survivors) >= copies["track_id"].map(popularity)).all()
@@ -411,7 +410,7 @@ def test_whatever_goes_wrong_the_catalogue_is_the_same(crawled, tmp_path_factory
                 continue
         else:
             pytest.fail("the crawl never ended")
-        found = recordings.table(catalog, source.track_ids(catalog))
+        found = deduplicate.table(catalog, source.track_ids(catalog))
     same(found, tracks)
 
 

@@ -22,10 +22,10 @@ from spotipy.oauth2 import SpotifyClientCredentials
 
 from hitsong.config import AUDIO_FEATURES, Shares
 from hitsong.config import Standin as Settings
-from hitsong.standin import GENRES, planted, playlist_ids, serve
-from hitsong.standin.__main__ import fault as read_fault
-from hitsong.standin.composer import RATE, Traits, compose, encode_mp3
-from hitsong.standin.world import World
+from standin import GENRES, planted, playlist_ids, serve
+from standin.__main__ import fault as read_fault
+from standin.composer import RATE, Traits, compose, encode_mp3
+from standin.world import World
 
 SAMPLES = Path(__file__).parents[2] / "shared" / "data" / "api_samples" / "spotify"
 TINY = Settings(artists=4, recordings=12, seconds=1)
@@ -508,7 +508,7 @@ def test_closing_does_not_wait_for_songs_nobody_hears():
 
 
 def test_runs_by_hand():
-    command = [sys.executable, "-m", "hitsong.standin", "--port", "0"]
+    command = [sys.executable, "-m", "standin", "--port", "0"]
     command += ["--profile", "dev_new", "--fault", "server_error@2x2:albums", "--fault", "quota@20"]
     process = subprocess.Popen(command, stdout=subprocess.PIPE, text=True)
     try:

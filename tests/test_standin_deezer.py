@@ -8,8 +8,8 @@ from pathlib import Path
 
 import pytest
 
-from hitsong.standin import GENRES, deezer
-from hitsong.standin.world import World
+from standin import GENRES, deezer
+from standin.world import World
 
 from .test_standin import SMALL, client_of, compare
 

@@ -8,8 +8,8 @@ import requests
 import soundfile
 
 from hitsong.config import Fault
-from hitsong.standin import faults, playlist_ids
-from hitsong.standin.world import World
+from standin import faults, playlist_ids
+from standin.world import World
 
 from .test_standin import SMALL, client_of
 

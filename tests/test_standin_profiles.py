@@ -2,8 +2,8 @@
 
 import pytest
 
-from hitsong.standin import playlist_ids
-from hitsong.standin.world import World
+from standin import playlist_ids
+from standin.world import World
 
 from .test_standin import SMALL, client_of
 

@@ -11,10 +11,10 @@ import numpy as np
 import pytest
 from scipy.ndimage import zoom
 
+from hitsong.backend import keras, tf
 from hitsong.errors import UserError
 from hitsong.features import image
 from hitsong.models import crnn, hiphop, inception, layers, song_features, spectrogram_images, two_stream
-from hitsong.models.backend import keras, tf
 
 MEL, LONG_MEL, MFCC, TAGS = (128, 323), (128, 1292), (160, 20), (50,)
 MOBILENET_V2 = 2_257_984  # without its top, as Keras says

@@ -10,11 +10,12 @@ import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
-from hitsong import recordings, sources, splits
-from hitsong.catalog import Catalog
+from hitsong.collect import deduplicate, sources
+from hitsong.collect.catalog import Catalog
+from hitsong.collect.table import TableFile, artists, read
 from hitsong.config import TABLE_COLUMNS, Config, Table, load
+from hitsong.data import splits
 from hitsong.errors import UserError
-from hitsong.sources.table import TableFile, artists, read
 
 from .conftest import ROOT, script
 
@@ -27,7 +28,7 @@ def collected(path, catalog_path, **table):
     """The tracks that a table brings into a catalogue, by track id."""
     with Catalog(catalog_path) as catalog, sources.opened(config(path, **table)) as source:
         assert source.collect(catalog) == 0
-        return recordings.table(catalog, source.track_ids(catalog)).set_index("track_id")
+        return deduplicate.table(catalog, source.track_ids(catalog)).set_index("track_id")
 
 
 def written(folder, text, name="tracks.csv"):
@@ -319,12 +320,12 @@ def test_any_table_gives_rows_or_says_what_is_wrong(tmp_path_factory, table, sep
     assert (tracks["artist_ids"].map(len) == tracks["artist_names"].map(len)).all()
     assert all(isinstance(remark, str) for remark in remarks)
     # And the next steps can take it.
-    found, _ = recordings.deduplicate(
+    found, _ = deduplicate.deduplicate(
         collected(path, ":memory:", artist_separator=separator)
         .reset_index()
-        .reindex(columns=recordings.SCHEMA.names)
+        .reindex(columns=deduplicate.SCHEMA.names)
     )
-    assert recordings.write(path.with_suffix(".parquet"), found)
+    assert deduplicate.write(path.with_suffix(".parquet"), found)
     dates = tracks["release_date"].dropna()
     assert dates.str.fullmatch(r"\d{4}(-\d{2}){0,2}").all()
 
@@ -416,7 +417,7 @@ def test_a_folder_of_audio_runs_like_any_other_source(tmp_path, tone):
     printed = {stage: script(f"{stage}.py", "--config", path).stdout for stage in STAGES[:4]}
     assert "12 done, 0 skipped, 0 failed" in printed["02_download"]
     assert "12 done, 0 skipped, 0 failed" in printed["03_features"]
-    tracks = recordings.read(tmp_path / "data" / "folder" / "tracks.parquet")
+    tracks = deduplicate.read(tmp_path / "data" / "folder" / "tracks.parquet")
     assert tracks["duration_ms"].tolist() == [2000] * 12  # the files say what the table does not
 
 

@@ -12,9 +12,9 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from hitsong.audio import load
 from hitsong.errors import UserError
 from hitsong.features import tags
+from hitsong.features.decode import load
 
 MODELS = ["MTT_musicnn", "MSD_musicnn"]
 needs_musicnn = pytest.mark.skipif(not tags.available(), reason="needs the package musicnn")
@@ -141,7 +141,7 @@ def values_of_each_layer(sizes):
 
 @needs_musicnn
 def test_values_of_each_layer(folder):
-    from hitsong.models import musicnn
+    from hitsong.features import musicnn
 
     assert sum(VALUES.values()) == 792_079
     network = values_of_each_layer((v.path, int(np.prod(v.shape))) for v in musicnn.network().weights)
@@ -152,7 +152,7 @@ def test_values_of_each_layer(folder):
 
 @needs_musicnn
 def test_each_trained_value_is_used_once(folder):
-    from hitsong.models import musicnn
+    from hitsong.features import musicnn
 
     model, trained = musicnn.load(folder), musicnn.weights(folder)
     assert len(model.weights) == len(trained)
@@ -165,7 +165,7 @@ def test_each_trained_value_is_used_once(folder):
 @needs_musicnn
 @pytest.mark.parametrize("fault", ["more", "less", "another shape"])
 def test_another_checkpoint_is_refused(monkeypatch, folder, fault):
-    from hitsong.models import musicnn
+    from hitsong.features import musicnn
 
     trained = musicnn.weights(folder)
     if fault == "more":
@@ -225,7 +225,7 @@ def by_hand(patch, weights):
 
 @needs_musicnn
 def test_the_network_agrees_with_one_written_by_hand(rng, tagger, folder):
-    from hitsong.models import musicnn
+    from hitsong.features import musicnn
 
     sweep = librosa.chirp(fmin=60, fmax=6000, sr=16000, duration=3).astype(np.float32)
     noise = rng.normal(0, 0.05, len(sweep)).astype(np.float32)

@@ -4,7 +4,8 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from hitsong import config, targets
+from hitsong import config
+from hitsong.data import targets
 from hitsong.errors import UserError
 
 

@@ -8,11 +8,12 @@ import pandas as pd
 import pytest
 from scipy.optimize import minimize
 
-from hitsong import baseline, metrics
+from hitsong.backend import keras, tf
+from hitsong.data.targets import Target
 from hitsong.errors import UserError
-from hitsong.models import attention_cnn, augment, ensemble, probe, short_chunk_cnn
-from hitsong.models.backend import keras, tf
-from hitsong.targets import Target
+from hitsong.evaluation import baseline, metrics
+from hitsong.models import attention_cnn, augment, short_chunk_cnn
+from hitsong.training import ensemble, probe
 
 TARGETS = {
     "popularity": Target("popularity"),

@@ -16,12 +16,13 @@ import pandas as pd
 import pytest
 from scipy.stats import spearmanr
 
-from hitsong import batches, bundle, files
+from hitsong import files
+from hitsong.backend import keras
+from hitsong.data.examples import Examples, Input, statistics
+from hitsong.data.targets import Target
 from hitsong.errors import UserError
-from hitsong.examples import Examples, Input, statistics
-from hitsong.models.backend import keras
-from hitsong.targets import Target
-from hitsong.training import balanced, best_epoch, status, stop_reason
+from hitsong.training import batches, bundle
+from hitsong.training.fit import balanced, best_epoch, status, stop_reason
 from tests import planted
 from tests.planted import MEL, settings
 
@@ -211,7 +212,7 @@ names = np.array([f"track-{i:03d}" for i in range(60)])
 found = bundle.load(sys.argv[1])
 mel = Input(array, np.arange(60), {**found.info["inputs"]["mel"]})
 print(found.verify(Examples(names, {"mel": mel})))
-assert "hitsong.training" not in sys.modules
+assert "hitsong.training.fit" not in sys.modules
 """
     array = examples.inputs["mel"].array.filename
     done = subprocess.run(
@@ -385,7 +386,7 @@ def test_a_collapsed_model_is_named(run, examples, tmp_path):
 
 
 def test_divergence_keeps_the_best_epoch(run, tmp_path, monkeypatch):
-    monkeypatch.setattr("hitsong.training.learning_rate", lambda recipe, losses: 1e30 if losses else 5e-3)
+    monkeypatch.setattr("hitsong.training.fit.learning_rate", lambda recipe, losses: 1e30 if losses else 5e-3)
     found = run(tmp_path)
     assert (found.info["stopped"], found.info["best_epoch"], found.info["epochs"]) == ("divergence", 1, 2)
     assert np.isfinite([weights.sum() for weights in found.model.get_weights()]).all()

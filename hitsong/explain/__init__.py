@@ -29,8 +29,8 @@ def answer(predictions, target, output=None):
     Parameters
     ----------
     predictions : array-like [shape=(n,) or (n, k)]
-        As `hitsong.bundle.Bundle.predict` gives them.
-    target : hitsong.targets.Target
+        As `hitsong.training.bundle.Bundle.predict` gives them.
+    target : hitsong.data.targets.Target
     output : str, optional
         Which of several audio features; needed for these only.
 

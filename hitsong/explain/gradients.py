@@ -9,7 +9,7 @@ from functools import lru_cache
 import numpy as np
 from scipy.ndimage import uniform_filter
 
-from hitsong.models.backend import tf
+from hitsong.backend import tf
 
 TOLERANCE = 0.01  # of the difference that is divided
 FEWEST, MOST = 10, 270  # steps; three times as many until the tolerance is met

@@ -12,7 +12,7 @@ import numpy as np
 import pandas as pd
 from scipy import stats
 
-from hitsong import bootstrap
+from hitsong.evaluation import bootstrap
 from hitsong.explain import boundaries
 
 CLIPS = 60  # that bands and moments are measured on

@@ -14,7 +14,7 @@ import pandas as pd
 import shap
 from threadpoolctl import threadpool_limits
 
-from hitsong import bootstrap, metrics
+from hitsong.evaluation import bootstrap, metrics
 
 BACKGROUND = 50  # tracks
 COALITIONS = 1024  # sets of columns, and twice as many as there are columns
@@ -86,7 +86,7 @@ def permutation_importance(predict, X, y, groups, kind, draws, seed, repeats=5):
     Parameters
     ----------
     predict : callable
-        From a table like `X` to predictions as `hitsong.metrics` wants them for this kind.
+        From a table like `X` to predictions as `hitsong.evaluation.metrics` wants them for this kind.
     X : pd.DataFrame [shape=(n, columns)]
         Tracks that the model was not fitted on.
     y : array-like [shape=(n,) or (n, k)]
@@ -94,7 +94,7 @@ def permutation_importance(predict, X, y, groups, kind, draws, seed, repeats=5):
     groups : array-like [shape=(n,)]
         Their artists' groups.
     kind : str
-        Target kind: it says which metric is measured, `hitsong.metrics.MAIN`.
+        Target kind: it says which metric is measured, `hitsong.evaluation.metrics.MAIN`.
     draws, seed : int
         Of the bootstrap over groups; the draws are shared out among the repeats, at least 100 each.
     repeats : int
@@ -108,7 +108,7 @@ def permutation_importance(predict, X, y, groups, kind, draws, seed, repeats=5):
     Raises
     ------
     ValueError
-        As `hitsong.bootstrap.paired`: if there is only one group.
+        As `hitsong.evaluation.bootstrap.paired`: if there is only one group.
     """
     rng, main = np.random.default_rng(seed), metrics.MAIN[kind]
     each, rows = max(100, draws // repeats), []

@@ -1,1 +1,1 @@
-"""What models hear: features of a clip, and the store that holds them."""
+"""From an audio file to arrays."""

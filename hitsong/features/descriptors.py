@@ -16,7 +16,7 @@ import scipy.fft
 from scipy.signal import get_window
 from scipy.sparse import csr_array
 
-from hitsong.audio import mono, resample
+from hitsong.features.decode import mono, resample
 from hitsong.features.key import key
 from hitsong.features.loudness import loudness
 from hitsong.features.rhythm import rhythm

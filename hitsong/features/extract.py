@@ -2,9 +2,9 @@
 
 from dataclasses import dataclass
 
-from hitsong.audio import AudioError, Clip
 from hitsong.cli import bar
 from hitsong.features import descriptors, mel, mfcc, tags
+from hitsong.features.decode import AudioError, Clip
 from hitsong.features.parallel import over
 from hitsong.features.store import Specification
 

@@ -13,7 +13,7 @@ import scipy.fft
 from scipy.signal import get_window
 from scipy.sparse import csr_array
 
-from hitsong.audio import crop
+from hitsong.features.decode import crop
 
 AMIN = np.float32(1e-10)  # librosa.power_to_db's floor: -100 dB
 RANGE_DB = 80  # what eight bits cover, below the loudest that a tone can be: steps of 0.31 dB

@@ -1,6 +1,6 @@
 """Music tags: what an auto-tagger, musicnn, hears in a clip, and its last hidden layer as an embedding.
 
-The network (`hitsong.models.musicnn`) hears patches of 3 s, side by side; a clip's tags and embedding are
+The network (`hitsong.features.musicnn`) hears patches of 3 s, side by side; a clip's tags and embedding are
 the means over its patches. Making the patches needs no TensorFlow and can go to any number of processes;
 `Tagger` wants to be one, and to have many clips at a time.
 
@@ -108,8 +108,8 @@ class Tagger:
 
     def __init__(self, model):
         folder = _package() / model
-        from hitsong.models import musicnn  # here, for TensorFlow: workers only make patches
-        from hitsong.models.backend import tf
+        from hitsong.backend import tf
+        from hitsong.features import musicnn  # here, for TensorFlow: workers only make patches
 
         network = musicnn.load(folder)
         signature = [tf.TensorSpec((None, FRAMES, SPECTRUM.n_mels), tf.float32)]

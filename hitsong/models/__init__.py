@@ -11,8 +11,8 @@ import math
 from dataclasses import dataclass, field, fields
 
 from hitsong.config import nearest
+from hitsong.data.targets import CLASSES
 from hitsong.errors import UserError
-from hitsong.targets import CLASSES
 
 STUDY_1, STUDY_2 = "github.com/Irisfee/spotify_analysis", "github.com/NicholasIndorf/HipHopPopularity"
 STUDY_3, STUDY_4 = "Rossi & Pleus, Stanford", "github.com/Naaafis/Song_Feature_Pred"

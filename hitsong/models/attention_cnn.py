@@ -5,8 +5,8 @@ arXiv:1703.03130, over frames instead of words. For hit songs, L.-C. Yu et al. (
 find a song's highlights; for music tags, M. Won et al. (arXiv:1906.04972) have it sum up a CNN's frames.
 """
 
+from hitsong.backend import keras
 from hitsong.errors import UserError
-from hitsong.models.backend import keras
 from hitsong.models.short_chunk_cnn import batch_norm, scores
 
 MIN_FRAMES = 16  # three halvings leave two to choose from

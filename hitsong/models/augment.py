@@ -7,7 +7,7 @@ each epoch; `mixup` draws from the seed that it is given.
 
 import numpy as np
 
-from hitsong.models.backend import keras, tf
+from hitsong.backend import keras, tf
 
 
 @keras.saving.register_keras_serializable("hitsong")

@@ -1,9 +1,9 @@
 """From a trunk, a head and the training clips to a compiled model: raw inputs in, named answers out."""
 
+from hitsong.backend import keras
+from hitsong.data.examples import statistics
 from hitsong.errors import UserError
-from hitsong.examples import statistics
 from hitsong.models import MODELS, augment, normalise
-from hitsong.models.backend import keras
 
 CROPS = 8  # that a clip is heard in when their scores are averaged
 
@@ -17,7 +17,7 @@ def build(name, head, train, recipe, parts=None):
         A network of `MODELS`.
     head : hitsong.models.heads.Head
         What the scores stand for.
-    train : hitsong.examples.Examples
+    train : hitsong.data.examples.Examples
         The training clips, for the size of the inputs and for normalisation, which is a layer of the model.
     recipe : hitsong.models.Recipe
     parts : dict of str to keras.Model, optional

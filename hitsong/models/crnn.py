@@ -6,8 +6,8 @@ Artist Classification with Convolutional Recurrent Neural Networks", arXiv:1901.
 batch normalisation, as in github.com/NicholasIndorf/HipHopPopularity.
 """
 
+from hitsong.backend import keras
 from hitsong.errors import UserError
-from hitsong.models.backend import keras
 
 FILTERS = (64, 128, 128, 128)
 POOLS = (2, 4, 4, 4)  # along frequency: 128 mels -> 64 -> 16 -> 4 -> 1

@@ -18,8 +18,8 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
+from hitsong.backend import keras
 from hitsong.errors import UserError
-from hitsong.models.backend import keras
 from hitsong.models.losses import CrossEntropy, CumulativeLink, Huber, Ranking
 
 LOSSES = {
@@ -58,7 +58,7 @@ def make(target, y, loss=None, bounded=False):
     Parameters
     ----------
     target : dict
-        As `hitsong.targets.Target.description` gives it: its `kind`, and the `names` of what it answers.
+        As `hitsong.data.targets.Target.description` gives it: its `kind`, and the `names` of what it answers.
     y : np.ndarray [shape=(n,) or (n, k)]
         The encoded target of the training tracks.
     loss : str, optional

@@ -4,8 +4,8 @@ Recipes as in github.com/NicholasIndorf/HipHopPopularity. Sizes in the comments,
 are for mels of 128 x 1292, as the study's.
 """
 
+from hitsong.backend import keras
 from hitsong.errors import UserError
-from hitsong.models.backend import keras
 
 POOLS = ((2, 4), (2, 4), (2, 2), (2, 2))  # along frequency, along time
 MIN_MELS, MIN_FRAMES = 16, 64  # the fewest that leave one after all poolings

@@ -4,8 +4,8 @@ L.-C. Yu, Y.-H. Yang, Y.-N. Hung, Y.-A. Chen: "Hit Song Prediction for Pop Music
 Ranking Loss", arXiv:1710.10814; recipe as in github.com/Irisfee/spotify_analysis.
 """
 
+from hitsong.backend import keras
 from hitsong.errors import UserError
-from hitsong.models.backend import keras
 from hitsong.models.layers import WeightedAverage
 
 MIN_FRAMES = 13  # the fewest that leave one frame after both poolings

@@ -2,8 +2,8 @@
 
 import sys
 
+from hitsong.backend import keras
 from hitsong.features import image
-from hitsong.models.backend import keras
 
 register = keras.saving.register_keras_serializable("hitsong")
 

@@ -6,7 +6,7 @@ before loading one.
 
 import numpy as np
 
-from hitsong.models.backend import keras
+from hitsong.backend import keras
 
 MARGIN = 0.1  # standard deviations of the training targets
 RANKING_WEIGHT = 0.5

@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from hitsong.models.backend import keras
+from hitsong.backend import keras
 
 
 @keras.saving.register_keras_serializable("hitsong")
@@ -36,7 +36,7 @@ def layer(name, measured, scaling):
     ----------
     name : str
         Of the input.
-    measured : hitsong.examples.Statistics
+    measured : hitsong.data.examples.Statistics
     scaling : str
         Of mels: "standard" (mean 0, deviation 1 over all bins) or "range" (0 to 1).
     """

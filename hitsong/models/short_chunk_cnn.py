@@ -5,7 +5,7 @@ arXiv:2006.00751. There it was among the best architectures for music tags, by a
 and average over the clip (`hitsong.models.augment.Crops`).
 """
 
-from hitsong.models.backend import keras
+from hitsong.backend import keras
 
 WIDTHS = (1, 1, 2, 2, 2, 2, 4)  # of the blocks, in units of `channels`
 

@@ -5,8 +5,8 @@ coefficients. In each network the layer "trunk" holds what the scores are made o
 trained network apart, and `combiner` is built from two such halves.
 """
 
+from hitsong.backend import keras
 from hitsong.errors import UserError
-from hitsong.models.backend import keras
 from hitsong.models.layers import Inference
 
 MIN_SIDE = 16  # the fewest frames and coefficients that leave one after both of mfcc_cnn's blocks

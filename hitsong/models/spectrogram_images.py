@@ -5,7 +5,7 @@ the mel scaled to 0..1. Of the smaller networks the study only says how many con
 they see colours: here they are the first blocks of the largest, with its ending.
 """
 
-from hitsong.models.backend import keras
+from hitsong.backend import keras
 from hitsong.models.layers import Picture
 
 HEIGHT, WIDTH = 102, 159

@@ -13,9 +13,9 @@ from concurrent.futures import Future
 from functools import lru_cache
 from pathlib import Path
 
+from hitsong.backend import keras
 from hitsong.config import nearest
 from hitsong.errors import UserError
-from hitsong.models.backend import keras
 from hitsong.models.layers import Inference, Picture, Pixels
 
 SIDE = 224  # of the picture, as the backbones were trained on

@@ -2,8 +2,9 @@
 
 import numpy as np
 
-from hitsong import dataset, leakage, metrics
-from hitsong.evaluation import ranked
+from hitsong.data import dataset, leakage
+from hitsong.evaluation import metrics
+from hitsong.evaluation.evaluate import ranked
 from hitsong.files import read_json
 from hitsong.report import card, page, pictures, songs, tables, words
 from hitsong.report.page import short
@@ -43,12 +44,12 @@ def report(study, config, result, tracks, table, target, infos, options, listeni
     study : hitsong.study.Study
     config : hitsong.config.Config
     result : dict
-        What `report/metrics.json` holds (`hitsong.results.Results`).
+        What `report/metrics.json` holds (`hitsong.evaluation.results.Results`).
     tracks : pandas.DataFrame
         The tracks that were used (those that have a clip, where there is audio), with `side` and `group`.
     table : pandas.DataFrame
-        Truth and predictions, from `hitsong.evaluation.table`.
-    target : hitsong.targets.Target
+        Truth and predictions, from `hitsong.evaluation.evaluate.table`.
+    target : hitsong.data.targets.Target
     infos : dict of str to dict
         What each model's bundle says of itself; empty if none was trained.
     options : str

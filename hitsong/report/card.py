@@ -3,8 +3,8 @@
 After Mitchell et al., "Model Cards for Model Reporting", arXiv:1810.03993.
 """
 
+from hitsong.data.targets import CLASSES, Target
 from hitsong.files import replacing
-from hitsong.targets import CLASSES, Target
 
 TERMS = {
     "spotify": "Spotify's Developer Terms (section IV.2) forbid training models on Spotify content.",
@@ -30,7 +30,7 @@ def write(bundle, tested=None):
 
     Parameters
     ----------
-    bundle : hitsong.bundle.Bundle
+    bundle : hitsong.training.bundle.Bundle
     tested : dict, optional
         The model's row of `report/metrics.json`: metrics on the test tracks, with intervals.
     """

@@ -4,7 +4,7 @@ import librosa
 import numpy as np
 import pandas as pd
 
-from hitsong import audio
+from hitsong.features import decode
 from hitsong.report import figures
 from hitsong.report.figures import ACCENT, plt
 
@@ -27,7 +27,7 @@ def draw(store, settings, folder):
     if track_id is None:
         return
     paths = store.index.drop_duplicates("track_id", keep="last").set_index("track_id")["path"]
-    clip = audio.Clip.read(folder / paths[track_id])
+    clip = decode.Clip.read(folder / paths[track_id])
     values = {
         kind: feature.array[feature.rows[track_id]] * feature.specification["scale"]
         + feature.specification["offset"]
@@ -42,7 +42,7 @@ def draw(store, settings, folder):
 
 
 def _waveform(axis, clip, *_):
-    samples = audio.mono(clip.channels)
+    samples = decode.mono(clip.channels)
     seconds = np.arange(len(samples)) / clip.sample_rate
     step = max(1, len(samples) // 4000)
     axis.plot(seconds[::step], samples[::step], color=ACCENT, linewidth=0.4)

@@ -6,12 +6,13 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
-from hitsong import dataset, explain
-from hitsong.baseline import predict
+from hitsong import explain
 from hitsong.config import Mel
+from hitsong.data import dataset
+from hitsong.evaluation.baseline import predict
+from hitsong.evaluation.metrics import MAIN
 from hitsong.explain import listening, tabular
 from hitsong.explain.occlusion import occlusion
-from hitsong.metrics import MAIN
 from hitsong.report import explanations, figures
 
 REPEATS = 2  # shuffles of each column
@@ -42,8 +43,8 @@ def of_model(study, config, corpus, bundle, test, prediction):
     ----------
     study : hitsong.study.Study
     config : hitsong.config.Config
-    corpus : hitsong.dataset.Corpus
-    bundle : hitsong.bundle.Bundle
+    corpus : hitsong.data.dataset.Corpus
+    bundle : hitsong.training.bundle.Bundle
     test : pandas.DataFrame
     prediction : pandas.Series or pandas.DataFrame
         The model's, by track_id.

@@ -6,7 +6,7 @@
 import numpy as np
 import pandas as pd
 
-from hitsong import metrics
+from hitsong.evaluation import metrics
 from hitsong.report import figures, tables, words
 from hitsong.report.page import percent, short
 

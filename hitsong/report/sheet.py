@@ -2,7 +2,7 @@
 
 from pathlib import Path
 
-from hitsong import splits
+from hitsong.data import splits
 from hitsong.files import read_json
 from hitsong.study import environment
 
@@ -23,11 +23,11 @@ def sheet(study, config, tracks, target, counts, leaks, looks, inputs):
     config : hitsong.config.Config
     tracks : pandas.DataFrame
         The tracks that were used.
-    target : hitsong.targets.Target
+    target : hitsong.data.targets.Target
     counts : dict
-        From `hitsong.dataset.labelled`.
+        From `hitsong.data.dataset.labelled`.
     leaks : dict
-        From `hitsong.dataset.leaks`.
+        From `hitsong.data.dataset.leaks`.
     looks : int
         How often the test tracks have told something.
     inputs : dict of str to str
@@ -36,7 +36,7 @@ def sheet(study, config, tracks, target, counts, leaks, looks, inputs):
     Returns
     -------
     dict
-        As `hitsong.results.Sheet` wants it.
+        As `hitsong.evaluation.results.Sheet` wants it.
     """
     collected = read_json(study.record("collect"))["counts"]
     known = counts["new"] + counts["known"]

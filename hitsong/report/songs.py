@@ -8,7 +8,7 @@ import numpy as np
 import pandas as pd
 import soundfile
 
-from hitsong import audio
+from hitsong.features import decode
 from hitsong.report import tables
 from hitsong.report.page import percent, short
 
@@ -45,8 +45,8 @@ def extremes(table, target, model):
     Parameters
     ----------
     table : pandas.DataFrame
-        From `hitsong.evaluation.table`, with the reference row `mean`.
-    target : hitsong.targets.Target
+        From `hitsong.evaluation.evaluate.table`, with the reference row `mean`.
+    target : hitsong.data.targets.Target
     model : str
 
     Returns
@@ -82,7 +82,7 @@ def describe(track_ids, study, tracks, table, target, model, source):
     study : hitsong.study.Study
     tracks, table : pandas.DataFrame
         As for `hitsong.report.build.report`.
-    target : hitsong.targets.Target
+    target : hitsong.data.targets.Target
     model : str
     source : str
         The config's `collect.source`, or "synthetic".
@@ -125,8 +125,8 @@ def excerpt(path):
     -------
     str
     """
-    samples = audio.load(path, _RATE)
-    samples = audio.crop(samples, min(len(samples), _SECONDS * _RATE))
+    samples = decode.load(path, _RATE)
+    samples = decode.crop(samples, min(len(samples), _SECONDS * _RATE))
     file = io.BytesIO()
     soundfile.write(
         file, samples, _RATE, format="MP3", bitrate_mode="CONSTANT", compression_level=_COMPRESSION

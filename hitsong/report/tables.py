@@ -15,7 +15,7 @@ _ARTIST_SIZES = [1, 2, 5, 10, 20, 50]
 
 
 def of_model(table, name, names):
-    """A model's predictions and the truth, as they were before `hitsong.evaluation.table` made them long.
+    """A model's predictions and the truth, as they were before `hitsong.evaluation.evaluate.table` made them long.
 
     Parameters
     ----------

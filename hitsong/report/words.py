@@ -1,6 +1,6 @@
 """What a result says, in plain sentences."""
 
-from hitsong import metrics
+from hitsong.evaluation import metrics
 from hitsong.report.page import percent, short
 
 # By target kind, and whether there was anything to hear.

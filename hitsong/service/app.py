@@ -9,7 +9,7 @@ from pathlib import Path
 from flask import Flask, Response, current_app, g, request, send_from_directory
 from werkzeug.exceptions import HTTPException
 
-from hitsong import listen
+from hitsong.predict import listen
 from hitsong.service import answers, guard, openapi, pictures, upload
 from hitsong.service.problems import MEDIA_TYPE, Problem
 from hitsong.service.server import Server
@@ -60,7 +60,7 @@ def start(bundle, guard, limits, host="127.0.0.1", port=0):
 
     Parameters
     ----------
-    bundle : hitsong.bundle.Bundle
+    bundle : hitsong.training.bundle.Bundle
     guard : hitsong.service.guard.Guard
     limits : hitsong.service.limits.Limits
     host : str

@@ -41,7 +41,7 @@ def mattered(answer, features, target, settings, frames, output=None):
         From features, {input: array (n, ...)}, to predictions.
     features : dict of str to np.ndarray
         One track's inputs, "mel" among them.
-    target : hitsong.targets.Target
+    target : hitsong.data.targets.Target
     settings : hitsong.config.Mel
     frames : int
         Of the spectrogram that are not padding.

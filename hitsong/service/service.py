@@ -9,9 +9,9 @@ from contextlib import contextmanager
 import numpy as np
 import soundfile
 
-from hitsong import listen
 from hitsong.features import descriptors, tags
 from hitsong.files import digest
+from hitsong.predict import listen
 from hitsong.service import pictures
 from hitsong.service.meters import Meters
 from hitsong.service.problems import Problem
@@ -35,7 +35,7 @@ class Service:
 
     Parameters
     ----------
-    listener : hitsong.listen.Listener
+    listener : hitsong.predict.listen.Listener
         Made with `show()`.
     pool : hitsong.service.worker.Pool
     limits : hitsong.service.limits.Limits

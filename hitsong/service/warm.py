@@ -2,9 +2,9 @@
 
 import numpy as np
 
-from hitsong import listen
-from hitsong.audio import Clip
 from hitsong.config import Features
+from hitsong.features.decode import Clip
+from hitsong.predict import listen
 
 SETTINGS = Features(kinds=["mel", "mfcc", "descriptors", "tags"])
 

@@ -19,9 +19,9 @@ import threading
 
 import soundfile
 
-from hitsong import listen
-from hitsong.audio import AudioError
+from hitsong.features.decode import AudioError
 from hitsong.features.parallel import TOP_PAD
+from hitsong.predict import listen
 
 # One thread each, before NumPy loads: with more, two workers are slower than one.
 ENVIRONMENT = {
@@ -95,7 +95,7 @@ class Pool:
 
         Returns
         -------
-        hitsong.listen.Heard
+        hitsong.predict.listen.Heard
 
         Raises
         ------

@@ -1,0 +1,1 @@
+"""Which tracks, which side of the split, which target, which inputs."""

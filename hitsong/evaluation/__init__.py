@@ -1,0 +1,1 @@
+"""How anything is measured; nothing here knows a network."""

@@ -1,0 +1,176 @@
+"""Split-conformal calibration: how sure a prediction is, learnt from tracks that the model was not fitted on.
+
+V. Vovk, A. Gammerman, G. Shafer, "Algorithmic Learning in a Random World", 2005; J. Lei et al.,
+"Distribution-Free Predictive Inference for Regression", arXiv:1604.04173. Among n validation tracks the absolute
+error of rank ceil((n + 1) level) is the half-width of an interval that holds a new track's truth with probability
+`level` at least, whatever the model, if the tracks are exchangeable. For classes the error is 1 - p of the true
+class, and the answer a set of classes (M. Sadinle, J. Lei, L. Wasserman, "Least Ambiguous Set-Valued Classifiers with
+Bounded Error Levels", arXiv:1609.00451); it is empty where no class is probable enough.
+
+What that promises here is less:
+
+- Tracks come by artists. Those of one artist resemble each other, so n tracks tell less than n independent ones, and
+  a track of an artist not heard before is no exchangeable draw among them. If *artists* are exchangeable and many,
+  coverage is near the level on average over them, but it varies from artist to artist, and the rank above, exact for
+  single tracks, promises too much where artists are few (R. Dunn, L. Wasserman, A. Ramdas, "Distribution-Free
+  Prediction Sets for Two-Layer Hierarchical Models", arXiv:1809.07441).
+- The same tracks chose the epoch, so their errors are a little smaller than those of new ones.
+- Coverage is an average over all tracks: hits may be covered less than others.
+
+So read `coverage` on test tracks beside the level.
+"""
+
+import math
+
+import numpy as np
+
+from hitsong.errors import UserError
+from hitsong.evaluation import metrics
+
+LEVELS = (0.5, 0.8, 0.9, 0.95)
+
+
+def calibrate(target, y, p):
+    """Learn how far predictions are off.
+
+    Parameters
+    ----------
+    target : hitsong.data.targets.Target
+    y, p : array-like
+        Truth and prediction of the validation tracks, as for `metrics.evaluate`.
+
+    Returns
+    -------
+    dict
+        In JSON's types: `form` ("interval", or "set" for classes), `tracks` (how many), and `quantiles`: by level
+        ("0.9") the error that is not exceeded, one for each output; None where it is infinite, because the tracks
+        are too few. Those levels are listed again in `unbounded`.
+    """
+    y, p = metrics.validate(target.kind, y, p)
+    errors = 1 - _of_classes(p)[np.arange(len(y)), y.astype(int)] if target.classes else np.abs(y - p)
+    ordered = np.sort(errors.reshape(len(y), -1), axis=0)
+    quantiles = {}
+    for level in LEVELS:
+        # Rounded first, since 0.9 * 10 may come out above 9.
+        rank = math.ceil(round((len(y) + 1) * level, 9))
+        quantiles[_key(level)] = ordered[rank - 1].tolist() if rank <= len(y) else None
+    return {
+        "form": "set" if target.classes else "interval",
+        "tracks": len(y),
+        "quantiles": quantiles,
+        "unbounded": [level for level, quantile in quantiles.items() if quantile is None],
+    }
+
+
+def interval(calibration, p, level=0.9):
+    """The interval around predicted numbers.
+
+    It is symmetric, and is not cut to the range of the target.
+
+    Parameters
+    ----------
+    calibration : dict
+        From `calibrate`.
+    p : array-like [shape=(n,) or (n, k)]
+    level : float
+        One of `LEVELS`.
+
+    Returns
+    -------
+    low, high : np.ndarray [shape=(n,) or (n, k)]
+        Infinite where the validation tracks were too few for the level.
+
+    Raises
+    ------
+    UserError
+        If the level was not calibrated, or the model predicts classes.
+    """
+    half = _quantile(calibration, level, "interval")
+    p = np.asarray(p, dtype=float)
+    return p - half, p + half
+
+
+def sets(calibration, p, level=0.9):
+    """The set of classes that a track may belong to.
+
+    Parameters
+    ----------
+    calibration : dict
+        From `calibrate`.
+    p : array-like [shape=(n,) or (n, classes)]
+        Probability of each class, or of "popular".
+    level : float
+        One of `LEVELS`.
+
+    Returns
+    -------
+    np.ndarray [shape=(n, classes), dtype=bool]
+        All classes where the validation tracks were too few for the level.
+
+    Raises
+    ------
+    UserError
+        If the level was not calibrated, or the model predicts numbers.
+    """
+    return 1 - _of_classes(np.asarray(p, dtype=float)) <= _quantile(calibration, level, "set")
+
+
+def coverage(target, calibration, y, p):
+    """Measure how often the truth lies inside, and how much room that takes.
+
+    Parameters
+    ----------
+    target : hitsong.data.targets.Target
+    calibration : dict
+        From `calibrate`.
+    y, p : array-like
+        Truth and prediction of other tracks, as for `metrics.evaluate`.
+
+    Returns
+    -------
+    dict
+        By level ("0.9"): `coverage`, the share of tracks inside, and `width`, of the interval or the mean number of
+        classes in the set; None if infinite. For "audio_features" both are means over the features, and `features`
+        has the same for each.
+    """
+    y, p = metrics.validate(target.kind, y, p)
+    found = {}
+    for level in map(float, calibration["quantiles"]):
+        if target.classes:
+            chosen = sets(calibration, p, level)
+            inside, width = chosen[np.arange(len(y)), y.astype(int)], chosen.sum(axis=1)
+        else:
+            low, high = interval(calibration, p, level)
+            inside, width = (low <= y) & (y <= high), high - low
+        found[_key(level)] = _summary(inside, width)
+        if target.kind == "audio_features":
+            found[_key(level)]["features"] = {
+                name: _summary(inside[:, column], width[:, column])
+                for column, name in enumerate(target.names)
+            }
+    return found
+
+
+def _summary(inside, width):
+    mean = float(np.mean(width))
+    return {"coverage": float(np.mean(inside)), "width": mean if math.isfinite(mean) else None}
+
+
+def _quantile(calibration, level, form):
+    """The errors not exceeded at a level: one for each output."""
+    if calibration["form"] != form:
+        other = {"interval": "numbers", "set": "classes"}[calibration["form"]]
+        raise UserError(f"this model predicts {other}: there is no {form}, only the {calibration['form']}")
+    if _key(level) not in calibration["quantiles"]:
+        raise UserError(f"level {level:g} was not calibrated; choose {', '.join(calibration['quantiles'])}")
+    quantile = calibration["quantiles"][_key(level)]
+    return np.inf if quantile is None else np.asarray(quantile)
+
+
+def _of_classes(p):
+    """The probability of each class, also where only that of "popular" is given."""
+    return np.column_stack([1 - p, p]) if p.ndim == 1 else p
+
+
+def _key(level):
+    return f"{level:g}"

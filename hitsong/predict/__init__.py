@@ -1,0 +1,1 @@
+"""One audio file to its score."""

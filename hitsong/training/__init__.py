@@ -1,0 +1,1 @@
+"""Recipes, fits that survive interruption, and the bundles that they leave."""

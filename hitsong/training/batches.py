@@ -1,0 +1,75 @@
+"""Batches of examples as TensorFlow streams them: read from the memory-mapped store, a few ahead of the model."""
+
+import numpy as np
+
+from hitsong.backend import tf
+from hitsong.models.augment import mixup
+
+AHEAD = 4  # batches that wait for the model
+SMALL = 8 * 2**20  # bytes of an input that is rather held in memory: tables, and mels of a handful of clips
+
+
+def of_inputs(examples, batch_size):
+    """Stream the raw inputs, in the order of the examples: dicts of float32 tensors by name."""
+    positions = tf.data.Dataset.range(len(examples)).batch(batch_size)
+    return positions.map(_reader(examples)).prefetch(AHEAD)
+
+
+def with_targets(examples, batch_size, outputs, weights=None, mixing=0.0, seed=0, classes=None):
+    """Stream the raw inputs with the targets of the named outputs.
+
+    Parameters
+    ----------
+    examples : hitsong.data.examples.Examples
+        In the order in which they are to be heard.
+    batch_size : int
+    outputs : list of str
+        Names of the model's outputs, in the order of the target's columns.
+    weights : np.ndarray [shape=(n,)], optional
+        What each example counts.
+    mixing : float
+        Alpha of mixup's Beta distribution; 0 mixes nothing.
+    seed : int
+        Of the mixing.
+    classes : int, optional
+        How many buckets there are to mix.
+
+    Returns
+    -------
+    tf.data.Dataset
+        Of (inputs, targets) or (inputs, targets, weights).
+    """
+    read = _reader(examples)
+    columns = examples.y.astype(np.float32).reshape(len(examples), -1, 1)
+    y = {output: columns[:, number] for number, output in enumerate(outputs)}
+
+    def batch(positions, y, *w):
+        return (read(positions), y, *({output: one for output in outputs} for one in w))
+
+    parts = (np.arange(len(examples)), y, *(() if weights is None else (weights.astype(np.float32),)))
+    stream = tf.data.Dataset.from_tensor_slices(parts).batch(batch_size).map(batch)
+    if mixing:
+        stream = stream.enumerate().map(
+            lambda number, parts: (*mixup(*parts[:2], mixing, [seed, number], classes), *parts[2:])
+        )
+    return stream.prefetch(AHEAD)
+
+
+def _reader(examples):
+    """From positions to raw inputs; only the codes of a batch pass through Python, and TensorFlow widens them."""
+    small = {
+        name: tf.constant(one.array[one.rows])
+        for name, one in examples.inputs.items()
+        if one.rows.size * one.array[:1].nbytes <= SMALL
+    }
+
+    def read_one(name, one, positions):
+        if name in small:
+            stored = tf.gather(small[name], positions)
+        else:
+            rows = tf.gather(tf.constant(one.rows), positions)
+            stored = tf.numpy_function(lambda rows: one.array[rows], [rows], one.array.dtype, stateful=False)
+        stored = tf.cast(tf.ensure_shape(stored, (None, *one.shape)), tf.float32)
+        return stored * one.scale + one.offset
+
+    return lambda positions: {name: read_one(name, one, positions) for name, one in examples.inputs.items()}

@@ -1,0 +1,110 @@
+"""Ensembles: a weighted mean of what other models predict, the weights learnt on validation.
+
+L. Breiman: "Stacked Regressions", Machine Learning 24, 1996: weights that may not be negative hold up where free
+ones overfit, since members agree so much. Here they also sum to one, so that numbers stay on their scale and
+probabilities stay probabilities. Weights minimise the squared error: for classes that is the Brier score, for
+several audio features each counts in units of its variance.
+
+Learnt on the tracks of a few artists, weights are mostly noise, and equal ones hard to beat (J. Smith and K. F. Wallis,
+"A Simple Explanation of the Forecast Combination Puzzle", 2009). So equal weights have a say of their own, as if
+`PRIOR` groups of artists had voted for them.
+"""
+
+import numpy as np
+from scipy.optimize import nnls
+from sklearn.model_selection import GroupKFold
+
+from hitsong.errors import UserError
+from hitsong.evaluation.baseline import matrix
+
+PRIOR = 30  # groups of artists
+
+
+def fit(members, y, groups, target):
+    """Learn the weights.
+
+    Parameters
+    ----------
+    members : dict of str to np.ndarray [shape=(n,) or (n, k)]
+        What each member predicts for the same tracks, none of which it was fitted on.
+    y : array-like [shape=(n,) or (n, k)]
+        Their encoded targets.
+    groups : array-like [shape=(n,)]
+        The artists' group of each track.
+    target : hitsong.data.targets.Target
+
+    Returns
+    -------
+    dict of str to float
+        By member; not negative, sum 1.
+    """
+    y = np.asarray(y, dtype=float)
+    units = np.std(y, axis=0) if target.kind == "audio_features" else 1.0
+    truth = matrix(y, target)
+    errors = np.column_stack(
+        [
+            ((np.reshape(p, truth.shape) - truth) / np.where(units == 0, 1, units)).ravel()
+            for p in members.values()
+        ]
+    )
+    # The best point of the simplex is that of the cone, brought back to sum 1: with v = t w and sum w = 1,
+    # |errors v|^2 + (1 - sum v)^2 is, at the best t, q / (1 + q) for q = |errors w|^2, and rises with q.
+    errors /= np.linalg.norm(errors) or 1.0
+    rows = np.vstack([errors, np.ones(len(members))])
+    weights, _ = nnls(rows, np.append(np.zeros(len(errors)), 1.0))
+    count = len(np.unique(groups))
+    weights = (count * weights / weights.sum() + PRIOR / len(members)) / (count + PRIOR)
+    return dict(zip(members, weights.tolist(), strict=True))
+
+
+def predict(weights, members):
+    """Predict by the weighted mean.
+
+    Parameters
+    ----------
+    weights : dict of str to float
+        From `fit`.
+    members : dict of str to np.ndarray [shape=(n,) or (n, k)]
+        A prediction of each of them, for the same tracks.
+
+    Returns
+    -------
+    np.ndarray [shape=(n,) or (n, k)]
+    """
+    return sum(weight * np.asarray(members[name]) for name, weight in weights.items())
+
+
+def cross_validated(members, y, groups, target, folds, seed):
+    """Predict each track with weights learnt on the tracks of other artists.
+
+    These predictions tell how good the ensemble is, where those of `fit` on the same tracks would flatter it.
+
+    Parameters
+    ----------
+    members, y, groups, target
+        As for `fit`.
+    folds : int
+        At most as many as there are groups, else that many.
+    seed : int
+
+    Returns
+    -------
+    np.ndarray [shape=(n,) or (n, k)]
+
+    Raises
+    ------
+    UserError
+        If there is only one group.
+    """
+    y, groups = np.asarray(y, dtype=float), np.asarray(groups)
+    count = len(np.unique(groups))
+    if count < 2:
+        raise UserError("ensemble: all validation tracks are of one group of artists; collect more artists")
+    members = {name: np.asarray(p, dtype=float) for name, p in members.items()}
+    predictions = np.empty_like(next(iter(members.values())))
+    for rest, held_out in GroupKFold(min(folds, count), shuffle=True, random_state=seed).split(
+        y, groups=groups
+    ):
+        weights = fit({name: p[rest] for name, p in members.items()}, y[rest], groups[rest], target)
+        predictions[held_out] = predict(weights, {name: p[held_out] for name, p in members.items()})
+    return predictions

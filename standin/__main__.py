@@ -1,0 +1,93 @@
+"""Run the stand-in by hand, to try a client against it: python -m standin --port 8801
+
+A fault is KIND, KIND@AT or KIND@ATxTIMES, and may end in :PATH. For example `quota@20` refuses the 20th request, and
+`server_error@5x3:albums` fails the 5th to the 7th of the requests whose path holds `albums`.
+"""
+
+import argparse
+import re
+import textwrap
+import threading
+from typing import get_args
+
+from pydantic import ValidationError
+
+from hitsong import config
+from hitsong.errors import UserError
+from standin import GENRES, playlist_ids, serve
+from standin.spotify import TOKEN
+
+KINDS = get_args(config.Fault.model_fields["kind"].annotation)
+PROFILES = get_args(config.Standin.model_fields["profile"].annotation)
+
+
+def fault(text):
+    """Read a fault from the command line."""
+    found = re.fullmatch(r"(\w+)(?:@(\d+)(?:x(\d+))?)?(?::(.+))?", text)
+    if not found:
+        raise argparse.ArgumentTypeError(f"{text!r} is not KIND@ATxTIMES:PATH, as server_error@5x3:albums is")
+    kind, at, times, path = found.groups()
+    try:
+        return config.Fault(kind=kind, at=int(at or 1), times=int(times or 1), path=path or "")
+    except ValidationError:
+        if kind not in KINDS:
+            raise argparse.ArgumentTypeError(
+                f"no fault is called {kind!r}{config.nearest(kind, KINDS)}"
+            ) from None
+        raise argparse.ArgumentTypeError(f"{text!r}: requests are counted from 1") from None
+
+
+def main():
+    parser = argparse.ArgumentParser(
+        prog="python -m standin",
+        description=__doc__,
+        epilog=textwrap.fill(f"Kinds of faults: {', '.join(KINDS)}."),
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    parser.add_argument("--port", type=int, default=8801, help="0 takes any free port (default: %(default)s)")
+    parser.add_argument("--config", help="take the section `standin` of this file instead of the defaults")
+    parser.add_argument("--profile", choices=PROFILES, help="the class of app that Spotify takes clients for")
+    parser.add_argument(
+        "--fault", type=fault, action="append", help="let something go wrong; may be repeated"
+    )
+    arguments = parser.parse_args()
+    try:
+        settings = config.load(arguments.config).standin if arguments.config else config.Standin()
+    except UserError as error:
+        parser.error(str(error))
+    asked = {"profile": arguments.profile, "faults": arguments.fault}
+    settings = settings.model_copy(update={name: value for name, value in asked.items() if value})
+    with serve(settings, arguments.port) as standin:
+        print(introduction(standin, settings), flush=True)
+        try:
+            threading.Event().wait()
+        except KeyboardInterrupt:
+            print(f"{standin.requests} requests answered.")
+
+
+def introduction(standin, settings):
+    """What the user reads first: what listens where, and requests to try."""
+    spotify = f'curl -H "Authorization: Bearer {TOKEN}" "{standin.url}/v1'
+    deezer = f'curl "{standin.url}/deezer'
+    genre = next(iter(GENRES))
+    playlist = playlist_ids(settings, genre)[0]
+    return f"""\
+SYNTHETIC Spotify (profile {settings.profile}) and Deezer on {standin.url} - Ctrl-C stops them.
+Every artist, song and number is invented. Faults: {", ".join(map(describe, settings.faults)) or "none"}.
+
+  curl -u {standin.client_id}:{standin.client_secret} -d grant_type=client_credentials {standin.url}/api/token
+  {spotify}/search?q=genre:{genre}&type=artist&limit=10"
+  {spotify}/search?q=genre:{genre}+year:2010-2012+track:a%25&type=track&limit=10"
+  {spotify}/playlists/{playlist}/items?limit=10"
+  {deezer}/search/playlist?q={genre}"
+  {deezer}/genre/152/artists"
+"""
+
+
+def describe(fault):
+    """The fault in the form of the command line."""
+    return f"{fault.kind}@{fault.at}x{fault.times}" + (f":{fault.path}" if fault.path else "")
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,212 @@
+"""What goes wrong, and when: the faults of the settings, each with a count of its own.
+
+A fault befalls requests `at` to `at + times - 1` of those that it counts: those whose path holds its `path` (the
+synthetic Deezer's paths begin with /deezer), and that it can befall at all:
+
+- truncated_audio, html_audio, expired_preview: previews, of either service
+- quota, expired_token: Spotify's Web API
+- null_items: Spotify's searches and playlists, the lists in which nulls are met
+- not_json: everything but previews
+- all others: everything; but token requests are counted only by faults that name their path
+
+If several are due at once, the first of the settings has the request.
+"""
+
+import threading
+import time
+
+from flask import Response, current_app, g, jsonify, request
+
+from standin.deezer import Refusal, denied
+from standin.spotify import Failure
+
+SLOW = 3.0  # seconds
+PAGE = (
+    "<!DOCTYPE html><html><head><title>Oops</title></head><body><h1>Something went wrong</h1></body></html>"
+)
+
+
+class Faults:
+    """The faults of a running stand-in.
+
+    Parameters
+    ----------
+    faults : list of hitsong.config.Fault
+    """
+
+    def __init__(self, faults):
+        self._faults = faults
+        self._counts = [0] * len(faults)
+        self._lock = threading.Lock()
+
+    def due(self):
+        """Count the request; returns the kind of fault that befalls it and how often it has by now, or None."""
+        due = []
+        with self._lock:
+            for i, fault in enumerate(self._faults):
+                if fault.path in request.path and _can_befall(fault):
+                    self._counts[i] += 1
+                    if 0 <= self._counts[i] - fault.at < fault.times:
+                        due.append((fault.kind, self._counts[i] - fault.at + 1))
+        return due[0] if due else None
+
+
+def install(app, faults):
+    """Let faults befall the requests to an app."""
+    schedule = Faults(faults)
+
+    @app.before_request
+    def before():
+        g.fault = schedule.due()
+        if g.fault and g.fault[0] in INSTEAD:
+            kind, nth = g.fault
+            return INSTEAD[kind](nth)
+        return None
+
+    @app.after_request
+    def after(response):
+        if g.get("fault") and g.fault[0] in UPON:
+            kind, nth = g.fault
+            return UPON[kind](response, nth)
+        return response
+
+
+def _can_befall(fault):
+    """Whether a request is of the sort that a fault is about."""
+    if fault.kind in ("truncated_audio", "html_audio", "expired_preview"):
+        return _is_audio()
+    if request.path == "/api/token":
+        return bool(fault.path) and fault.kind not in ("expired_token", "null_items")
+    if fault.kind in ("expired_token", "quota"):
+        return request.path.startswith("/v1/")
+    if fault.kind == "null_items":
+        return request.endpoint in ("spotify.search", "spotify.playlist_tracks", "spotify.playlist_items")
+    return fault.kind != "not_json" or not _is_audio()
+
+
+def _is_audio():
+    return request.endpoint in ("spotify.preview", "deezer.preview")
+
+
+# ---------------------------------------------------------------------------------------------------
+# Faults that come instead of an answer, given how often they have by now
+
+
+def rate_limit(_):
+    """Deezer's API says so with HTTP 200."""
+    if request.blueprint == "deezer" and not _is_audio():
+        raise Refusal("Exception", "Quota limit exceeded", 4)
+    return _limited(1, "API rate limit exceeded")
+
+
+def rate_limit_text(_):
+    return Response("Too many requests", 429, {"Retry-After": "0"}, mimetype="text/plain")
+
+
+def rate_limit_long(_):
+    return _limited(763, "API rate limit exceeded")
+
+
+def quota(_):
+    return _limited(48925, "Too many requests", reason="QUOTA_EXCEEDED")
+
+
+def _limited(wait, message, **others):
+    answer = jsonify(error={"status": 429, "message": message, **others})
+    answer.status_code = 429
+    answer.headers["Retry-After"] = str(wait)
+    return answer
+
+
+def server_error(nth):
+    status = (500, 502, 503)[(nth - 1) % 3]
+    return Response(PAGE, status, mimetype="text/html")
+
+
+def empty_body(nth):
+    """With the status of a failure the first time, of a success the second, and so on."""
+    return Response(b"", 503 if nth % 2 else 200, mimetype="application/json")
+
+
+def not_json(_):
+    return Response(PAGE, 200, content_type="application/json")
+
+
+def expired_token(_):
+    current_app.extensions["tokens"].expire()
+    raise Failure(401, "The access token expired")
+
+
+def slow(_):
+    """The usual answer, but late."""
+    time.sleep(SLOW)
+
+
+def html_audio(_):
+    return Response(PAGE, 200, mimetype="text/html")
+
+
+def expired_preview(_):
+    return denied()
+
+
+# ---------------------------------------------------------------------------------------------------
+# Faults that spoil an answer
+
+
+def dropped(response, nth):
+    """The connection closes before the answer, then in the middle of the headers, then of the body, and so on.
+
+    Many clients take the second for an empty answer of status 200.
+    """
+    if nth % 3 == 0:
+        return truncated(response)
+    connection = request.environ["werkzeug.socket"]
+    if nth % 3 == 2:
+        connection.sendall(b"HTTP/1.1 200 OK\r\nContent-Ty")
+    _hang_up(connection)
+    return response
+
+
+def truncated(response, _=None):
+    """Half of the body that the headers announce."""
+    body = response.get_data()
+    length, connection = len(body), request.environ["werkzeug.socket"]
+
+    def half():
+        yield body[: length // 2]
+        _hang_up(connection)
+
+    response.response = half()
+    response.headers["Content-Length"] = str(length)
+    return response
+
+
+def null_items(response, _):
+    """Nulls among the items of a search or of a playlist, a page larger than was asked for.
+
+    They come in addition to the real items, so that who skips them misses nothing.
+    """
+    answer = response.get_json(silent=True)
+    if response.status_code == 200 and answer:
+        pages = [answer] if "items" in answer else [page for page in answer.values() if page]
+        for page in pages:
+            for place in (0, len(page["items"]) // 2 + 1):
+                page["items"].insert(place, None)
+        response.set_data(jsonify(answer).get_data())
+    return response
+
+
+def _hang_up(connection):
+    """Close a connection in both directions; what is written to it later goes nowhere."""
+    connection.shutdown(2)
+
+
+INSTEAD = {
+    f.__name__: f
+    for f in (
+        rate_limit, rate_limit_text, rate_limit_long, quota, server_error, empty_body, not_json,
+        expired_token, slow, html_audio, expired_preview,
+    )
+}  # fmt: skip
+UPON = {"dropped": dropped, "truncated_audio": truncated, "null_items": null_items}

@@ -1,0 +1,274 @@
+"""The synthetic Spotify: its endpoints and its failure bodies, for each class of app.
+
+Facts follow the Web API's reference, recorded answers of 2024 and 2025, and the notices of 2024-11-27 and
+2026-02-11 that took endpoints and fields from apps in development mode. Everything it sends is invented.
+"""
+
+import base64
+import re
+import threading
+
+from flask import Blueprint, Response, current_app, jsonify, request
+from werkzeug.exceptions import HTTPException
+
+from standin.catalogue import catalogue
+from standin.shapes import (
+    CLIENT_ID,
+    audio_features,
+    full_album,
+    full_artist,
+    full_track,
+    page,
+    playlist_entries,
+    playlist_entry,
+    profile,
+    simple_album,
+    simple_track,
+)
+
+CLIENT_SECRET = "synthetic-client-secret"
+TOKEN = "synthetic-token"
+
+GROUPS = ("album", "single", "compilation", "appears_on")
+DEEPEST = 1000  # results of a search beyond this cannot be had
+
+spotify = Blueprint("spotify", __name__)
+
+
+class Tokens:
+    """The bearer token in force: valid from the start and until it is made to expire."""
+
+    def __init__(self):
+        self.current = TOKEN
+        self._issued = 1
+        self._lock = threading.Lock()
+
+    def issue(self):
+        """The valid token, a new one if there is none."""
+        with self._lock:
+            if self.current is None:
+                self._issued += 1
+                self.current = f"{TOKEN}-{self._issued}"
+            return self.current
+
+    def expire(self):
+        """From now on the token is refused."""
+        self.current = None
+
+
+# ---------------------------------------------------------------------------------------------------
+# Access and failures
+
+
+class Failure(HTTPException):
+    """A failure in the Web API's form."""
+
+    def __init__(self, status, message=None):
+        body = jsonify({"error": {"status": status} | ({"message": message} if message else {})})
+        body.status_code = status
+        super().__init__(message, body)
+
+
+@spotify.post("/api/token")
+def token():
+    """Client credentials against a bearer token."""
+    expected = base64.b64encode(f"{CLIENT_ID}:{CLIENT_SECRET}".encode()).decode()
+    if request.headers.get("Authorization") != f"Basic {expected}":
+        return jsonify({"error": "invalid_client", "error_description": "Invalid client"}), 400
+    if request.form.get("grant_type") != "client_credentials":
+        message = "grant_type must be client_credentials, authorization_code or refresh_token"
+        return jsonify({"error": "unsupported_grant_type", "error_description": message}), 400
+    access_token = current_app.extensions["tokens"].issue()
+    return jsonify({"access_token": access_token, "token_type": "Bearer", "expires_in": 3600})
+
+
+@spotify.before_request
+def check_access():
+    """Refuse requests to the Web API that carry no valid token, or ask for what the app is not granted."""
+    if not request.path.startswith("/v1/"):
+        return None
+    given = request.headers.get("Authorization")
+    if given is None:
+        raise Failure(401, "No token provided")
+    if given != f"Bearer {current_app.extensions['tokens'].current}":
+        raise Failure(401, "The access token expired")
+    granted, endpoint = profile(), request.endpoint.rpartition(".")[2]
+    if not granted.premium:
+        message = (
+            "Active premium subscription required for the owner of the app. Upgrade the owner's account."
+        )
+        return Response(message, 403, mimetype="text/plain")
+    if endpoint.endswith("audio_features") and not granted.audio_features:
+        raise Failure(403)
+    if (
+        endpoint in ("artists", "albums", "tracks", "playlist_tracks", "playlist_items")
+        and not granted.batches
+    ):
+        raise Failure(403, "Forbidden")
+    return None
+
+
+# ---------------------------------------------------------------------------------------------------
+# Parameters
+
+
+def integer(name, default, low, high):
+    """An integer parameter, or the failure that names it."""
+    value = request.args.get(name, str(default))
+    if not re.fullmatch(r"-?\d{1,9}", value) or not low <= int(value) <= high:
+        raise Failure(400, f"Invalid {name}")
+    return int(value)
+
+
+def lookup(kind, key):
+    """The object with an id, or the failure that says why there is none."""
+    check_id(key)
+    found = catalogue().find(kind, key)
+    if found is None:
+        raise Failure(404, "Resource not found")
+    return found
+
+
+def batch(kind, most):
+    """The objects of parameter `ids`, None where nothing has the id."""
+    keys = [key for key in request.args.get("ids", "").split(",") if key]
+    if len(keys) > most:
+        raise Failure(400, "too many ids requested")
+    for key in keys or [""]:
+        check_id(key)
+    return [catalogue().find(kind, key) for key in keys]
+
+
+def check_id(key):
+    if not re.fullmatch("[0-9A-Za-z]{22}", key):
+        raise Failure(400, "Invalid base62 id")
+
+
+def requested_page(items, shape, most=50, default=20, **others):
+    """The page that the request asks for, at the request's own path."""
+    # As at the real service, `q` comes back as `query`, and either is understood.
+    query = {"query" if key == "q" else key: value for key, value in request.args.items()}
+    query = {key: value for key, value in query.items() if key not in ("limit", "offset")}
+    limit, offset = integer("limit", min(default, most), 1, most), integer("offset", 0, 0, 10**6)
+    return page(items, shape, request.path.rstrip("/"), limit=limit, offset=offset, query=query, **others)
+
+
+# ---------------------------------------------------------------------------------------------------
+# Endpoints
+
+
+@spotify.get("/v1/artists", strict_slashes=False)
+def artists():
+    return jsonify(artists=[found and full_artist(found) for found in batch("people", 50)])
+
+
+@spotify.get("/v1/artists/<key>", strict_slashes=False)
+def artist(key):
+    return jsonify(full_artist(lookup("people", key)))
+
+
+@spotify.get("/v1/artists/<key>/albums", strict_slashes=False)
+def artist_albums(key):
+    found = lookup("people", key)
+    groups = request.args.get("include_groups", ",".join(GROUPS)).split(",")
+    if not set(groups) <= set(GROUPS):
+        raise Failure(400, "Invalid album type")
+    releases = [(group, album) for group in GROUPS if group in groups for album in found.releases[group]]
+    return jsonify(
+        requested_page(
+            releases,
+            lambda release: {**simple_album(release[1]), "album_group": release[0]},
+            most=profile().largest,
+        )
+    )
+
+
+@spotify.get("/v1/albums", strict_slashes=False)
+def albums():
+    return jsonify(albums=[found and full_album(found) for found in batch("albums", 20)])
+
+
+@spotify.get("/v1/albums/<key>", strict_slashes=False)
+def album(key):
+    return jsonify(full_album(lookup("albums", key)))
+
+
+@spotify.get("/v1/albums/<key>/tracks", strict_slashes=False)
+def album_tracks(key):
+    return jsonify(requested_page(lookup("albums", key).tracks, simple_track))
+
+
+@spotify.get("/v1/tracks", strict_slashes=False)
+def tracks():
+    return jsonify(tracks=[found and full_track(found) for found in batch("tracks", 50)])
+
+
+@spotify.get("/v1/tracks/<key>", strict_slashes=False)
+def track(key):
+    return jsonify(full_track(lookup("tracks", key)))
+
+
+@spotify.get("/v1/audio-features", strict_slashes=False)
+def many_audio_features():
+    return jsonify(audio_features=[found and audio_features(found) for found in batch("tracks", 100)])
+
+
+@spotify.get("/v1/audio-features/<key>", strict_slashes=False)
+def one_audio_features(key):
+    found = audio_features(lookup("tracks", key))
+    if found is None:
+        raise Failure(404, "analysis not found")
+    return jsonify(found)
+
+
+@spotify.get("/v1/search", strict_slashes=False)
+def search():
+    query = request.args.get("q", request.args.get("query", "")).strip()
+    kinds = request.args.get("type", "").split(",")
+    if not query:
+        raise Failure(400, "No search query")
+    shapes = {"artist": full_artist, "track": full_track}
+    if not set(kinds) <= set(shapes):
+        raise Failure(400, f"Bad search type field {','.join(kinds)}")
+    most = profile().largest
+    if integer("offset", 0, 0, 10**6) + integer("limit", min(20, most), 1, most) > DEEPEST:
+        raise Failure(400, "Bad request.")
+    return jsonify(
+        {
+            f"{kind}s": requested_page(catalogue().search(kind, query), shape, most=most, end=DEEPEST)
+            for kind, shape in shapes.items()
+            if kind in kinds
+        }
+    )
+
+
+@spotify.get("/v1/playlists/<key>/tracks", strict_slashes=False)
+def playlist_tracks(key):
+    found = lookup("playlists", key)
+    return jsonify(
+        requested_page(
+            playlist_entries(found),
+            lambda entry: playlist_entry(found, entry, "track"),
+            most=100,
+            default=100,
+        )
+    )
+
+
+@spotify.get("/v1/playlists/<key>/items", strict_slashes=False)
+def playlist_items(key):
+    # The newer endpoint calls a track `item`, and for a while `track` as well.
+    found = lookup("playlists", key)
+    return jsonify(
+        requested_page(playlist_entries(found), lambda entry: playlist_entry(found, entry, "item", "track"))
+    )
+
+
+@spotify.get("/v1/<path:_>")
+def nothing(_):
+    raise Failure(404, "Service not found")
+
+
+@spotify.get("/mp3-preview/<key>")
+def preview(key):
+    return catalogue().mp3(catalogue().find("previews", key))
