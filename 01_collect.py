@@ -16,6 +16,7 @@ from hitsong.collect import deduplicate, sources
 from hitsong.collect.catalog import Catalog
 from hitsong.errors import UserError
 from hitsong.files import write_table
+from hitsong.progress import summary
 from hitsong.study import Stage, Study
 
 
@@ -55,7 +56,7 @@ def main():
         f"(copies by preview {fell['preview']:,}, by ISRC {fell['isrc']:,}, by title {fell['title']:,}: {study.copies})"
     )
     note = f"-> {study.tracks}" if requests or changed else f"nothing new; {study.tracks} kept"
-    cli.summary("collect", len(found) if changed else 0, 0 if changed else len(found), 0, stage.seconds, note)
+    summary("collect", len(found) if changed else 0, 0 if changed else len(found), 0, stage.seconds, note)
 
 
 if __name__ == "__main__":

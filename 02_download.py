@@ -14,9 +14,10 @@ import pandas as pd
 from hitsong import cli
 from hitsong.collect import deduplicate, previews, sources
 from hitsong.collect.catalog import Catalog
-from hitsong.data import dataset
+from hitsong.data.tracks import has_audio
 from hitsong.errors import UserError
 from hitsong.files import write_table
+from hitsong.progress import summary
 from hitsong.study import Stage, Study
 
 
@@ -28,7 +29,7 @@ def main():
     study = Study.of(config)
     stage = Stage(study, "download", config, [("collect", study.tracks)])
     tracks = deduplicate.read(study.tracks)
-    if not dataset.has_audio(study):
+    if not has_audio(study):
         write_table(study.downloads, pd.DataFrame(columns=previews.COLUMNS))
         stage.finish([study.downloads], {"without": len(tracks)})
         print(f"download: nothing to do, none of the {len(tracks):,} tracks comes with audio; go on with 04")
@@ -55,7 +56,7 @@ def main():
     if len(bad) == len(downloads):
         raise UserError("no track has a clip; 04_baseline.py needs none, 03 and 05 cannot go on")
     done, skipped, failed = (counts[name] for name in ("done", "skipped", "failed"))
-    cli.summary("download", done, skipped, failed, stage.seconds, f"-> {study.downloads}")
+    summary("download", done, skipped, failed, stage.seconds, f"-> {study.downloads}")
 
 
 if __name__ == "__main__":

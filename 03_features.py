@@ -12,9 +12,10 @@ are the same. Tracks without audio (a table of numbers) leave nothing to do.
 import pandas as pd
 
 from hitsong import cli
-from hitsong.data import dataset
+from hitsong.data.tracks import has_audio
 from hitsong.features.extract import extract
 from hitsong.features.store import Store
+from hitsong.progress import summary
 from hitsong.report import clip
 from hitsong.study import Stage, Study
 
@@ -25,7 +26,7 @@ def main():
     stage = Stage(study, "features", config, [("download", study.downloads)])
     downloads = pd.read_parquet(study.downloads)
 
-    if not dataset.has_audio(study):
+    if not has_audio(study):
         stage.finish([], {})
         print("features: nothing to do, no track comes with audio; go on with 04_baseline.py")
         return
@@ -44,7 +45,7 @@ def main():
     for kind, count in counts.items():
         megabytes = (store.folder / f"{kind}.npy").stat().st_size / 1e6
         note = f"{megabytes:,.1f} MB in {store.folder}"
-        cli.summary(f"features {kind}", count.done, count.skipped, count.failed, stage.seconds, note)
+        summary(f"features {kind}", count.done, count.skipped, count.failed, stage.seconds, note)
 
 
 if __name__ == "__main__":

@@ -14,7 +14,9 @@ import joblib
 import pandas as pd
 
 from hitsong import cli
-from hitsong.data import dataset, leakage, splits
+from hitsong.data import leakage, splits
+from hitsong.data.tables import baseline_tables
+from hitsong.data.tracks import find_leaks, load_tracks, split_schemes, with_target
 from hitsong.errors import UserError
 from hitsong.evaluation import baseline, crossvalidation, metrics
 from hitsong.files import replacing, write_json, write_table
@@ -26,18 +28,18 @@ def main():
     config = cli.settings(cli.parser(__doc__).parse_args())
     study = Study.of(config)
     stage = Stage(study, "baseline", config, [("collect", study.tracks)])
-    tracks, target, counts = dataset.labelled(study, config)
+    tracks, target, counts = load_tracks(study, config)
     settings, seed, folder = config.baseline, config.seed, study.baseline
     if note := splits.remade(counts, config.split, seed):
         print(f"careful: {note}")
-    leaks = dataset.leaks(study, tracks)
+    leaks = find_leaks(study, tracks)
     for scheme, found in leaks.items():
         print(f"{scheme} split, {leakage.text(found)}")
 
     # Everything but the test tracks
     is_known = tracks["side"].isin(["train", "validation"]).to_numpy()
     known = tracks[is_known]
-    tables = dataset.inputs(study, config, tracks, target)
+    tables = baseline_tables(study, config, tracks, target)
     inputs = {name: X[is_known] for name, X in tables.items()}
     y, groups = target.truth(known), known["group"].to_numpy()
     for name in sorted(set(settings.features) - set(tables.get("spotify", ()))):
@@ -69,10 +71,10 @@ def main():
     fitted, coefficients, validated = {}, [], {}
     for candidate in baseline.candidates(tables, settings, target):
         X, by_scheme = tables[candidate.input], {}
-        for scheme in dict.fromkeys([config.split.scheme, *dataset.schemes(tracks)]):
+        for scheme in dict.fromkeys([config.split.scheme, *split_schemes(tracks)]):
             train = (tracks[scheme] == "train").to_numpy()
             try:
-                labelled, wanted = dataset.labelled_by(tracks, train, config)
+                labelled, wanted = with_target(tracks, train, config)
                 truth = wanted.truth(labelled)[train]
                 by_scheme[scheme] = baseline.fit(X[train], truth, wanted, settings, seed, candidate.model)
             except (UserError, ValueError):
@@ -110,7 +112,7 @@ def main():
     print(crossvalidation.text(summary, target))
     for name, reading in readings.items():
         print(f"{name}: {reading['sentence']}")
-    cli.summary("baseline", len(known), 0, 0, stage.seconds, f"-> {folder}")
+    summary("baseline", len(known), 0, 0, stage.seconds, f"-> {folder}")
 
 
 if __name__ == "__main__":

@@ -18,13 +18,17 @@ import pandas as pd
 
 from hitsong import cli
 from hitsong.config import nearest
-from hitsong.data import dataset
+from hitsong.data.corpus import Corpus
+from hitsong.data.tracks import has_audio, load_tracks
 from hitsong.errors import UserError
 from hitsong.evaluation import metrics
-from hitsong.models import in_order
+from hitsong.models.registry import in_order
+from hitsong.progress import summary
 from hitsong.report import card, figures
 from hitsong.report.sheet import subject
 from hitsong.study import Stage, Study
+from hitsong.training.recipe import fingerprint as fingerprint_of
+from hitsong.training.recipe import inputs_of, inputs_of_all, needs_audio, parts_of, tuned_recipe
 
 
 def main():
@@ -43,10 +47,10 @@ def main():
     study = Study.of(config)
     names, silent = in_order(arguments.models) or known, []
     inputs = [("collect", study.tracks)]
-    if dataset.has_audio(study):
+    if has_audio(study):
         inputs.append(("features", study.features / "index.parquet"))
     else:
-        silent = [name for name in known if dataset.hears(name, study, config)]
+        silent = [name for name in known if needs_audio(name, study, config)]
         known, names = ([one for one in some if one not in silent] for some in (known, names))
     stage = Stage(study, "train", config, inputs)
     if not names:
@@ -57,8 +61,8 @@ def main():
         print(f"no track comes with audio: {', '.join(silent)} left out")
 
     # Tracks with their targets
-    tracks, target, _ = dataset.labelled(study, config)
-    corpus = dataset.Corpus(study, config, tracks, target, known)
+    tracks, target, _ = load_tracks(study, config)
+    corpus = Corpus(study, config, tracks, target, inputs_of_all(known, study, config))
     counts = corpus.tracks["side"].value_counts()
     sides = {side: int(counts.get(side, 0)) for side in ("train", "validation")}
     print(f"target: {target}; {sides['train']:,} tracks to train on, {sides['validation']:,} to validate on")
@@ -69,12 +73,12 @@ def main():
 
     trained = skipped = 0
     for name in names:
-        clips = {side: corpus.side(name, side) for side in sides}
+        clips = {side: corpus.side(inputs_of(name, study, config), side) for side in sides}
         if arguments.tune:
             print(tuning.search(study.tuning, name, corpus, clips, arguments.tune))
         for number in range(1, config.train.seeds + 1):
             folder = study.model(name, number)
-            fingerprint = corpus.fingerprint(name, number)
+            fingerprint = fingerprint_of(corpus, name, number)
             if arguments.again:
                 shutil.rmtree(folder, ignore_errors=True)
             found = fit.status(folder, fingerprint)
@@ -84,8 +88,8 @@ def main():
                 print(f"{name}: going on with an interrupted fit")
             bundle = fit.fit(
                 folder, name, clips["train"], clips["validation"],
-                target=target, recipe=corpus.recipe(name, number), fingerprint=fingerprint, about=about,
-                parts={part: study.model(part, number) for part in corpus.parts(name)},
+                target=target, recipe=tuned_recipe(name, study, config, number), fingerprint=fingerprint, about=about,
+                parts={part: study.model(part, number) for part in parts_of(name, config)},
                 logs=folder / "tensorboard" if config.train.tensorboard else None,
             )  # fmt: skip
             if not (folder / "card.md").exists():  # 06 adds to it what the test tracks tell
@@ -106,7 +110,7 @@ def main():
             )
     bundles = sorted(study.models.glob("*/bundle.json")) + sorted(study.models.glob("*/seed-*/bundle.json"))
     stage.finish(bundles, sides)
-    cli.summary("train", trained, skipped, 0, stage.seconds, f"-> {study.models}")
+    summary("train", trained, skipped, 0, stage.seconds, f"-> {study.models}")
 
 
 if __name__ == "__main__":

@@ -16,13 +16,19 @@ import numpy as np
 import pandas as pd
 
 from hitsong import cli
-from hitsong.data import dataset, leakage, splits
+from hitsong.data import leakage, splits
+from hitsong.data.corpus import Corpus
+from hitsong.data.tables import baseline_tables
+from hitsong.data.tracks import find_leaks, has_audio, load_tracks, split_schemes, with_target
 from hitsong.errors import UserError
-from hitsong.evaluation import baseline, compare, evaluate, metrics, results
+from hitsong.evaluation import baseline, evaluate, metrics, results
 from hitsong.files import read_json, write_table
-from hitsong.models import in_order
-from hitsong.report import build, card, hearing, sheet
+from hitsong.models.registry import in_order
+from hitsong.progress import summary
+from hitsong.report import build, card, compare, hearing, sheet
 from hitsong.study import Stage, Study
+from hitsong.training.recipe import fingerprint as fingerprint_of
+from hitsong.training.recipe import inputs_of, inputs_of_all, needs_audio
 
 
 def main():
@@ -41,16 +47,16 @@ def main():
     fitted = study.baseline / "metrics.json"
     inputs = [("collect", study.tracks), ("baseline", fitted)]
     models, seeds = in_order(config.train.models), range(1, config.train.seeds + 1)
-    if dataset.has_audio(study):
+    if has_audio(study):
         inputs.append(("features", study.features / "index.parquet"))
     else:
-        models = [name for name in models if not dataset.hears(name, study, config)]
+        models = [name for name in models if not needs_audio(name, study, config)]
     inputs += [("train", study.model(name, number) / "bundle.json") for name in models for number in seeds]
     stage = Stage(study, "evaluate", config, inputs)
-    tracks, target, counts = dataset.labelled(study, config)
+    tracks, target, counts = load_tracks(study, config)
     if note := splits.remade(counts, config.split, config.seed):
         print(f"careful: {note}")
-    leaks = dataset.leaks(study, tracks)
+    leaks = find_leaks(study, tracks)
     print(f"{config.split.scheme} split, {leakage.text(leaks[config.split.scheme])}")
     kind, main_metric, draws = target.kind, metrics.MAIN[target.kind], (config.evaluate.draws, config.seed)
 
@@ -60,14 +66,14 @@ def main():
         from hitsong.evaluation import conformal  # TensorFlow takes seconds
         from hitsong.training import bundle, fit  # TensorFlow takes seconds
 
-        corpus = dataset.Corpus(study, config, tracks, target, models)
+        corpus = Corpus(study, config, tracks, target, inputs_of_all(models, study, config))
         tracks = corpus.tracks
     for name in models:
-        clips = {side: corpus.side(name, side) for side in ("validation", "test")}
+        clips = {side: corpus.side(inputs_of(name, study, config), side) for side in ("validation", "test")}
         found = []
         for number in seeds:
             folder = study.model(name, number)
-            evaluate.require_current(fit.status(folder, corpus.fingerprint(name, number)), name)
+            evaluate.require_current(fit.status(folder, fingerprint_of(corpus, name, number)), name)
             found.append(bundle.load(folder))
             found[-1].verify(clips["validation"])
         answers = [one.predict(clips["test"]) for one in found]
@@ -79,11 +85,11 @@ def main():
     # The baselines and the reference rows, under each scheme
     known = read_json(fitted)
     baselines = [joblib.load(study.baseline / f"{name}.joblib") for name in known["models"]]
-    tables = dataset.inputs(study, config, tracks, target)
+    tables = baseline_tables(study, config, tracks, target)
     measured, predicted = {}, {}
-    for scheme in dict.fromkeys([config.split.scheme, *dataset.schemes(tracks)]):
+    for scheme in dict.fromkeys([config.split.scheme, *split_schemes(tracks)]):
         headline = scheme == config.split.scheme
-        labelled, wanted = dataset.labelled_by(tracks, tracks[scheme] == "train", config)
+        labelled, wanted = with_target(tracks, tracks[scheme] == "train", config)
         rows = evaluate.baselines(baselines, tables, labelled, scheme, wanted, config)
         if rows is None:
             if headline:
@@ -137,7 +143,7 @@ def main():
     print(evaluate.text(result))
     for flag in result["flags"]:
         print(f"careful: {flag}")
-    cli.summary("evaluate", len(result["rows"]), 0, 0, stage.seconds, f"{count:,} test tracks, look {looks}")
+    summary("evaluate", len(result["rows"]), 0, 0, stage.seconds, f"{count:,} test tracks, look {looks}")
     print(f"report: {page}")
 
 

@@ -51,11 +51,11 @@ def main():
 
     worker.prepare()  # loads while the model does
 
-    from hitsong.predict import listen
+    from hitsong.predict.choose import choose
     from hitsong.service.app import start
     from hitsong.service.limits import Limits
 
-    bundle, why = listen.choose(Study.of(config), arguments.model)
+    bundle, why = choose(Study.of(config), arguments.model)
     limits = Limits(file_bytes=int(arguments.max_mb * 1e6), seconds=60 * arguments.max_minutes)
     with start(bundle, Guard(arguments.host, token), limits, arguments.host, arguments.port) as server:
         for name in (signal.SIGINT, signal.SIGTERM):

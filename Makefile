@@ -30,7 +30,7 @@ $(VENV)/.installed: requirements.txt requirements-musicnn.txt
 	@touch $@
 
 lint: setup
-	$(VENV)/bin/ruff check . && $(VENV)/bin/ruff format --check .
+	$(VENV)/bin/ruff check . && $(VENV)/bin/ruff format --check . && $(VENV)/bin/lint-imports --no-cache
 
 # Pin the newest versions that pyproject.toml allows (needs uv).
 lock:

@@ -28,7 +28,8 @@ from hitsong.explain.lime import lime
 from hitsong.explain.occlusion import occlusion
 from hitsong.features import decode
 from hitsong.features.mel import mel_spectrogram
-from hitsong.models import MODELS, heads
+from hitsong.models import heads
+from hitsong.models.registry import MODELS
 from standin.composer import RATE, Traits, compose
 
 SECONDS, SONGS, HELD_OUT, EXPLAINED = 10.0, 180, 60, 12

@@ -23,7 +23,8 @@ import numpy as np
 
 from hitsong.config import Config
 from hitsong.data.examples import Examples, Input
-from hitsong.models import MODELS, Network, recipe
+from hitsong.models.registry import MODELS, Network
+from hitsong.training.recipe import recipe
 
 STEPS, ROUNDS = 6, 3
 MEL = {"sample_rate": 22050, "n_fft": 4096, "hop_length": 2048, "n_mels": 128, "seconds": 30.0}

@@ -4,10 +4,9 @@ import argparse
 import shlex
 import sys
 
-from tqdm import tqdm
-
-from hitsong import config, models
+from hitsong import config
 from hitsong.errors import ComeBackLater, UserError
+from hitsong.models import registry
 
 
 def parser(doc):
@@ -26,7 +25,7 @@ def parser(doc):
 def settings(arguments):
     """The config that the arguments ask for, its models among those there are."""
     found = config.load(arguments.config, arguments.set)
-    models.require(found.train.models)
+    registry.require(found.train.models)
     return found
 
 
@@ -51,15 +50,3 @@ def run(main):
     except KeyboardInterrupt:
         print("stopped; the same command continues where this one was", file=sys.stderr)
         sys.exit(130)
-
-
-def bar(items=None, **options):
-    """A progress bar that is silent when the output is piped."""
-    return tqdm(items, disable=None, dynamic_ncols=True, smoothing=0.1, **options)
-
-
-def summary(stage, done, skipped, failed, seconds, note=""):
-    """Print a stage's closing line."""
-    rate = f", {done / seconds:,.1f}/s" if done and seconds >= 1 else ""
-    line = f"{stage}: {done:,} done, {skipped:,} skipped, {failed:,} failed in {seconds:,.1f} s{rate}"
-    print(f"{line}; {note}" if note else line)

@@ -53,7 +53,7 @@ def script(name, *arguments, check=True, cwd=ROOT):
     return run
 
 
-LONG = ("test_pipeline.py", "test_table.py", "test_training.py", "test_studies.py", "test_page.py")
+LONG = ("test_pipeline.py", "test_table.py", "test_fit.py", "test_studies.py", "test_page.py")
 
 
 def pytest_collection_modifyitems(items):

@@ -5,8 +5,8 @@ import numpy as np
 from hitsong.config import Config
 from hitsong.data.examples import Examples, Input
 from hitsong.data.targets import Target
-from hitsong.models import recipe
 from hitsong.training import fit as training
+from hitsong.training.recipe import recipe
 
 POPULARITY = Target("popularity")
 MEL = {

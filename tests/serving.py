@@ -9,8 +9,7 @@ from hitsong.service.guard import Guard
 from hitsong.service.limits import Limits
 from hitsong.study import Study
 from hitsong.training import bundle
-
-from .test_service import planted
+from tests.service.test_service import planted
 
 
 @contextmanager

@@ -2,10 +2,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from hitsong import config, models
+from hitsong import config
 from hitsong.errors import UserError
-
-from .conftest import ROOT
+from hitsong.models import registry
+from tests.conftest import ROOT
 
 
 @pytest.fixture
@@ -30,7 +30,7 @@ def fault(path, *overrides):
 def test_shipped_configs_are_valid(path):
     found = config.load(path)
     assert found.study
-    assert models.require(found.train.models)
+    assert registry.require(found.train.models)
 
 
 def test_an_empty_file_gives_the_defaults(written):

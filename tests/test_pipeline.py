@@ -14,7 +14,7 @@ import pandas as pd
 import pytest
 import requests
 
-from .conftest import ROOT, script
+from tests.conftest import ROOT, script
 
 STAGES = [
     "01_collect.py",

@@ -15,12 +15,12 @@ from urllib.parse import urlsplit
 
 import requests
 
-from hitsong.cli import bar
 from hitsong.collect.deduplicate import normalised
 from hitsong.collect.filters import in_years, lines_of
 from hitsong.collect.throttle import Manners, Trouble, retry_after
 from hitsong.errors import UserError
 from hitsong.files import digest
+from hitsong.progress import bar
 
 PAGE = 100
 GAP_S = 0.1  # Deezer allows 50 requests in 5 seconds,

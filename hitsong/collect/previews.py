@@ -18,10 +18,10 @@ import numpy as np
 import pandas as pd
 import requests
 
-from hitsong.cli import bar
 from hitsong.collect.throttle import Manners, OutOfOrder, Trouble, retry_after
 from hitsong.features import decode
 from hitsong.files import replacing, sha256
+from hitsong.progress import bar
 
 COLUMNS = ["track_id", "status", "path", "bytes", "sha256", "seconds", "error"]
 LARGEST_BYTES = 50_000_000  # a preview has about 400 kB

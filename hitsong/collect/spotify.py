@@ -18,7 +18,6 @@ import re
 from datetime import UTC, datetime, timedelta
 from functools import cached_property
 
-from hitsong.cli import bar
 from hitsong.collect import spotify_api as api
 from hitsong.collect.deduplicate import normalised
 from hitsong.collect.filters import in_years, lines_of, text_of
@@ -27,6 +26,7 @@ from hitsong.collect.spotify_query import Query
 from hitsong.config import AUDIO_FEATURES
 from hitsong.errors import UserError
 from hitsong.files import digest
+from hitsong.progress import bar
 
 PROBE_HOLDS = timedelta(days=1)
 

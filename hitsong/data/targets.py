@@ -127,6 +127,35 @@ class Target:
             return f"audio features ({', '.join(self.names)})"
         return f"{self.transform} of popularity" if self.transform else self.kind
 
+    def score(self, predictions, output=None):
+        """One number per track from a model's predictions, in the units that `unit` names.
+
+        Parameters
+        ----------
+        predictions : array-like [shape=(n,) or (n, k)]
+            As `hitsong.training.bundle.Bundle.predict` gives them.
+        output : str, optional
+            Which of several audio features; needed for these only.
+
+        Returns
+        -------
+        np.ndarray [shape=(n,)]
+            Popularity, the probability of "popular", the expected bucket (0 is the lowest), or the audio feature.
+        """
+        predictions = np.asarray(predictions)
+        if self.kind == "buckets":
+            return predictions @ np.arange(predictions.shape[1])
+        return predictions if predictions.ndim == 1 else predictions[:, self.names.index(output)]
+
+    def unit(self, output=None):
+        """What the numbers of `score` are, in words."""
+        return {
+            "popularity": f"{self.transform} of popularity" if self.transform else "points of popularity",
+            "popular": "probability of being popular",
+            "buckets": "buckets",
+            "audio_features": output,
+        }[self.kind]
+
 
 def fit(settings, train):
     """Learn a target's parameters from the training tracks.

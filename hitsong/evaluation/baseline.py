@@ -65,7 +65,7 @@ def candidates(inputs, settings, target):
     Parameters
     ----------
     inputs : dict of str to pd.DataFrame
-        From `hitsong.data.dataset.inputs`.
+        From `hitsong.data.tables.baseline_tables`.
     settings : config.Baseline
     target : hitsong.data.targets.Target
 

@@ -23,41 +23,9 @@ PATCH_SECONDS, PATCH_SHARE = 1.5, 1 / 8  # of time, and of the mels
 AT_ONCE = 64  # variants of a clip in memory together
 
 
-def answer(predictions, target, output=None):
-    """One number per track from a model's predictions, in the units of `unit`.
-
-    Parameters
-    ----------
-    predictions : array-like [shape=(n,) or (n, k)]
-        As `hitsong.training.bundle.Bundle.predict` gives them.
-    target : hitsong.data.targets.Target
-    output : str, optional
-        Which of several audio features; needed for these only.
-
-    Returns
-    -------
-    np.ndarray [shape=(n,)]
-        Popularity, the probability of "popular", the expected bucket (0 is the lowest), or the audio feature.
-    """
-    predictions = np.asarray(predictions)
-    if target.kind == "buckets":
-        return predictions @ np.arange(predictions.shape[1])
-    return predictions if predictions.ndim == 1 else predictions[:, target.names.index(output)]
-
-
-def unit(target, output=None):
-    """What the numbers of `answer` are, in words."""
-    return {
-        "popularity": f"{target.transform} of popularity" if target.transform else "points of popularity",
-        "popular": "probability of being popular",
-        "buckets": "buckets",
-        "audio_features": output,
-    }[target.kind]
-
-
 def scorer(bundle, output=None):
     """A bundle as a function from features, {input: array (n, ...)}, to scores, shape (n,)."""
-    return lambda features: answer(bundle.predict_features(features), bundle.target, output)
+    return lambda features: bundle.target.score(bundle.predict_features(features), output)
 
 
 def of_mels(score, features):

@@ -2,11 +2,11 @@
 
 from dataclasses import dataclass
 
-from hitsong.cli import bar
 from hitsong.features import descriptors, mel, mfcc, tags
 from hitsong.features.decode import AudioError, Clip
 from hitsong.features.parallel import over
 from hitsong.features.store import Specification
+from hitsong.progress import bar
 
 NETWORK = ("tags", "embedding")  # what the auto-tagger says of a clip: one pass of its network gives both
 NETWORK_CLIPS = 16  # clips that it hears at a time

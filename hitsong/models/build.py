@@ -3,7 +3,8 @@
 from hitsong.backend import keras
 from hitsong.data.examples import statistics
 from hitsong.errors import UserError
-from hitsong.models import MODELS, augment, normalise
+from hitsong.models import augment, normalise
+from hitsong.models.registry import MODELS
 
 CROPS = 8  # that a clip is heard in when their scores are averaged
 
@@ -19,7 +20,7 @@ def build(name, head, train, recipe, parts=None):
         What the scores stand for.
     train : hitsong.data.examples.Examples
         The training clips, for the size of the inputs and for normalisation, which is a layer of the model.
-    recipe : hitsong.models.Recipe
+    recipe : hitsong.training.recipe.Recipe
     parts : dict of str to keras.Model, optional
         The trained models that this one is built from, as far as their features; they hear raw inputs.
 

@@ -18,7 +18,10 @@ from hitsong import cli
 from hitsong.errors import UserError
 from hitsong.features.decode import AudioError
 from hitsong.features.parallel import over
-from hitsong.predict import listen
+from hitsong.predict.choose import choose
+from hitsong.predict.clip import hear
+from hitsong.predict.predictor import Listener
+from hitsong.progress import bar
 from hitsong.study import Study
 
 
@@ -37,13 +40,13 @@ def main():
     parser.set_defaults(write=_table)
     arguments = parser.parse_args()
     config = cli.settings(arguments)
-    bundle, why = listen.choose(Study.of(config), arguments.model)
+    bundle, why = choose(Study.of(config), arguments.model)
     print(f"{why}; predicts {bundle.target}", file=sys.stderr)
 
-    listener = listen.Listener(bundle, ["descriptors"])  # by which what is unusual is known
+    listener = Listener(bundle, ["descriptors"])  # by which what is unusual is known
     jobs = [_Job(path, listener.settings) for path in arguments.files]
     workers = 1 if len(jobs) == 1 else config.compute.workers
-    heard = cli.bar(over(_hear, jobs, workers), desc="songs", unit="song", total=len(jobs))
+    heard = bar(over(_hear, jobs, workers), desc="songs", unit="song", total=len(jobs))
     rows = [_row(listener, path, one) for path, one in zip(arguments.files, heard, strict=True)]
     arguments.write(rows)
     if failed := [row for row in rows if "error" in row]:
@@ -61,7 +64,7 @@ class _Job:
 def _hear(job):
     """What was made of a file, or the reason why nothing was."""
     try:
-        return listen.hear(job.path, job.settings)
+        return hear(job.path, job.settings)
     except AudioError as error:
         return str(error)
     except OSError as error:

@@ -2,7 +2,8 @@
 
 import numpy as np
 
-from hitsong.data import dataset, leakage
+from hitsong.data import leakage
+from hitsong.data.tracks import has_audio
 from hitsong.evaluation import metrics
 from hitsong.evaluation.evaluate import ranked
 from hitsong.files import read_json
@@ -62,7 +63,7 @@ def report(study, config, result, tracks, table, target, infos, options, listeni
     -------
     pathlib.Path
     """
-    audio, about = dataset.has_audio(study), result["sheet"]
+    audio, about = has_audio(study), result["sheet"]
     heard = audio and not about["synthetic"]  # real music, so that published results compare
     fitted = read_json(study.baseline / "metrics.json")
     served = [name for name in fitted["models"] if "-" in name]

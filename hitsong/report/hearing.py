@@ -8,7 +8,7 @@ import pandas as pd
 
 from hitsong import explain
 from hitsong.config import Mel
-from hitsong.data import dataset
+from hitsong.data.tables import read_table
 from hitsong.evaluation.baseline import predict
 from hitsong.evaluation.metrics import MAIN
 from hitsong.explain import listening, tabular
@@ -43,7 +43,7 @@ def of_model(study, config, corpus, bundle, test, prediction):
     ----------
     study : hitsong.study.Study
     config : hitsong.config.Config
-    corpus : hitsong.data.dataset.Corpus
+    corpus : hitsong.data.corpus.Corpus
     bundle : hitsong.training.bundle.Bundle
     test : pandas.DataFrame
     prediction : pandas.Series or pandas.DataFrame
@@ -58,10 +58,10 @@ def of_model(study, config, corpus, bundle, test, prediction):
         return None
     target, draws = bundle.target, (config.evaluate.draws, config.seed)
     output = target.names[0] if target.kind == "audio_features" else None
-    unit, found = explain.unit(target, output), Listening(study.report)
+    unit, found = target.unit(output), Listening(study.report)
     if "mel" in bundle.info["inputs"]:
         rows = listening.sample(test["group"], config.seed)
-        some = corpus.examples(bundle.info["name"], test.iloc[rows])
+        some = corpus.examples(list(bundle.info["inputs"]), test.iloc[rows])
         settings = Mel(**bundle.info["inputs"]["mel"]["parameters"])
         features = {name: one.read() for name, one in some.inputs.items()}
         heard = (explain.scorer(bundle, output), features, some.groups, settings, *draws)
@@ -72,10 +72,10 @@ def of_model(study, config, corpus, bundle, test, prediction):
             figure = explanations.listening(bands, moments, unit)
             found.add("listening", figure, alt, both, listening.in_words(bands, moments, unit))
         found.add("explanation", *_one_song(bundle, corpus, test, prediction, output, unit, settings))
-    tables = [dataset.tabular(study, kind) for kind in ("tags", "descriptors")]
+    tables = [read_table(study, kind) for kind in ("tags", "descriptors")]
     tables = [table for table in tables if table is not None]
     if tables:
-        score = explain.answer(prediction.loc[test["track_id"]].to_numpy(), target, output)
+        score = target.score(prediction.loc[test["track_id"]].to_numpy(), output)
         table = pd.concat(tables, axis=1).reindex(test["track_id"])
         together = listening.companions(score, table, test["group"].to_numpy(), *draws)
         if len(together):
@@ -87,9 +87,11 @@ def of_model(study, config, corpus, bundle, test, prediction):
 
 def _one_song(bundle, corpus, test, prediction, output, unit, settings):
     """What mattered in the test track with the highest prediction: figure, alternative text, table, sentence."""
-    scores = explain.answer(prediction.loc[test["track_id"]].to_numpy(), bundle.target, output)
+    scores = bundle.target.score(prediction.loc[test["track_id"]].to_numpy(), output)
     row = test.iloc[[int(scores.argmax())]]
-    features = {name: one.read()[0] for name, one in corpus.examples(bundle.info["name"], row).inputs.items()}
+    features = {
+        name: one.read()[0] for name, one in corpus.examples(list(bundle.info["inputs"]), row).inputs.items()
+    }
     predict = explain.of_mels(explain.scorer(bundle, output), features)
     found = occlusion(predict, features["mel"], explain.patch(settings), overlap=1)
     name, label = row["name"].iloc[0], explanations.LABELS["occlusion"].format(unit)

@@ -25,9 +25,9 @@ def sheet(study, config, tracks, target, counts, leaks, looks, inputs):
         The tracks that were used.
     target : hitsong.data.targets.Target
     counts : dict
-        From `hitsong.data.dataset.labelled`.
+        From `hitsong.data.tracks.load_tracks`.
     leaks : dict
-        From `hitsong.data.dataset.leaks`.
+        From `hitsong.data.tracks.find_leaks`.
     looks : int
         How often the test tracks have told something.
     inputs : dict of str to str

@@ -9,7 +9,7 @@ from pathlib import Path
 from flask import Flask, Response, current_app, g, request, send_from_directory
 from werkzeug.exceptions import HTTPException
 
-from hitsong.predict import listen
+from hitsong.predict.predictor import Listener
 from hitsong.service import answers, guard, openapi, pictures, upload
 from hitsong.service.problems import MEDIA_TYPE, Problem
 from hitsong.service.server import Server
@@ -72,7 +72,7 @@ def start(bundle, guard, limits, host="127.0.0.1", port=0):
     hitsong.service.server.Server
         To be run; the workers end with the block.
     """
-    listener = listen.Listener(bundle, show())
+    listener = Listener(bundle, show())
     pool = Pool(listener.settings, limits)
     try:
         service = Service(listener, pool, limits)

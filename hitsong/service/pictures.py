@@ -52,6 +52,6 @@ def mattered(answer, features, target, settings, frames, output=None):
     -------
     bytes
     """
-    predict = explain.of_mels(lambda inputs: explain.answer(answer(inputs), target, output), features)
+    predict = explain.of_mels(lambda inputs: target.score(answer(inputs), output), features)
     found = occlusion(predict, features["mel"], explain.patch(settings), overlap=1)
     return overlay_png(np.ascontiguousarray(found.values[:, :frames]))

@@ -11,7 +11,7 @@ import soundfile
 
 from hitsong.features import descriptors, tags
 from hitsong.files import digest
-from hitsong.predict import listen
+from hitsong.predict.clip import pictured
 from hitsong.service import pictures
 from hitsong.service.meters import Meters
 from hitsong.service.problems import Problem
@@ -35,7 +35,7 @@ class Service:
 
     Parameters
     ----------
-    listener : hitsong.predict.listen.Listener
+    listener : hitsong.predict.predictor.Listener
         Made with `show()`.
     pool : hitsong.service.worker.Pool
     limits : hitsong.service.limits.Limits
@@ -103,7 +103,7 @@ class Service:
         heard = self.pool.hear(audio)
         decoded = time.perf_counter()
         judgement = self._network.submit(self.listener.judge, heard).result()
-        codes, start, end = listen.pictured(heard, self.listener.settings)
+        codes, start, end = pictured(heard, self.listener.settings)
         name_of = self.recent.put(Remembered(codes, judgement.features))
         finished = time.perf_counter()
         timings = {"hear": decoded - started, "judge": finished - decoded, "total": finished - started}

@@ -4,11 +4,9 @@ import numpy as np
 
 from hitsong.config import Features
 from hitsong.features.decode import Clip
-from hitsong.predict import listen
+from hitsong.predict.clip import hear_clip
 
 SETTINGS = Features(kinds=["mel", "mfcc", "descriptors", "tags"])
 
 # Libraries put some imports off until they are used.
-listen.hear_clip(
-    Clip(np.zeros((SETTINGS.mel.sample_rate, 1), np.float32), SETTINGS.mel.sample_rate), SETTINGS
-)
+hear_clip(Clip(np.zeros((SETTINGS.mel.sample_rate, 1), np.float32), SETTINGS.mel.sample_rate), SETTINGS)

@@ -21,7 +21,7 @@ import soundfile
 
 from hitsong.features.decode import AudioError
 from hitsong.features.parallel import TOP_PAD
-from hitsong.predict import listen
+from hitsong.predict.clip import Heard, hear
 
 # One thread each, before NumPy loads: with more, two workers are slower than one.
 ENVIRONMENT = {
@@ -95,7 +95,7 @@ class Pool:
 
         Returns
         -------
-        hitsong.predict.listen.Heard
+        hitsong.predict.clip.Heard
 
         Raises
         ------
@@ -167,7 +167,7 @@ class _Worker:
             timer.cancel()
         if code != b"heard":
             raise Unheard(code.decode(), answer.decode())
-        return listen.Heard.unpack(answer)
+        return Heard.unpack(answer)
 
     def end(self):
         """Kill the process, and see that it is gone."""
@@ -223,7 +223,7 @@ def _answer(audio, settings, limits):
     try:
         with _as_path(audio) as path:
             _check_length(path, limits.seconds)
-            return b"heard", listen.hear(path, settings, picture=True).pack()
+            return b"heard", hear(path, settings, picture=True).pack()
     except Unheard as error:
         return error.code.encode(), str(error).encode()
     except AudioError as error:

@@ -18,7 +18,7 @@ from hitsong.data.targets import Target
 from hitsong.errors import UserError
 from hitsong.evaluation import conformal
 from hitsong.files import read_json
-from hitsong.models import MODELS
+from hitsong.models.registry import MODELS
 from hitsong.training import ensemble, probe
 
 N_REFERENCE = 50  # validation tracks whose predictions are made again to verify a bundle
@@ -171,7 +171,7 @@ def load_network(name, path, compile):
     Parameters
     ----------
     name : str
-        A network of `hitsong.models.MODELS`.
+        A network of `hitsong.models.registry.MODELS`.
     path : path-like
     compile : bool
         With its optimizer and losses, to go on training.

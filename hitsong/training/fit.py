@@ -30,9 +30,11 @@ from hitsong.data.targets import percentiles
 from hitsong.errors import UserError
 from hitsong.evaluation import conformal, metrics
 from hitsong.files import digest, read_json, replacing, write_json, write_table
-from hitsong.models import MODELS, Network, Probe, heads, layers, learning_rate
+from hitsong.models import heads, layers
 from hitsong.models.build import build
+from hitsong.models.registry import MODELS, Network, Probe
 from hitsong.training import batches, bundle, ensemble, probe
+from hitsong.training.recipe import learning_rate
 
 MODEL_FILES = ("model.keras", "model.joblib", "history.csv", "history.png", "validation.parquet", "card.md")
 WORK_FILES = ("state.json", "epoch-*.keras", ".tmp-*")  # what only an unfinished fit needs
@@ -81,12 +83,12 @@ def fit(
     folder : path-like
         Where the fit lives. What another fit left there is discarded.
     name : str
-        A key of `hitsong.models.MODELS`.
+        A key of `hitsong.models.registry.MODELS`.
     train, validation : hitsong.data.examples.Examples
         With the model's inputs, targets and groups. Everything fitted is fitted on `train`; `validation`
         chooses the epoch, calibrates, and weighs the members of an ensemble.
     target : hitsong.data.targets.Target
-    recipe : hitsong.models.Recipe or hitsong.models.ProbeRecipe
+    recipe : hitsong.training.recipe.Recipe or hitsong.training.recipe.ProbeRecipe
         An ensemble needs none.
     fingerprint : dict
         All that identifies this fit, as JSON can hold it.

@@ -12,8 +12,10 @@ import optuna
 
 from hitsong.errors import UserError
 from hitsong.files import digest, write_json
-from hitsong.models import MODELS, recipe
+from hitsong.models.registry import MODELS
 from hitsong.training import fit
+from hitsong.training.recipe import fingerprint as fingerprint_of
+from hitsong.training.recipe import recipe
 
 _DATA = ("inputs", "target", "scheme", "clips")  # of the fingerprint
 
@@ -27,7 +29,7 @@ def search(folder, name, corpus, clips, trials):
         Where searches lie.
     name : str
         A network.
-    corpus : hitsong.data.dataset.Corpus
+    corpus : hitsong.data.corpus.Corpus
     clips : dict of str to hitsong.data.examples.Examples
         The sides "train" and "validation".
     trials : int
@@ -51,7 +53,7 @@ def search(folder, name, corpus, clips, trials):
     for left_behind in folder.glob(f"{name}-*"):  # by a search that was killed
         shutil.rmtree(left_behind)
     logging.getLogger("optuna").setLevel(logging.WARNING)
-    own, fingerprint = recipe(name, corpus.config), corpus.fingerprint(name)
+    own, fingerprint = recipe(name, corpus.config), fingerprint_of(corpus, name)
     # Other data, or another recipe, begin another search: their losses are not the same.
     settled = digest({"recipe": asdict(own), **{key: fingerprint[key] for key in _DATA}})
     study = optuna.create_study(

@@ -24,12 +24,14 @@ from PIL import Image
 from schemathesis.config import SchemathesisConfig
 
 from hitsong.config import Compute, Config
-from hitsong.data import dataset
+from hitsong.data.corpus import Corpus
+from hitsong.data.tracks import with_target
 from hitsong.errors import UserError
 from hitsong.features.extract import extract
 from hitsong.features.store import Store
 from hitsong.files import read_json, sha256, write_json
-from hitsong.predict import listen
+from hitsong.predict.choose import choose
+from hitsong.predict.predictor import Listener, histogram, standing
 from hitsong.service.app import create_app
 from hitsong.service.guard import HEADERS, Guard
 from hitsong.service.limits import Limits
@@ -37,7 +39,7 @@ from hitsong.service.recent import Recent
 from hitsong.service.service import Service, show
 from hitsong.service.worker import Pool
 from hitsong.study import Study
-from hitsong.training import bundle
+from hitsong.training import bundle, recipe
 from hitsong.training import fit as training
 
 RATE, SECONDS, CLIPS = 22050, 3.0, 45
@@ -106,16 +108,17 @@ def planted():
 
 
 def corpus(study, config, tracks, name):
-    labelled, target = dataset.labelled_by(tracks, tracks["side"] == "train", config)
-    return dataset.Corpus(study, config, labelled, target, [name])
+    labelled, target = with_target(tracks, tracks["side"] == "train", config)
+    return Corpus(study, config, labelled, target, recipe.inputs_of_all([name], study, config))
 
 
 def fit(study, config, tracks, name, folder):
     """What stage 05 does."""
     data = corpus(study, config, tracks, name)
+    kinds = recipe.inputs_of(name, study, config)
     training.fit(
-        folder, name, data.side(name, "train"), data.side(name, "validation"), target=data.target,
-        recipe=data.recipe(name), fingerprint=data.fingerprint(name),
+        folder, name, data.side(kinds, "train"), data.side(kinds, "validation"), target=data.target,
+        recipe=recipe.tuned_recipe(name, study, config), fingerprint=recipe.fingerprint(data, name),
         about=data.about() | {"collected_from": "planted", "synthetic": True},
     )  # fmt: skip
 
@@ -144,7 +147,7 @@ def services(study):
     """A running service for each kind of target."""
     found = {}
     for kind in TARGETS:
-        listener = listen.Listener(bundle.load(folder_of(study, kind)), show())
+        listener = Listener(bundle.load(folder_of(study, kind)), show())
         found[kind] = Service(listener, Pool(listener.settings, LIMITS), LIMITS)
     yield found
     for service in found.values():
@@ -236,8 +239,8 @@ def test_interval_and_percentiles_follow_from_the_bundles_tables(client, study, 
 
 def test_ties_stand_at_their_middle():
     knots = [[0.0, 15.0], [10.0, 55.0], [20.0, 90.0]]  # three in ten at 0, half of all at 10, two at 20
-    assert [listen.standing(value, knots) for value in (0, 10, 20, -5, 25)] == [15, 55, 90, 15, 90]
-    assert sum(listen.histogram(knots, 10)["counts"]) == 10
+    assert [standing(value, knots) for value in (0, 10, 20, -5, 25)] == [15, 55, 90, 15, 90]
+    assert sum(histogram(knots, 10)["counts"]) == 10
 
 
 def test_an_answer_says_what_was_heard_and_by_whom(client, study, noise):
@@ -611,21 +614,21 @@ def test_the_best_model_that_can_judge_a_file_is_chosen(study, tmp_path):
 
     other = replace(study, folder=tmp_path)
     with pytest.raises(UserError, match=r"no finished model; run: python 05_train\.py"):
-        listen.choose(other)
+        choose(other)
     put("deaf", 0.9, kind="spotify")
     with pytest.raises(UserError, match="deaf: made for Spotify's audio features"):
-        listen.choose(other)
+        choose(other)
     put("good", 0.4)
     put("fair", 0.3)
-    assert listen.choose(other)[1] == "good: of those that can judge a file the best on validation (spearman)"
+    assert choose(other)[1] == "good: of those that can judge a file the best on validation (spearman)"
     write_json(other.report / "metrics.json", {"best": "fair"})
-    assert listen.choose(other)[1] == "fair: the best of the study by 06_evaluate.py"
+    assert choose(other)[1] == "fair: the best of the study by 06_evaluate.py"
     write_json(other.report / "metrics.json", {"best": "deaf"})
-    chosen, why = listen.choose(other)
+    chosen, why = choose(other)
     assert chosen.folder.name == "good"
     assert why.endswith("deaf, the best of the study, needs Spotify's audio features")
     write_json(other.report / "metrics.json", {"best": "ridge-tags"})
-    assert listen.choose(other)[1].endswith("ridge-tags, the best of the study, is no bundle in models/")
-    assert listen.choose(other, "fair")[0].folder.name == "fair"
+    assert choose(other)[1].endswith("ridge-tags, the best of the study, is no bundle in models/")
+    assert choose(other, "fair")[0].folder.name == "fair"
     with pytest.raises(UserError, match="did you mean 'fair'"):
-        listen.choose(other, "fare")
+        choose(other, "fare")

@@ -9,8 +9,8 @@ import pytest
 import soundfile
 from playwright.sync_api import expect
 
-from . import browser
-from .serving import serving
+from tests import browser
+from tests.serving import serving
 
 REFUSED = r"the server responded with a status of (4\d\d|503)"  # the browser's own note of it
 ENOUGH = r"^failed: blob:"  # a player breaks off reading a song when it has what it needs

@@ -4,16 +4,16 @@ import json
 import re
 import time
 from functools import partial
-from pathlib import Path
 
 import pytest
 
 from standin import GENRES, deezer
 from standin.world import World
+from tests.conftest import SHARED
 
 from .test_standin import SMALL, client_of, compare
 
-SAMPLES = Path(__file__).parents[2] / "shared" / "data" / "api_samples" / "deezer"
+SAMPLES = SHARED / "api_samples" / "deezer"
 HOME = "http://api.deezer.test/"
 NO_DATA = {"type": "DataException", "message": "no data", "code": 800}
 

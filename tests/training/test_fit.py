@@ -27,7 +27,7 @@ from tests import planted
 from tests.planted import MEL, settings
 
 FINGERPRINT = {"inputs": "0a1b2c"}
-ROOT = Path(__file__).parents[1]
+ROOT = Path(__file__).parents[2]
 TRAINED = ["inception_cnn", "crnn"]
 FILES = ["bundle.json", "history.csv", "model.keras", "validation.parquet"]
 

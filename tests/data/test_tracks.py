@@ -8,10 +8,13 @@ import pytest
 
 from hitsong import config
 from hitsong.collect import deduplicate
-from hitsong.data import dataset
+from hitsong.data.corpus import Corpus
+from hitsong.data.tables import baseline_tables, read_table
 from hitsong.data.targets import Target
+from hitsong.data.tracks import find_leaks, load_tracks
 from hitsong.errors import UserError
 from hitsong.study import Study
+from hitsong.training.recipe import fingerprint, inputs_of_all
 
 POPULARITY = Target("popularity")
 
@@ -45,9 +48,9 @@ def store(study, kind, columns, values):
 
 
 def test_tables_are_read_by_name_without_failures(study):
-    assert dataset.tabular(study, "descriptors") is None
+    assert read_table(study, "descriptors") is None
     store(study, "descriptors", ["tempo", "flatness"], [[100, 0.5], [120, 0.25], [0, 0], [90, 1]])
-    table = dataset.tabular(study, "descriptors")
+    table = read_table(study, "descriptors")
     assert list(table.columns) == ["tempo", "flatness"]
     assert table.index.tolist() == ["t00", "t01", "t03"]
     assert table.loc["t03"].tolist() == [90, 1]
@@ -55,14 +58,14 @@ def test_tables_are_read_by_name_without_failures(study):
 
 def test_inputs_are_what_is_there(study):
     settings = config.Config()
-    tracks, target, _ = dataset.labelled(study, settings)
-    found = dataset.inputs(study, settings, tracks, target)
+    tracks, target, _ = load_tracks(study, settings)
+    found = baseline_tables(study, settings, tracks, target)
     assert list(found) == ["spotify", "age", "artist"]
     assert list(found["spotify"]) == ["energy", "valence", "duration_ms"]
     assert found["age"]["age"].iloc[0] == pytest.approx(1.5)
     assert found["age"]["age"].isna().sum() == 15
     store(study, "tags", ["rock"], [[0.1], [0.2], [0.0], [0.4]])
-    found = dataset.inputs(study, settings, tracks, target)
+    found = baseline_tables(study, settings, tracks, target)
     assert list(found) == ["spotify", "tags", "age", "artist"]
     assert found["tags"].index.equals(found["spotify"].index)
     assert found["tags"]["rock"].isna().sum() == 27
@@ -70,29 +73,29 @@ def test_inputs_are_what_is_there(study):
 
 def test_inputs_that_are_asked_for_must_be_there(study):
     settings = config.Config(baseline=config.Baseline(inputs=["tags"], controls=[]))
-    tracks, target, _ = dataset.labelled(study, settings)
+    tracks, target, _ = load_tracks(study, settings)
     with pytest.raises(UserError, match="baseline.inputs tags: .*features.kinds"):
-        dataset.inputs(study, settings, tracks, target)
+        baseline_tables(study, settings, tracks, target)
     store(study, "tags", ["rock"], [[0.1], [0.2], [0.0], [0.4]])
-    assert list(dataset.inputs(study, settings, tracks, target)) == ["tags"]
+    assert list(baseline_tables(study, settings, tracks, target)) == ["tags"]
 
 
 def test_a_target_of_audio_features_is_no_input_of_its_own(study):
     settings = config.Config(target=config.Target(kind="audio_features", features=["energy"]))
-    tracks, target, counts = dataset.labelled(study, settings)
+    tracks, target, counts = load_tracks(study, settings)
     assert len(tracks) == 25
     assert counts["without_features"] == 5
     np.testing.assert_allclose(tracks["y_energy"], tracks["energy"], rtol=1e-6)
-    assert list(dataset.inputs(study, settings, tracks, target)["spotify"]) == ["valence", "duration_ms"]
+    assert list(baseline_tables(study, settings, tracks, target)["spotify"]) == ["valence", "duration_ms"]
     missing = config.Config(target=config.Target(kind="audio_features", features=["liveness"]))
     with pytest.raises(UserError, match="no track has all of liveness"):
-        dataset.labelled(study, missing)
+        load_tracks(study, missing)
 
 
 def test_leaks_use_hashes_and_clips_where_they_are(study, rng):
     settings = config.Config()
-    tracks, _, _ = dataset.labelled(study, settings)
-    found = dataset.leaks(study, tracks)
+    tracks, _, _ = load_tracks(study, settings)
+    found = find_leaks(study, tracks)
     assert set(found) == {"artist", "random", "time"}
     assert found["artist"] == {"artists": 0, "same_audio": None, "same_title": 0, "near_audio": None}
     assert found["random"]["artists"] > 0
@@ -101,7 +104,7 @@ def test_leaks_use_hashes_and_clips_where_they_are(study, rng):
     np.save(study.features / "mel.npy", rng.integers(0, 255, (30, 8, 40)).astype(np.uint8))
     description = {"kind": "mel", "parameters": {}, "scale": 0.3, "offset": -80}
     (study.features / "mel.json").write_text(json.dumps(description))
-    found = dataset.leaks(study, tracks)
+    found = find_leaks(study, tracks)
     assert found["artist"]["same_audio"] == 1
     assert found["artist"]["near_audio"] == 0
 
@@ -111,13 +114,13 @@ def test_leaks_use_hashes_and_clips_where_they_are(study, rng):
 
 def corpus(study, *names, **train):
     settings = config.Config(train={"models": list(names), **train})
-    tracks, target, _ = dataset.labelled(study, settings)
-    return dataset.Corpus(study, settings, tracks, target, names)
+    tracks, target, _ = load_tracks(study, settings)
+    return Corpus(study, settings, tracks, target, inputs_of_all(names, study, settings))
 
 
 def test_examples_are_joined_by_track_id_and_miss_nothing_but_what_is_missing(study):
     found = corpus(study, "numeric_mlp")
-    examples = found.side("numeric_mlp", "train")
+    examples = found.side(["numeric"], "train")
     values = examples.table(["numeric"])
     assert list(values) == ["numeric:energy", "numeric:valence", "numeric:duration_ms"]
     tracks = found.tracks.set_index("track_id").loc[values.index]
@@ -154,18 +157,18 @@ def test_a_feature_that_a_model_needs_must_be_there_and_be_the_one_asked_for(stu
 
 def test_a_fit_is_identified_by_its_data_recipe_and_parts(study):
     found = corpus(study, "numeric_mlp", "features_only", "ensemble")
-    one = found.fingerprint("numeric_mlp")
-    assert one == found.fingerprint("numeric_mlp")
-    assert one != found.fingerprint("numeric_mlp", 2)  # another seed
-    assert one != corpus(study, "numeric_mlp", "features_only", "ensemble", epochs=3).fingerprint(
-        "numeric_mlp"
+    one = fingerprint(found, "numeric_mlp")
+    assert one == fingerprint(found, "numeric_mlp")
+    assert one != fingerprint(found, "numeric_mlp", 2)  # another seed
+    assert one != fingerprint(
+        corpus(study, "numeric_mlp", "features_only", "ensemble", epochs=3), "numeric_mlp"
     )
-    whole = found.fingerprint("ensemble")
+    whole = fingerprint(found, "ensemble")
     assert set(whole["parts"]) == {"numeric_mlp", "features_only"}
     changed = corpus(
         study, "numeric_mlp", "features_only", "ensemble", parameters={"features_only": {"dropout": 0.1}}
     )
-    assert changed.fingerprint("ensemble")["parts"]["features_only"] != whole["parts"]["features_only"]
+    assert fingerprint(changed, "ensemble")["parts"]["features_only"] != whole["parts"]["features_only"]
 
 
 def test_what_a_bundle_says_of_its_data(study):

@@ -1,211 +1,28 @@
-"""One audio file, heard as the clips of training were heard, and what a finished model says of it.
+"""What a finished model says of one file; service and command line both come through here."""
 
-`hear` decodes a file and makes features with the functions of stage 03, without TensorFlow: any process can do
-it. A `Listener` holds a bundle, hears tags where they are wanted, and answers. The service and the command line
-both come through here, so they cannot differ from each other, nor from training.
-"""
-
-import io
-from dataclasses import dataclass, fields
+from dataclasses import dataclass
 
 import numpy as np
 import pandas as pd
 
-from hitsong import config, explain
-from hitsong.config import nearest
-from hitsong.errors import UserError
-from hitsong.evaluation import conformal, metrics
-from hitsong.features import descriptors, mel, tags
-from hitsong.features.decode import AudioError, Clip
-from hitsong.features.extract import NETWORK, before_network, makers
-from hitsong.files import read_json
-from hitsong.training import bundle as bundles
+from hitsong import config
+from hitsong.evaluation import conformal
+from hitsong.features import descriptors, tags
+from hitsong.features.extract import NETWORK
+from hitsong.predict.clip import CLIPPED
 
 SILENT = 1e-4  # largest sample, of 1, of what stage 02 calls silence
-FULL_SCALE, CLIPPED = 0.999, 1e-3  # a clip is distorted if more than this share of samples is at full scale
 SHORTEST = 5.0  # seconds in which there is something to hear
 UNUSUAL = 0.1  # share of descriptors beyond their usual range; one in a hundred is to be expected
 LEVEL = 0.9  # of intervals
 TAGS_SHOWN = 10
 BINS = 24
-
 AMONG_BOTH = (
     "Among tracks: how many of the study's tracks are less popular than this number; among predictions: for how many "
     "tracks that it was not fitted on the model says less. Models stay near the middle, so only the second uses the "
     "whole scale."
 )
 AMONG_PREDICTIONS = "Among predictions: for how many tracks that it was not fitted on the model says less."
-
-
-# --- Hearing ----------------------------------------------------------------------------------------
-
-
-@dataclass(frozen=True)
-class Heard:
-    """What was made of one file.
-
-    Attributes
-    ----------
-    seconds : float
-        Its length.
-    peak : float
-        Its largest sample, of 1.
-    clipped : float
-        The share of samples at full scale.
-    features : dict of str to np.ndarray
-        By kind, as the store holds them; "patches" stands for tags and embedding.
-    """
-
-    seconds: float
-    peak: float
-    clipped: float
-    features: dict
-
-    def pack(self):
-        """As bytes that hold numbers only."""
-        numbers = {one.name: getattr(self, one.name) for one in fields(self) if one.name != "features"}
-        file = io.BytesIO()
-        np.savez(file, **numbers, **{f"feature:{kind}": values for kind, values in self.features.items()})
-        return file.getvalue()
-
-    @classmethod
-    def unpack(cls, packed):
-        """The inverse of `pack`."""
-        with np.load(io.BytesIO(packed), allow_pickle=False) as arrays:
-            found = {name: arrays[name] for name in arrays.files}
-        features = {
-            name.removeprefix("feature:"): found.pop(name)
-            for name in list(found)
-            if name.startswith("feature:")
-        }
-        return cls(**{name: float(value) for name, value in found.items()}, features=features)
-
-
-def hear(path, settings, picture=False):
-    """Decode a file and make its features.
-
-    Parameters
-    ----------
-    path : path-like
-    settings : hitsong.config.Features
-        Which kinds, and how.
-    picture : bool
-        Make a mel-spectrogram of the whole file, "picture", if "mel" is not among the kinds.
-
-    Returns
-    -------
-    Heard
-
-    Raises
-    ------
-    hitsong.features.decode.AudioError
-        If it cannot be heard.
-    """
-    return hear_clip(Clip.read(path), settings, picture)
-
-
-def hear_clip(clip, settings, picture=False):
-    """As `hear`, of a decoded file: `hitsong.features.decode.Clip`."""
-    seconds = len(clip.channels) / clip.sample_rate
-    peak = float(max(clip.channels.max(), -clip.channels.min()))
-    if not np.isfinite(peak):
-        raise AudioError("holds samples that are no numbers")
-    whole = config.Mel(seconds=seconds)
-    made = makers(clip, settings) | {"picture": lambda: mel.compute(clip, whole)}
-    kinds = before_network(settings.kinds)
-    if picture and "mel" not in kinds:
-        kinds.append("picture")
-    features = {kind: made[kind]() for kind in kinds}
-    for kind, values in features.items():  # the store takes no such feature either
-        if not np.isfinite(values).all():
-            raise AudioError(f"too loud for {kind}: its numbers overflow")
-    full = np.count_nonzero(clip.channels >= FULL_SCALE) + np.count_nonzero(clip.channels <= -FULL_SCALE)
-    return Heard(seconds, peak, full / clip.channels.size, features)
-
-
-def pictured(heard, settings):
-    """The spectrogram of what was heard of a file, without what was padded.
-
-    Parameters
-    ----------
-    heard : Heard
-        With "mel" or "picture".
-    settings : hitsong.config.Features
-
-    Returns
-    -------
-    codes : np.ndarray [shape=(n_mels, frames), uint8]
-    start, end : float
-        Where it lies in the file, in seconds.
-    """
-    if "mel" not in heard.features:
-        return heard.features["picture"], 0.0, heard.seconds
-    s = settings.mel
-    start = max(0.0, (heard.seconds - s.seconds) / 2)
-    end = min(heard.seconds, start + s.seconds)
-    return heard.features["mel"][:, : 1 + int((end - start) * s.sample_rate / s.hop_length)], start, end
-
-
-# --- Choosing a model -------------------------------------------------------------------------------
-
-
-def choose(study, name=None):
-    """Choose the study's model that a song is to be judged by, and load it.
-
-    The one that 06 found best, if it can judge a file; else, of those that can, the best on validation.
-
-    Parameters
-    ----------
-    study : hitsong.study.Study
-    name : str, optional
-        Of a model that is wanted.
-
-    Returns
-    -------
-    bundle : hitsong.training.bundle.Bundle
-    why : str
-        What was chosen, and why not another, in a line.
-
-    Raises
-    ------
-    UserError
-        If there is no such model, or none that hears.
-    """
-    infos = {path.parent.name: read_json(path) for path in sorted(study.models.glob("*/bundle.json"))}
-    if name is not None and name not in infos:
-        raise UserError(f"{study.models}: there is no finished model {name!r}{nearest(name, infos)}")
-    if not infos:
-        raise UserError(f"{study.models}: there is no finished model; run: python 05_train.py")
-    deaf = [one for one, info in infos.items() if _blind(info)]
-    if name in deaf or len(deaf) == len(infos):
-        raise UserError(
-            f"{', '.join([name] if name else deaf)}: made for Spotify's audio features, which no file carries; "
-            "add one that hears to train.models, such as crnn, and run: python 05_train.py"
-        )
-    results = study.report / "metrics.json"
-    best = read_json(results)["best"] if results.exists() else None
-    able = [one for one in infos if one not in deaf]
-    if name is not None:
-        chosen, why = name, "as asked for"
-    elif best in able:
-        chosen, why = best, "the best of the study by 06_evaluate.py"
-    else:
-        main = metrics.MAIN[infos[able[0]]["target"]["kind"]]
-        chosen = max(able, key=lambda one: infos[one]["validation"][main])
-        why = f"of those that can judge a file the best on validation ({main})"
-        if best is not None:
-            why += f"; {best}, the best of the study, " + (
-                "needs Spotify's audio features" if best in deaf else "is no bundle in models/"
-            )
-    return bundles.load(study.models / chosen), f"{chosen}: {why}"
-
-
-def _blind(info):
-    """Whether a model asks for what no file carries."""
-    return any(made["kind"] == "spotify" for made in info["inputs"].values())
-
-
-# --- Judging ----------------------------------------------------------------------------------------
 
 
 @dataclass(frozen=True)
@@ -322,7 +139,7 @@ class Listener:
         genre = self.bundle.info["genre"]
         if self.target.kind == "audio_features":
             return None
-        score = float(explain.answer(scores[None], self.target)[0])
+        score = float(self.target.score(scores[None])[0])
         tracks = self.target.kind == "popularity"
         return {
             "among_tracks": standing(score, genre["popularity"]) if tracks else None,
@@ -334,7 +151,7 @@ class Listener:
         """Rank predictions, the highest first: positions; None for audio features, which have no order."""
         if self.target.kind == "audio_features":
             return None
-        return np.argsort(-explain.answer(np.stack(judged), self.target), kind="stable")
+        return np.argsort(-self.target.score(np.stack(judged)), kind="stable")
 
     def above(self, first, second):
         """The probability that one track turns out above another, a tie counting half.

@@ -112,7 +112,7 @@ def train_a_step_of_each():
 def test_a_step_of_training_at_the_studies_sizes_crashes_no_network():
     run = subprocess.run(
         [sys.executable, "-c", "from tests.test_studies import *; train_a_step_of_each()"],
-        cwd=Path(__file__).parents[1], capture_output=True, text=True, timeout=600,
+        cwd=Path(__file__).parents[2], capture_output=True, text=True, timeout=600,
     )  # fmt: skip
     assert run.stdout.split() == [*TRUNKS, "all"], run.stderr[-2000:]
     assert run.returncode == 0

@@ -8,13 +8,14 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from hitsong import models
 from hitsong.backend import keras
 from hitsong.config import Config
 from hitsong.data.examples import Examples, Input
 from hitsong.errors import UserError
-from hitsong.models import MODELS, Network, crnn, heads, in_order, learning_rate, recipe
+from hitsong.models import crnn, heads
 from hitsong.models.build import build
+from hitsong.models.registry import MODELS, Network, in_order
+from hitsong.training.recipe import learning_rate, recipe, trunk_parameters
 from tests.planted import MEL, MFCC, table
 
 Y = np.array([0, 1, 1, 0, 1, 0], np.float32)
@@ -188,7 +189,7 @@ def test_the_config_stands_above_the_models_own_recipe_and_its_parameters_above_
 
 @pytest.mark.parametrize("name", NETWORKS)
 def test_what_is_searched_is_there_to_be_set(name):
-    known = {*models.trunk_parameters(name), "learning_rate", "batch_size", "weight_decay"}
+    known = {*trunk_parameters(name), "learning_rate", "batch_size", "weight_decay"}
     assert set(MODELS[name].search) <= known
 
 
@@ -203,10 +204,10 @@ def test_parts_come_before_what_is_built_from_them_and_ensembles_last():
 
 
 def test_asking_for_the_names_of_models_does_not_load_tensorflow():
-    script = "import sys; from hitsong.models import MODELS; print(len(MODELS), 'tensorflow' in sys.modules)"
+    script = "import sys; from hitsong.models.registry import MODELS; print(len(MODELS), 'tensorflow' in sys.modules)"
     done = subprocess.run(
         [sys.executable, "-c", script],
-        cwd=Path(__file__).parents[1],
+        cwd=Path(__file__).parents[2],
         capture_output=True,
         text=True,
         check=True,

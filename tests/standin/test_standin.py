@@ -8,7 +8,6 @@ import sys
 from argparse import ArgumentTypeError
 from concurrent.futures import ThreadPoolExecutor, as_completed
 from contextlib import contextmanager
-from pathlib import Path
 
 import librosa
 import numpy as np
@@ -26,8 +25,9 @@ from standin import GENRES, planted, playlist_ids, serve
 from standin.__main__ import fault as read_fault
 from standin.composer import RATE, Traits, compose, encode_mp3
 from standin.world import World
+from tests.conftest import SHARED
 
-SAMPLES = Path(__file__).parents[2] / "shared" / "data" / "api_samples" / "spotify"
+SAMPLES = SHARED / "api_samples" / "spotify"
 TINY = Settings(artists=4, recordings=12, seconds=1)
 SMALL = Settings(artists=12, recordings=90, seconds=2)
 

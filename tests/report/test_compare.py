@@ -7,7 +7,8 @@ import pandas as pd
 import pytest
 
 from hitsong.errors import UserError
-from hitsong.evaluation import bootstrap, compare, results
+from hitsong.evaluation import bootstrap, results
+from hitsong.report import compare
 from tests import browser, finished
 
 

@@ -16,8 +16,7 @@ from hitsong.collect.table import TableFile, artists, read
 from hitsong.config import TABLE_COLUMNS, Config, Table, load
 from hitsong.data import splits
 from hitsong.errors import UserError
-
-from .conftest import ROOT, script
+from tests.conftest import ROOT, script
 
 
 def config(path, **table):

@@ -385,8 +385,8 @@ def test_permutation_importance_finds_the_columns_that_are_used(table, rng):
     ],
 )  # fmt: skip
 def test_a_score_is_one_number_in_the_units_of_the_target(target, output, predictions, expected, unit):
-    np.testing.assert_allclose(explain.answer(predictions, target, output), expected)
-    assert explain.unit(target, output) == unit
+    np.testing.assert_allclose(target.score(predictions, output), expected)
+    assert target.unit(output) == unit
 
 
 def test_only_the_mels_vary_when_a_map_is_made():

@@ -11,12 +11,13 @@ import sys
 import pytest
 import requests
 
-from hitsong.predict import __main__, listen
+from hitsong.predict import __main__
+from hitsong.predict.clip import hear
+from hitsong.predict.predictor import Listener
 from hitsong.study import Study
 from hitsong.training import bundle
-
-from .conftest import ROOT
-from .test_service import folder_of, planted
+from tests.conftest import ROOT
+from tests.service.test_service import folder_of, planted
 
 
 @pytest.fixture(scope="module")
@@ -141,8 +142,8 @@ def test_files_that_cannot_be_heard_are_named_and_the_others_judged(config, song
     ],
 )
 def test_every_kind_of_target_can_be_read(study, songs, capsys, kind, said, columns):
-    listener = listen.Listener(bundle.load(folder_of(study, kind)), ["descriptors"])
-    row = __main__._row(listener, songs[0], listen.hear(songs[0], listener.settings))
+    listener = Listener(bundle.load(folder_of(study, kind)), ["descriptors"])
+    row = __main__._row(listener, songs[0], hear(songs[0], listener.settings))
     __main__._table([row])
     assert re.search(said, capsys.readouterr().out)
     __main__._csv([row])

@@ -17,7 +17,7 @@ import pytest
 import requests
 import soundfile
 
-from hitsong.predict import listen
+from hitsong.predict.predictor import Listener
 from hitsong.service.app import create_app
 from hitsong.service.guard import Guard
 from hitsong.service.limits import Limits
@@ -26,8 +26,8 @@ from hitsong.service.service import Service, show
 from hitsong.service.worker import Pool, Unheard
 from hitsong.study import Study
 from hitsong.training import bundle
+from tests.conftest import ROOT
 
-from .conftest import ROOT
 from .test_service import planted
 
 LIMITS = Limits(workers=2, seconds=600.0, file_bytes=2_000_000, files=4, receive_seconds=2.0)
@@ -44,7 +44,7 @@ def study():
 
 @pytest.fixture(scope="module")
 def listener(study):
-    return listen.Listener(bundle.load(study.models / "inception"), show())
+    return Listener(bundle.load(study.models / "inception"), show())
 
 
 @contextmanager

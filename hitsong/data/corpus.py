@@ -1,0 +1,141 @@
+"""The tracks of a study as models take them."""
+
+import numpy as np
+
+from hitsong.data.examples import Examples, Input
+from hitsong.data.tables import read_table, spotify
+from hitsong.data.targets import percentiles
+from hitsong.data.tracks import with_features
+from hitsong.errors import UserError
+from hitsong.features.store import Feature, Store
+from hitsong.files import digest
+
+
+class Corpus:
+    """The tracks of a study as its models take them.
+
+    Parameters
+    ----------
+    study : hitsong.study.Study
+    config : hitsong.config.Config
+    tracks : pandas.DataFrame
+        As `labelled` gives them.
+    target : hitsong.data.targets.Target
+    kinds : iterable of str
+        The inputs: kinds of feature, or "numeric" for the table that `train.numeric` names. Only tracks that
+        have all of them are kept, so that all models are measured on the same tracks.
+
+    Raises
+    ------
+    UserError
+        If a feature that a model needs is not there, or was made with other settings.
+    """
+
+    def __init__(self, study, config, tracks, target, kinds):
+        self.study, self.config, self.target = study, config, target
+        self.features = {kind: self._open(kind, tracks) for kind in dict.fromkeys(kinds)}
+        self.tracks = with_features(tracks, *self.features.values()).reset_index(drop=True)
+        fitted = self.tracks[self.tracks["side"].isin(["train", "validation"])].sort_values("track_id")
+        truth = target.truth(fitted).tolist()
+        clips = [list(row) for row in zip(fitted["track_id"], fitted["side"], truth, strict=True)]
+        self._clips = {"count": len(clips), "hash": digest(clips)}
+
+    def _open(self, name, tracks):
+        """A feature by the name of the input."""
+        kind = self.config.train.numeric if name == "numeric" else name
+        if kind != "spotify":
+            settings = self.config.features
+            made_with = {
+                "tags": settings.tags,
+                "embedding": settings.tags,
+                "mel": settings.mel,
+                "mfcc": settings.mfcc,
+            }
+            parameters = made_with[kind].model_dump() if kind in made_with else None
+            return Store(self.study.features).read(kind, parameters)
+        table = spotify(tracks, self.config, self.target)
+        if table is None:
+            raise UserError(
+                "train.numeric spotify: this source gives no audio features; "
+                "take the sound's own: --set train.numeric=descriptors"
+            )
+        specification = {
+            "kind": "spotify", "parameters": {}, "scale": 1.0, "offset": 0.0, "columns": list(table),
+        }  # fmt: skip
+        rows = {track_id: row for row, track_id in enumerate(table.index)}
+        return Feature(specification, table.to_numpy(np.float32), rows)
+
+    def examples(self, kinds, tracks):
+        """Some of the inputs of some of the tracks, with their targets.
+
+        Returns
+        -------
+        hitsong.data.examples.Examples
+        """
+        ids = tracks["track_id"]
+        inputs = {
+            kind: Input(feature.array, ids.map(feature.rows).to_numpy(int), feature.specification)
+            for kind, feature in ((kind, self.features[kind]) for kind in kinds)
+        }
+        truth = self.target.truth(tracks).astype("float32")
+        return Examples(ids.to_numpy(str), inputs, truth, tracks["group"].to_numpy())
+
+    def side(self, kinds, side):
+        """Some of the inputs of a side of the split."""
+        return self.examples(kinds, self.tracks[self.tracks["side"] == side])
+
+    def fingerprint(self, kinds):
+        """All that a fit on some of the inputs depends on, besides its recipe; as JSON can hold it."""
+        return {
+            "inputs": {kind: self.features[kind].specification for kind in kinds},
+            "target": self.target.description(),
+            "scheme": self.config.split.scheme,
+            "clips": self._clips,
+        }
+
+    def about(self):
+        """What a bundle says of its data: study, popularity, tracks, and the range of what was heard."""
+        tracks = self.tracks
+        train = tracks[tracks["side"] == "train"]
+        popularity = None if self.target.kind == "audio_features" else tracks["popularity"].to_numpy(float)
+        if self.target.kind == "popularity":
+            popularity = self.target.truth(tracks)
+        return {
+            "study": self.config.study,
+            "synthetic": self.study.planted.exists(),
+            "popularity_source": tracks["popularity_source"].iat[0],
+            "fetched": str(tracks["fetched_at"].astype(str).max())[:10],
+            "licences": sorted(tracks["licence"].dropna().unique())[:20],
+            "scheme": self.config.split.scheme,
+            "trained_on": {side: int((tracks["side"] == side).sum()) for side in ("train", "validation")},
+            "genre": {
+                "tracks": len(tracks),
+                "popularity": None
+                if popularity is None
+                else [list(pair) for pair in percentiles(popularity)],
+            },
+            "seen": self._seen(train),
+        }
+
+    def _seen(self, train):
+        """Between what ends 99 % of the training clips lie: level and spread [dB], and descriptors."""
+        seen = {}
+        if "mel" in self.features:
+            feature = self.features["mel"]
+            rows = train["track_id"].map(feature.rows).to_numpy(int)
+            scale, offset = feature.specification["scale"], feature.specification["offset"]
+            moments = [
+                (feature.array[row].mean() * scale + offset, feature.array[row].std() * scale) for row in rows
+            ]
+            seen["mel"] = dict(zip(("level", "spread"), _ends(np.array(moments)), strict=True))
+        table = read_table(self.study, "descriptors")
+        if table is not None:
+            known = table.reindex(train["track_id"]).dropna()
+            if len(known):
+                seen["descriptors"] = dict(zip(known.columns, _ends(known.to_numpy()), strict=True))
+        return seen
+
+
+def _ends(values):
+    """The ends of the middle 99 % of each column."""
+    return [list(map(float, pair)) for pair in np.quantile(values, [0.005, 0.995], axis=0).T]

@@ -1,0 +1,104 @@
+"""Tables of named numbers about tracks: what baselines are fitted on."""
+
+import numpy as np
+import pandas as pd
+
+from hitsong.config import AUDIO_FEATURES
+from hitsong.errors import UserError
+from hitsong.features.store import Store
+
+INPUTS = ["spotify", "descriptors", "tags", "embedding"]
+
+
+def read_table(study, kind):
+    """A kind of feature that is one row of named numbers per clip, as a table.
+
+    Parameters
+    ----------
+    study : hitsong.study.Study
+    kind : str
+        "descriptors", "tags" or "embedding": those whose `<kind>.json` lists `columns`.
+
+    Returns
+    -------
+    pandas.DataFrame [dtype=float64] or None
+        Indexed by track_id, a row for each clip that could be heard; None if there is no such kind.
+    """
+    if not (study.features / f"{kind}.json").exists():
+        return None
+    feature = Store(study.features).read(kind)
+    rows = pd.Series(feature.rows, dtype=int)
+    rows = rows[rows < len(feature.array)]  # clips that came after this kind was made have none
+    values = np.asarray(feature.array[rows.to_numpy()], dtype=float)
+    index = pd.Index(rows.index, name="track_id")
+    return pd.DataFrame(values, index=index, columns=feature.specification["columns"])
+
+
+def baseline_tables(study, config, tracks, target):
+    """What baselines can be fitted on: a table of named numbers for each kind of input.
+
+    Parameters
+    ----------
+    study : hitsong.study.Study
+    config : hitsong.config.Config
+        `baseline.inputs` (those that are there, if not given) and `baseline.controls`.
+    tracks : pandas.DataFrame
+    target : hitsong.data.targets.Target
+        Its own columns are no input.
+
+    Returns
+    -------
+    dict of str to pandas.DataFrame
+        By kind, the controls last, each indexed by track_id in the order of `tracks`, NaN where a value is
+        missing.
+
+    Raises
+    ------
+    UserError
+        If an input that the config names is not there, or there is none at all.
+    """
+    index = pd.Index(tracks["track_id"], name="track_id")
+    wanted = config.baseline.inputs
+    found = {}
+    for kind in wanted or INPUTS:
+        table = spotify(tracks, config, target) if kind == "spotify" else read_table(study, kind)
+        if table is not None:
+            found[kind] = table.reindex(index)
+        elif wanted:
+            advice = (
+                "this source gives none"
+                if kind == "spotify"
+                else "add it to features.kinds and run 03_features.py"
+            )
+            raise UserError(f"baseline.inputs {kind}: there is no such input; {advice}")
+    if not wanted and len(found) > 1 and not set(found.get("spotify", ())) & set(AUDIO_FEATURES):
+        found.pop("spotify", None)  # a duration says little beside features of the sound
+    if not found:
+        raise UserError(
+            "baseline: these tracks have nothing to fit on; run: python 03_features.py with descriptors"
+        )
+    if "age" in config.baseline.controls and (age := _age(tracks)).notna().any():
+        found["age"] = pd.DataFrame({"age": age.to_numpy()}, index=index)
+    if "artist" in config.baseline.controls:
+        found["artist"] = pd.DataFrame({"artist_id": tracks["artist_id"].to_numpy()}, index=index)
+    return found
+
+
+def spotify(tracks, config, target):
+    """The audio features that tracks have, or None."""
+    names = [name for name in config.baseline.features if name not in target.columns]
+    names = [name for name in names if tracks[name].notna().any()]
+    if not names:
+        return None
+    values = tracks[names].to_numpy(float, na_value=np.nan)
+    return pd.DataFrame(values, index=pd.Index(tracks["track_id"], name="track_id"), columns=names)
+
+
+def _age(tracks):
+    """Years between release and the reading of popularity, NaN where the release is unknown."""
+
+    def years(dates):
+        parts = dates.astype("str").str.extract(r"^(\d{4})(?:-(\d{2}))?(?:-(\d{2}))?").astype(float)
+        return parts[0].where(parts[0] > 0) + (parts[1].fillna(7) - 1) / 12 + (parts[2].fillna(1) - 1) / 365
+
+    return years(tracks["fetched_at"]) - years(tracks["release_date"])

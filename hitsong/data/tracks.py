@@ -1,0 +1,105 @@
+"""The tracks of a study with their target and their side of the split."""
+
+import pandas as pd
+
+from hitsong.collect import deduplicate
+from hitsong.data import leakage, splits, targets
+from hitsong.errors import UserError
+from hitsong.features.store import Store
+
+
+def load_tracks(study, config):
+    """The study's tracks that have a popularity, with target, group and side.
+
+    Makes and freezes the splits if no stage has done so before.
+
+    Parameters
+    ----------
+    study : hitsong.study.Study
+    config : hitsong.config.Config
+
+    Returns
+    -------
+    tracks : pandas.DataFrame
+        The columns of `tracks.parquet` and, by `track_id`: `group` (of artists), a column per split scheme,
+        `side` (train, validation, test or excluded, under the config's scheme) and the encoded target
+        (the columns `target.encoded`: `y`, or one for each audio feature).
+    target : hitsong.data.targets.Target
+        Fitted on the train side.
+    counts : dict
+        Tracks on each side of each scheme, and how many of the recordings were left out, why.
+
+    Raises
+    ------
+    UserError
+        If the split leaves nothing to train or test on, or no track has the target's audio features.
+    """
+    tracks = deduplicate.read(study.tracks)
+    collected = len(tracks)
+    if study.downloads.exists():  # what only its audio gave away as a copy
+        downloads = pd.read_parquet(study.downloads, columns=["track_id", "status"])
+        copies = downloads.loc[downloads["status"] == "duplicate", "track_id"]
+        tracks = tracks[~tracks["track_id"].isin(copies)]
+    distinct = len(tracks)
+    # Divided by popularity whatever the target, so that all targets of a study share their test tracks.
+    table, counts = splits.load_or_make(study.splits, tracks, "popularity", config.split, config.seed)
+    splits.require(table, config.split.scheme)
+    tracks = tracks.merge(table, on="track_id", validate="one_to_one")
+    if config.target.kind == "audio_features":
+        there = tracks[config.target.features].notna().all(axis=1)
+        counts["without_features"] = int((~there).sum())
+        tracks = tracks[there].reset_index(drop=True)
+        if tracks.empty:
+            raise UserError(
+                f"target.features: no track has all of {', '.join(config.target.features)}; this source gives none"
+            )
+        splits.require(tracks, config.split.scheme)
+    tracks["side"] = tracks[config.split.scheme]
+    counts |= {"recordings": collected, "same_audio": collected - distinct}
+    return *with_target(tracks, tracks["side"] == "train", config), counts
+
+
+def with_target(tracks, train, config):
+    """Fit the target on the tracks that `train` marks, and encode it for all: tracks, target."""
+    columns = config.target.features if config.target.kind == "audio_features" else "popularity"
+    target = targets.fit(config.target, tracks.loc[train, columns])
+    return target.write(tracks), target
+
+
+def split_schemes(tracks):
+    """The split schemes that tracks have sides of, the scheme of `side` included."""
+    return [name for name in ("artist", "random", "time", "own") if name in tracks]
+
+
+def find_leaks(study, tracks):
+    """What stands on two sides of each scheme: counts by scheme and check (see `hitsong.data.leakage`)."""
+    hashes = near = None
+    if study.downloads.exists():
+        downloads = pd.read_parquet(study.downloads, columns=["track_id", "sha256"])
+        hashes = downloads.dropna().drop_duplicates("track_id").set_index("track_id")["sha256"]
+    if (study.features / "mel.json").exists():
+        mel = Store(study.features).read("mel")
+        known = with_features(tracks, mel)["track_id"]
+        vectors = leakage.fingerprints(
+            mel.array, known.map(mel.rows).to_numpy(int), mel.specification["scale"]
+        )
+        near = leakage.near_duplicates(known, vectors)
+    by_id = tracks.set_index("track_id")
+    return {scheme: leakage.check(tracks, by_id[scheme], hashes, near) for scheme in split_schemes(tracks)}
+
+
+def has_audio(study):
+    """Whether any of the study's tracks comes with a preview or an audio file; a table of numbers does not.
+
+    Without `tracks.parquet` the answer is yes: the stage that asks will say what is missing.
+    """
+    if not study.tracks.exists():
+        return True
+    return bool(pd.read_parquet(study.tracks, columns=["preview_url", "audio_path"]).notna().any(axis=None))
+
+
+def with_features(tracks, *features):
+    """The tracks that have a clip in each of the features."""
+    for feature in features:
+        tracks = tracks[tracks["track_id"].isin(list(feature.rows))]
+    return tracks

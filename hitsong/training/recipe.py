@@ -1,0 +1,180 @@
+"""How a model is trained: its own recipe, with what the config and a search for parameters changed."""
+
+import inspect
+import math
+from dataclasses import asdict, dataclass, field, fields
+
+from hitsong.config import nearest
+from hitsong.data.targets import CLASSES
+from hitsong.errors import UserError
+from hitsong.files import digest, read_json
+from hitsong.models.registry import MODELS, Ensemble, Probe, in_order
+
+_TUNABLE = ("learning_rate", "batch_size", "weight_decay")  # of the recipe; the rest belongs to the trunk
+
+
+@dataclass(frozen=True)
+class Recipe:
+    """How one model is trained: its own recipe, with what the config and the search for parameters changed.
+
+    Attributes
+    ----------
+    epochs, patience, batch_size, seed : int
+    optimizer : str
+        A class of `keras.optimizers`.
+    learning_rate, weight_decay : float
+    schedule : str
+        "constant", "shrinking" (by a tenth after each epoch that brings no new best) or "cosine" (to 0).
+    loss : str or None
+        See `hitsong.models.heads`; None is the target's own.
+    bounded, scaling, crop_seconds
+        As in `Network`.
+    spec_augment, balance, mixed_precision : bool
+    mixup : float
+        The alpha of its Beta distribution; 0 is none.
+    parameters : dict
+        Of the trunk.
+    """
+
+    epochs: int
+    patience: int
+    batch_size: int
+    seed: int
+    optimizer: str
+    learning_rate: float
+    schedule: str
+    weight_decay: float = 0.0
+    loss: str | None = None
+    bounded: bool = False
+    scaling: str = "standard"
+    crop_seconds: float | None = None
+    spec_augment: bool = False
+    mixup: float = 0.0
+    balance: bool = False
+    mixed_precision: bool = False
+    parameters: dict = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class ProbeRecipe:
+    """How a probe's estimators are fitted: the penalties that ridge chooses from, and the seed."""
+
+    alphas: tuple
+    seed: int
+
+
+def recipe(name, config, number=1, tuned=None):
+    """What a model is trained with.
+
+    Parameters
+    ----------
+    name : str
+        A key of `MODELS`.
+    config : hitsong.config.Config
+        What its `train` gives stands above the model's own recipe; `train.parameters` above all.
+    number : int
+        Of the fit, where there are several of different seeds.
+    tuned : dict, optional
+        Parameters that a search found.
+
+    Returns
+    -------
+    Recipe, ProbeRecipe, or None for an ensemble
+
+    Raises
+    ------
+    UserError
+        If the model has no such parameter.
+    """
+    model, settings = MODELS[name], config.train
+    seed = settings.seed + number - 1
+    if isinstance(model, Ensemble):
+        return None
+    if isinstance(model, Probe):
+        return ProbeRecipe(tuple(config.baseline.alphas), seed)
+    own = {one.name: getattr(model, one.name) for one in fields(Recipe) if hasattr(model, one.name)}
+    given = settings.model_dump(
+        include={"epochs", "batch_size", "loss", "schedule", "crop_seconds"}, exclude_none=True
+    )
+    aids = settings.model_dump(
+        include={"patience", "weight_decay", "spec_augment", "mixup", "balance", "mixed_precision"}
+    )
+    chosen = {**(tuned or {}), **settings.parameters.get(name, {})}
+    known = trunk_parameters(name)
+    for key in chosen:
+        if key not in known and key not in _TUNABLE:
+            close = nearest(key, [*known, *_TUNABLE])
+            raise UserError(f"train.parameters.{name}: {key!r} is none of its parameters{close}")
+    of_recipe = {key: chosen.pop(key) for key in _TUNABLE if key in chosen}
+    if own["loss"] == "huber" and config.target.kind in CLASSES:  # another target than its study's
+        own["loss"] = None
+    return Recipe(**{**own, **aids, **given, "seed": seed, **of_recipe, "parameters": chosen})
+
+
+def trunk_parameters(name):
+    """The hyper-parameters of a network's trunk, with the values of its study."""
+    found = inspect.signature(MODELS[name].build_trunk()).parameters.values()
+    return {one.name: one.default for one in found if one.default is not one.empty}
+
+
+def learning_rate(recipe, losses):
+    """The next epoch's learning rate from the validation losses of the epochs so far.
+
+    A pure function, so that a resumed fit goes on exactly as an undisturbed one.
+    """
+    if recipe.schedule == "shrinking":
+        failures = sum(loss >= min(losses[:epoch]) for epoch, loss in enumerate(losses) if epoch > 0)
+        return recipe.learning_rate * 0.9**failures
+    if recipe.schedule == "cosine":
+        return recipe.learning_rate * (1 + math.cos(math.pi * len(losses) / recipe.epochs)) / 2
+    return recipe.learning_rate
+
+
+def inputs_of(name, study, config):
+    """The inputs of a model: a probe takes what there is of its optional ones, an ensemble those of its members."""
+    model = MODELS[name]
+    if isinstance(model, Ensemble):
+        return list(
+            dict.fromkeys(kind for member in members(config) for kind in inputs_of(member, study, config))
+        )
+    optional = getattr(model, "optional", ())
+    return [*model.inputs, *(kind for kind in optional if (study.features / f"{kind}.json").exists())]
+
+
+def inputs_of_all(names, study, config):
+    """The inputs of several models, each once."""
+    return list(dict.fromkeys(kind for name in names for kind in inputs_of(name, study, config)))
+
+
+def members(config):
+    """What an ensemble is made of: the other models that are trained."""
+    return [name for name in in_order(config.train.models) if not isinstance(MODELS[name], Ensemble)]
+
+
+def parts_of(name, config):
+    """The models that a model is built from."""
+    return members(config) if isinstance(MODELS[name], Ensemble) else list(getattr(MODELS[name], "parts", ()))
+
+
+def needs_audio(name, study, config):
+    """Whether a model needs audio."""
+    kinds = {config.train.numeric if kind == "numeric" else kind for kind in inputs_of(name, study, config)}
+    return kinds != {"spotify"}
+
+
+def tuned_recipe(name, study, config, number=1):
+    """How a model is trained, with the parameters that a search has found."""
+    path = study.tuning / f"{name}.json"
+    return recipe(name, config, number, read_json(path)["parameters"] if path.exists() else None)
+
+
+def fingerprint(corpus, name, number=1):
+    """All that a fit of a model depends on, as JSON can hold it."""
+    study, config = corpus.study, corpus.config
+    made = tuned_recipe(name, study, config, number)
+    return {
+        "model": name,
+        "recipe": None if made is None else asdict(made),
+        **corpus.fingerprint(inputs_of(name, study, config)),
+        "parts": {part: digest(fingerprint(corpus, part, number)) for part in parts_of(name, config)},
+    }
