@@ -1,18 +1,25 @@
-# make demo: the whole pipeline on synthetic songs. make test: all tests. Both do their own set-up.
+# make demo: the whole pipeline on synthetic songs. make test: the quick tests. make test-all: every test.
+# Each does its own set-up.
 
 PYTHON ?= python3
 VENV   := .venv
 RUN    := $(VENV)/bin/python
 CONFIG ?= config.yaml
 
-.PHONY: demo test studies setup lint lock clean
+.PHONY: demo test test-all studies setup lint lock clean
 
 demo: setup
 	@set -e; for stage in 01_collect 02_download 03_features 04_baseline 05_train 06_evaluate; do \
 		echo; echo "== $$stage.py"; $(RUN) $$stage.py --config $(CONFIG); done
 
+PYTEST := $(RUN) -m pytest -q -n 2 --dist loadfile --no-loadscope-reorder
+
+# All but the tests marked `long`.
 test: setup
-	$(RUN) -m pytest -q -n 2 --dist loadfile --no-loadscope-reorder
+	$(PYTEST) -m "not long"
+
+test-all: setup
+	$(PYTEST)
 
 # The presets of all five studies, small: that they run, and what they cost.
 studies: setup
