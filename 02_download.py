@@ -27,7 +27,7 @@ def main():
     arguments = parser.parse_args()
     config = cli.settings(arguments)
     study = Study.of(config)
-    stage = Stage(study, "download", config, [("collect", study.tracks)])
+    stage = Stage(study, "download", config, ["collect"])
     tracks = deduplicate.read(study.tracks)
     if not has_audio(study):
         write_table(study.downloads, pd.DataFrame(columns=previews.COLUMNS))

@@ -23,7 +23,7 @@ from hitsong.study import Stage, Study
 def main():
     config = cli.settings(cli.parser(__doc__).parse_args())
     study = Study.of(config)
-    stage = Stage(study, "features", config, [("download", study.downloads)])
+    stage = Stage(study, "features", config, ["collect", "download"])
     downloads = pd.read_parquet(study.downloads)
 
     if not has_audio(study):

@@ -13,7 +13,7 @@ nor scored here.
 import joblib
 import pandas as pd
 
-from hitsong import cli
+from hitsong import cli, progress
 from hitsong.data import leakage, splits
 from hitsong.data.tables import baseline_tables
 from hitsong.data.tracks import find_leaks, load_tracks, split_schemes, with_target
@@ -27,7 +27,7 @@ from hitsong.study import Stage, Study
 def main():
     config = cli.settings(cli.parser(__doc__).parse_args())
     study = Study.of(config)
-    stage = Stage(study, "baseline", config, [("collect", study.tracks)])
+    stage = Stage(study, "baseline", config, ["collect"])
     tracks, target, counts = load_tracks(study, config)
     settings, seed, folder = config.baseline, config.seed, study.baseline
     if note := splits.remade(counts, config.split, seed):
@@ -112,7 +112,7 @@ def main():
     print(crossvalidation.text(summary, target))
     for name, reading in readings.items():
         print(f"{name}: {reading['sentence']}")
-    summary("baseline", len(known), 0, 0, stage.seconds, f"-> {folder}")
+    progress.summary("baseline", len(known), 0, 0, stage.seconds, f"-> {folder}")
 
 
 if __name__ == "__main__":

@@ -46,13 +46,13 @@ def main():
             raise UserError(f"{name}: not one of train.models{nearest(name, known)}")
     study = Study.of(config)
     names, silent = in_order(arguments.models) or known, []
-    inputs = [("collect", study.tracks)]
+    needs = ["collect"]
     if has_audio(study):
-        inputs.append(("features", study.features / "index.parquet"))
+        needs.append("features")
     else:
         silent = [name for name in known if needs_audio(name, study, config)]
         known, names = ([one for one in some if one not in silent] for some in (known, names))
-    stage = Stage(study, "train", config, inputs)
+    stage = Stage(study, "train", config, needs)
     if not names:
         stage.finish([], {})
         print("train: nothing to do, no track comes with audio; go on with 06_evaluate.py")

@@ -45,14 +45,14 @@ def main():
         return
     study = Study.of(config)
     fitted = study.baseline / "metrics.json"
-    inputs = [("collect", study.tracks), ("baseline", fitted)]
+    needs = ["collect", "baseline"]
     models, seeds = in_order(config.train.models), range(1, config.train.seeds + 1)
     if has_audio(study):
-        inputs.append(("features", study.features / "index.parquet"))
+        needs.append("features")
     else:
         models = [name for name in models if not needs_audio(name, study, config)]
-    inputs += [("train", study.model(name, number) / "bundle.json") for name in models for number in seeds]
-    stage = Stage(study, "evaluate", config, inputs)
+    needs += ["train"] if models else []
+    stage = Stage(study, "evaluate", config, needs)
     tracks, target, counts = load_tracks(study, config)
     if note := splits.remade(counts, config.split, config.seed):
         print(f"careful: {note}")

@@ -19,11 +19,10 @@ sys.path.insert(0, str(Path(__file__).parents[1]))
 
 from hitsong.config import load
 from hitsong.files import read_json
-from hitsong.study import SCRIPTS
+from hitsong.study import STAGES
 from standin import playlist_ids
 
 ROOT = Path(__file__).parents[1]
-STAGES = ["collect", "download", "features", "baseline", "train", "evaluate"]
 SMALL = ["train.epochs=2", "train.batch_size=8", "evaluate.draws=200", "data=data/studies"]
 SYNTHETIC = ["collect.api=standin", "standin.artists=40", "standin.recordings=90"]
 PRESETS = {
@@ -56,11 +55,11 @@ def run(name, fma):
     for stage in STAGES:
         started = time.monotonic()
         done = subprocess.run(
-            [sys.executable, SCRIPTS[stage], *arguments], cwd=ROOT, capture_output=True, text=True
+            [sys.executable, STAGES[stage][0], *arguments], cwd=ROOT, capture_output=True, text=True
         )
         seconds[stage] = time.monotonic() - started
         if done.returncode:
-            sys.exit(f"{SCRIPTS[stage]} {' '.join(arguments)}\n{done.stdout}{done.stderr}")
+            sys.exit(f"{STAGES[stage][0]} {' '.join(arguments)}\n{done.stdout}{done.stderr}")
         shown = done.stdout if stage in ("train", "evaluate") else done.stdout.splitlines()[-1] + "\n"
         print(shown, end="", flush=True)
     print(f"{name}: " + ", ".join(f"{stage} {took:.0f} s" for stage, took in seconds.items()))

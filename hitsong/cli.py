@@ -3,17 +3,22 @@
 import argparse
 import shlex
 import sys
+from pathlib import Path
 
 from hitsong import config
 from hitsong.errors import ComeBackLater, UserError
 from hitsong.models import registry
+from hitsong.study import set_options
 
 
 def parser(doc):
     """An argument parser that shows the script's docstring, with --config and --set."""
     parser = argparse.ArgumentParser(description=doc, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument(
-        "--config", default="config.yaml", metavar="PATH", help="the run's settings (default: config.yaml)"
+        "--config", metavar="PATH", help="the run's settings (default: the study's own, else config.yaml)"
+    )
+    parser.add_argument(
+        "--study", metavar="NAME", help="go on with this study, with the settings of its last run"
     )
     parser.add_argument(
         "--set", action="append", default=[], metavar="KEY=VALUE",
@@ -23,15 +28,39 @@ def parser(doc):
 
 
 def settings(arguments):
-    """The config that the arguments ask for, its models among those there are."""
-    found = config.load(arguments.config, arguments.set)
-    registry.require(found.train.models)
-    return found
+    """The config that the arguments ask for.
+
+    `--study NAME` takes the settings that the study was last run with, if it has been run, and `--config PATH`
+    those of a file; without either, config.yaml. `--set` changes single settings.
+
+    Raises
+    ------
+    UserError
+        If a setting is not valid, or `train.models` names no model.
+    """
+    set_options(options(arguments))
+    overrides = [*arguments.set, *([f"study={arguments.study}"] if arguments.study else [])]
+    path = Path(arguments.config or "config.yaml")
+    if arguments.config is None and (kept := kept_config(overrides)):
+        path = kept
+    settings = config.load(path, overrides)
+    registry.require(settings.train.models)
+    return settings
+
+
+def kept_config(overrides):
+    """The settings that a study was last run with: their path, or None if the overrides name no such study."""
+    given = dict(override.split("=", 1) for override in overrides if "=" in override)
+    if "study" not in given:
+        return None
+    path = Path(given.get("data", "data")) / given["study"] / "config.yaml"
+    return path if path.exists() else None
 
 
 def options(arguments):
     """The shared arguments as they would be typed again."""
-    given = [] if arguments.config == "config.yaml" else ["--config", arguments.config]
+    given = ["--config", arguments.config] if arguments.config else []
+    given += ["--study", arguments.study] if arguments.study else []
     for override in arguments.set:
         given += ["--set", override]
     return shlex.join(given)

@@ -1,32 +1,42 @@
-"""Files that are either whole or not there."""
+"""Atomic file writes, JSON, tables and hashes."""
 
 import hashlib
 import json
 import os
+import secrets
 from contextlib import contextmanager
+from functools import cache
 from pathlib import Path
+
+TEMPORARY = ".tmp-"
 
 
 @contextmanager
 def replacing(path):
-    """Give a temporary path beside `path`, and rename it over `path` when the block succeeds.
+    """Give a temporary path beside `path`, and rename it to `path` when the block succeeds.
 
-    A reader sees the old file or the new one, never a half, and a killed writer leaves only a
-    `.tmp` file that the next write of the same file replaces.
+    A reader sees the old file or the new one, never a part. The temporary name is unique, so that two writers
+    do not disturb each other; a killed writer's file is removed by `remove_temporary`.
 
     Yields
     ------
     pathlib.Path
-        Where to write; keeps the suffix of `path`, since writers choose their format by it.
+        Where to write; has the suffix of `path`, since writers choose their format by it.
     """
     path = Path(path)
     path.parent.mkdir(parents=True, exist_ok=True)
-    temporary = path.with_name(f".tmp-{path.name}")
+    temporary = path.with_name(f"{TEMPORARY}{secrets.token_hex(4)}-{path.name}")
     try:
         yield temporary
         os.replace(temporary, path)
     finally:
         temporary.unlink(missing_ok=True)
+
+
+def remove_temporary(folder):
+    """Remove what killed writers have left in a folder and its subfolders."""
+    for path in Path(folder).rglob(f"{TEMPORARY}*"):
+        path.unlink(missing_ok=True)
 
 
 def write_json(path, content):
@@ -50,7 +60,13 @@ def write_table(path, frame):
 
 
 def sha256(path):
-    """Hash a file's content; hexadecimal."""
+    """Hash a file's content; hexadecimal. A file that has not changed since is not read again."""
+    status = os.stat(path)
+    return _sha256(os.fspath(path), status.st_mtime_ns, status.st_size, status.st_ino)
+
+
+@cache
+def _sha256(path, *_):
     with open(path, "rb") as file:
         return hashlib.file_digest(file, "sha256").hexdigest()
 

@@ -1,6 +1,9 @@
 """Where a study's results lie, and the record that each stage leaves beside them."""
 
+import atexit
+import fcntl
 import importlib.metadata
+import os
 import platform
 import subprocess
 import time
@@ -8,14 +11,43 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 
+from ruamel.yaml import YAML
+
 from hitsong.errors import UserError
-from hitsong.files import read_json, sha256, write_json
+from hitsong.files import read_json, remove_temporary, replacing, sha256, write_json
 
 # Packages whose version can change a result.
 PACKAGES = (
     "numpy", "scipy", "pandas", "scikit-learn", "librosa", "soundfile", "soxr", "spotipy",
     "keras", "tensorflow", "tensorflow-cpu", "shap", "optuna",
 )  # fmt: skip
+
+
+# Each stage: its script, and the stages whose results it reads where they are there.
+STAGES = {
+    "collect": ("01_collect.py", ()),
+    "download": ("02_download.py", ("collect",)),
+    "features": ("03_features.py", ("collect", "download")),
+    "baseline": ("04_baseline.py", ("collect", "download", "features")),
+    "train": ("05_train.py", ("collect", "download", "features")),
+    "evaluate": ("06_evaluate.py", ("collect", "download", "features", "baseline", "train")),
+}
+# Settings of a crawl that decide how it asks, not what it finds.
+PACING = {"gap_s", "longest_wait_s", "request_budget"}
+SHOWN = 6  # changed settings that a line names
+
+_options = ""
+
+
+def set_options(options):
+    """Remember the shared options of this process's command line, for the commands that messages advise."""
+    global _options
+    _options = options
+
+
+def command(stage, *arguments):
+    """The command line that runs a stage, with the options that were given to this process."""
+    return " ".join(part for part in ("python", STAGES[stage][0], *arguments, _options) if part)
 
 
 @dataclass(frozen=True)
@@ -26,10 +58,18 @@ class Study:
 
     @classmethod
     def of(cls, config):
-        """The study that a config names; its folder is made."""
-        study = cls(Path(config.data) / config.study)
-        study.folder.mkdir(parents=True, exist_ok=True)
-        return study
+        """The study that a config names; its folder need not exist yet."""
+        return cls(Path(config.data) / config.study)
+
+    @property
+    def config(self):
+        """The settings of the study's last run."""
+        return self.folder / "config.yaml"
+
+    @property
+    def synthetic(self):
+        """Whether the study's songs were composed by the stand-in."""
+        return self.planted.exists()
 
     @property
     def catalog(self):
@@ -92,43 +132,44 @@ class Study:
 
 
 class Stage:
-    """One run of one stage: times it, and writes its record when it ends well.
+    """One run of one stage: locks the study, checks what earlier stages left, and writes a record at the end.
 
     Parameters
     ----------
     study : Study
     name : str
-        `collect`, `download`, `features`, `baseline`, `train` or `evaluate`.
+        A key of `STAGES`.
     config : hitsong.config.Config
-    inputs : sequence of (str, pathlib.Path)
-        Each input file behind the stage that made it: ``("collect", study.tracks)``. A missing file, or
-        one that is no longer what its stage left, is refused with the script to run.
+    needs : sequence of str
+        Earlier stages that must have run. Others that a stage reads must be current if they have run.
+
+    Raises
+    ------
+    UserError
+        If another process uses the study, an earlier stage is missing or not current, or the config collects
+        from another source than the study was made from.
     """
 
-    def __init__(self, study, name, config, inputs=()):
+    def __init__(self, study, name, config, needs=()):
         self.study, self.name, self.config = study, name, config
         self.started = time.monotonic()
-        self.inputs = {self._name(path): self._checked(stage, path) for stage, path in inputs}
-
-    def _name(self, path):
-        return path.relative_to(self.study.folder).as_posix()
-
-    def _checked(self, stage, path):
-        """The hash of an input, after making sure that it is what the stage before left."""
-        if not path.exists():
-            raise UserError(f"{path} is missing; run: {command(stage)}")
-        record = self.study.record(stage)
-        left = read_json(record) if record.exists() else {"outputs": {}, "inputs": {}}
-        found = sha256(path)
-        if left["outputs"].get(self._name(path)) != found:
-            raise UserError(f"{path} is not as its stage left it (stopped half-way?); run: {command(stage)}")
-        for name, hashed in left["inputs"].items():
-            earlier = self.study.folder / name
-            if earlier.exists() and sha256(earlier) != hashed:
-                raise UserError(
-                    f"{earlier} has changed since {path.name} was made from it; run: {command(stage)}"
-                )
-        return found
+        if name != "collect" and not study.folder.is_dir():
+            raise UserError(f"{study.folder}: there is no such study; run: {command('collect')}")
+        self._lock = lock(study.folder, STAGES[name][0])
+        earlier = _config_of(study)
+        if earlier and name == "collect":
+            _require_same_source(study, earlier, config)
+        self.inputs = {}
+        for stage in STAGES[name][1]:
+            if stage in needs or study.record(stage).exists():
+                if reason := problem(study, stage, config):
+                    raise UserError(f"{reason}; run: {command(stage)}")
+                self.inputs |= read_json(study.record(stage))["outputs"]
+        if earlier and (changes := differences(earlier, config.model_dump(mode="json"))):
+            more = f"; and {len(changes) - SHOWN} more" if len(changes) > SHOWN else ""
+            print(f"changed since the study's last run: {'; '.join(changes[:SHOWN])}{more}")
+        if not earlier:
+            self._keep_config()
 
     @property
     def seconds(self):
@@ -144,26 +185,137 @@ class Stage:
                 "seconds": round(self.seconds, 2),
                 "counts": counts,
                 "inputs": self.inputs,
-                "outputs": {self._name(path): sha256(path) for path in outputs},
+                "outputs": {path.relative_to(self.study.folder).as_posix(): sha256(path) for path in outputs},
+                "options": _options,
                 "config": self.config.model_dump(mode="json"),
                 **environment(),
             },
         )
+        self._keep_config()
+
+    def _keep_config(self):
+        with replacing(self.study.config) as temporary, temporary.open("w", encoding="utf-8") as file:
+            YAML(typ="safe", pure=True).dump(self.config.model_dump(mode="json"), file)
 
 
-SCRIPTS = {
-    "collect": "01_collect.py",
-    "download": "02_download.py",
-    "features": "03_features.py",
-    "baseline": "04_baseline.py",
-    "train": "05_train.py",
-    "evaluate": "06_evaluate.py",
-}
+def problem(study, stage, config):
+    """Say why the results of a stage cannot be used: missing, unfinished, stale, or of another crawl.
+
+    Parameters
+    ----------
+    study : Study
+    stage : str
+        A key of `STAGES`.
+    config : hitsong.config.Config
+        The settings of the run that would use them.
+
+    Returns
+    -------
+    str or None
+        None if the results are current.
+    """
+    script = STAGES[stage][0]
+    if not study.record(stage).exists():
+        return f"{study.folder} holds no results of {script}"
+    record = read_json(study.record(stage))
+    for name, recorded in record["outputs"].items():
+        path = study.folder / name
+        if not path.exists():
+            return f"{path} is missing"
+        if sha256(path) != recorded:
+            return f"{path} is not as {script} left it (interrupted, or edited)"
+    for name, recorded in record["inputs"].items():
+        path = study.folder / name
+        if not path.exists() or sha256(path) != recorded:
+            return f"{path} has changed since {script} used it"
+    if stage == "collect":
+        asked = config.model_dump(mode="json")
+        if changes := differences(_crawl(record["config"]), _crawl(asked)):
+            return f"{study.tracks} was collected with other settings ({'; '.join(changes[:SHOWN])})"
+    return None
 
 
-def command(stage):
-    """The command that runs a stage."""
-    return f"python {SCRIPTS[stage]}"
+def differences(before, now, prefix=""):
+    """The settings in which two configs differ: a list of `key before -> now`."""
+    if isinstance(before, dict) and isinstance(now, dict):
+        keys = dict.fromkeys([*before, *now])
+        return [
+            line for key in keys for line in differences(before.get(key), now.get(key), f"{prefix}.{key}")
+        ]
+    return [] if before == now else [f"{prefix.lstrip('.')} {_short(before)} -> {_short(now)}"]
+
+
+def lock(folder, script):
+    """Let one process at a time change a study; the operating system releases the lock when the process ends.
+
+    Returns
+    -------
+    file
+        Keeps the lock for as long as it is open.
+
+    Raises
+    ------
+    UserError
+        If another process holds it; the message names that process.
+    """
+    folder.mkdir(parents=True, exist_ok=True)
+    path = folder / ".lock"
+    file = path.open("a+", encoding="utf-8")
+    try:
+        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        file.seek(0)
+        holder = file.read().strip() or "another process"
+        file.close()
+        raise UserError(f"{folder} is in use by {holder}; wait until it has finished") from None
+    file.truncate(0)
+    file.write(f"{script} (process {os.getpid()}, since {datetime.now().strftime('%H:%M:%S')})")
+    file.flush()
+    atexit.register(_remove_empty, folder)
+    remove_temporary(folder)
+    return file
+
+
+def _remove_empty(folder):
+    """Remove a study's folder if a refused command has left nothing in it but the lock."""
+    if folder.is_dir() and {path.name for path in folder.iterdir()} <= {".lock", "config.yaml"}:
+        for path in folder.iterdir():
+            path.unlink()
+        folder.rmdir()
+
+
+def _config_of(study):
+    """The settings of the study's last run as a dict, or None."""
+    return YAML(typ="safe", pure=True).load(study.config) if study.config.exists() else None
+
+
+def _require_same_source(study, earlier, config):
+    before, now = ((c["collect"]["source"], c["collect"]["api"]) for c in (earlier, config.model_dump()))
+    services = ("spotify", "deezer")
+    if before[0] != now[0] or (now[0] in services and before[1] != now[1]):
+        raise UserError(
+            f"{study.folder} was collected from {_source(before)}, and this config collects from {_source(now)}: "
+            f"choose a folder of its own with --set study=NAME, or delete {study.folder}"
+        )
+
+
+def _source(pair):
+    source, api = pair
+    return f"{source} ({api})" if source in ("spotify", "deezer") else source
+
+
+def _crawl(config):
+    """The settings that decide what a crawl finds."""
+    collect = {key: value for key, value in config["collect"].items() if key not in PACING}
+    if collect["source"] in ("fma", "table") or collect["api"] != "standin":
+        return {"collect": collect}
+    standin = {key: value for key, value in config["standin"].items() if key not in ("faults", "profile")}
+    return {"collect": collect, "standin": standin}
+
+
+def _short(value):
+    text = "none" if value is None else str(value)
+    return text if len(text) <= 40 else text[:37] + "..."
 
 
 def environment():

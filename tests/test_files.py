@@ -37,3 +37,23 @@ def test_hashes(tmp_path):
     (tmp_path / "a").write_bytes(b"abc")
     assert files.sha256(tmp_path / "a") == hashlib.sha256(b"abc").hexdigest()
     assert files.digest({"a": 1, "b": 2}) == files.digest({"b": 2, "a": 1}) != files.digest({"a": 1, "b": 3})
+
+
+def test_two_writers_of_a_file_use_temporary_files_of_their_own(tmp_path):
+    path = tmp_path / "a.txt"
+    with files.replacing(path) as first, files.replacing(path) as second:
+        first.write_text("first")
+        second.write_text("second")
+    assert path.read_text() == "first"  # the outer block ends last
+    (tmp_path / "previews").mkdir()
+    (tmp_path / "previews" / ".tmp-0-killed.mp3").write_text("half")
+    files.remove_temporary(tmp_path)
+    assert [p.name for p in tmp_path.rglob("*.*")] == ["a.txt"]
+
+
+def test_the_hash_of_a_file_follows_its_content(tmp_path):
+    path = tmp_path / "a"
+    for text in ("one", "two", "three"):
+        with files.replacing(path) as temporary:
+            temporary.write_text(text)
+        assert files.sha256(path) == hashlib.sha256(text.encode()).hexdigest()

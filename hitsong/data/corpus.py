@@ -102,7 +102,7 @@ class Corpus:
             popularity = self.target.truth(tracks)
         return {
             "study": self.config.study,
-            "synthetic": self.study.planted.exists(),
+            "synthetic": self.study.synthetic,
             "popularity_source": tracks["popularity_source"].iat[0],
             "fetched": str(tracks["fetched_at"].astype(str).max())[:10],
             "licences": sorted(tracks["licence"].dropna().unique())[:20],

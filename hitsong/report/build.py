@@ -10,7 +10,7 @@ from hitsong.files import read_json
 from hitsong.report import card, page, pictures, songs, tables, words
 from hitsong.report.page import short
 from hitsong.report.sheet import subject
-from hitsong.study import SCRIPTS
+from hitsong.study import STAGES
 
 INPUTS = {
     "spotify": "audio features and duration as the source gives them",
@@ -269,5 +269,5 @@ def _cv_metrics(cv):
 def _commands(options, audio, infos):
     """The commands that repeat the run."""
     idle = set() if audio else {"download", "features"} | (set() if infos else {"train"})
-    stages = [stage for stage in SCRIPTS if stage not in idle]
-    return "\n".join(f"python {SCRIPTS[stage]} {options}".rstrip() for stage in stages)
+    stages = [stage for stage in STAGES if stage not in idle]
+    return "\n".join(f"python {STAGES[stage][0]} {options}".rstrip() for stage in stages)

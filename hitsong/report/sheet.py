@@ -58,7 +58,7 @@ def sheet(study, config, tracks, target, counts, leaks, looks, inputs):
     return {
         "study": config.study,
         "collected_from": subject(config, False),
-        "synthetic": study.planted.exists(),
+        "synthetic": study.synthetic,
         "popularity": {
             "source": tracks["popularity_source"].iat[0],
             "first_fetched": fetched.min(),
