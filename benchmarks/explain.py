@@ -22,9 +22,10 @@ from scipy import stats
 
 from hitsong.backend import keras
 from hitsong.config import Mel
-from hitsong.explain import boundaries, listening, patch, usual
+from hitsong.explain import across_tracks
 from hitsong.explain.gradients import integrated_gradients
 from hitsong.explain.lime import lime
+from hitsong.explain.mels import band_edges, band_medians, patch_size
 from hitsong.explain.occlusion import occlusion
 from hitsong.features import decode
 from hitsong.features.mel import mel_spectrogram
@@ -91,7 +92,7 @@ def bell(partials):
 
 def region(at, partials):
     """The bins of a bell that begins `at` seconds: (n_mels, frames) of bool."""
-    edges = boundaries(SETTINGS)
+    edges = band_edges(SETTINGS)
     frames = np.arange(1 + round(SECONDS * SETTINGS.sample_rate) // SETTINGS.hop_length)
     moments = frames * SETTINGS.hop_length / SETTINGS.sample_rate
     band = (edges[1:] > 0.95 * partials[0]) & (edges[:-1] < 1.05 * partials[-1])
@@ -111,9 +112,9 @@ def predictor(model):
     return lambda mels: model.predict({"mel": mels}, batch_size=32, verbose=0)["popularity"][:, 0]
 
 
-def ways(model, replacement=usual):
+def ways(model, replacement=band_medians):
     """The three ways to explain: functions from a mel to a map."""
-    size = patch(SETTINGS)
+    size = patch_size(SETTINGS)
     return {
         "occlusion": lambda mel: occlusion(predictor(model), mel, size, replacement=replacement(mel)).values,
         "integrated gradients": lambda mel: integrated_gradients(
@@ -166,7 +167,7 @@ def overlaps(model, mels, truth, decoy, chosen):
 def replacements(model, mels, truth, chosen, level):
     """The same with other things in the place of what is hidden."""
     kinds = {
-        "the band's own median": usual,
+        "the band's own median": band_medians,
         "its mean over songs": lambda mel: level,
         "the mean of all bins": lambda mel: np.full_like(level, level.mean()),
         "silence (-80 dB)": lambda mel: np.full_like(level, -80),
@@ -200,10 +201,10 @@ def costs():
         ("crnn", Mel(n_fft=2048, hop_length=512)),
     ):
         frames = 1 + round(settings.seconds * settings.sample_rate) // settings.hop_length
-        shape = (listening.CLIPS, settings.n_mels, frames)
+        shape = (across_tracks.CLIPS, settings.n_mels, frames)
         mels = np.random.default_rng(0).normal(-40, 12, shape).astype(np.float32)
         model = network(name, mels, np.array([0.0, 40.0]))
-        predict, mel, size = predictor(model), mels[0], patch(settings)
+        predict, mel, size = predictor(model), mels[0], patch_size(settings)
         groups = np.arange(len(mels)) // 2
         sampled = (
             (lambda features, predict=predict: predict(features["mel"])),
@@ -217,11 +218,11 @@ def costs():
         predict(mels)
         timed("occlusion", occlusion, predict, mel, size)
         timed("occlusion, overlap 1", occlusion, predict, mel, size, 1)
-        timed("integrated gradients", integrated_gradients, model, {"mel": mel}, {"mel": usual(mel)})
-        timed("the same again", integrated_gradients, model, {"mel": mel}, {"mel": usual(mel)})
+        timed("integrated gradients", integrated_gradients, model, {"mel": mel}, {"mel": band_medians(mel)})
+        timed("the same again", integrated_gradients, model, {"mel": mel}, {"mel": band_medians(mel)})
         timed("LIME", lime, predict, mel, size)
-        timed(f"bands, {len(mels)} clips", listening.bands, *sampled)
-        timed(f"moments, {len(mels)} clips", listening.moments, *sampled)
+        timed(f"bands, {len(mels)} clips", across_tracks.band_importance, *sampled)
+        timed(f"moments, {len(mels)} clips", across_tracks.time_importance, *sampled)
 
 
 def timed(name, explain, *arguments):

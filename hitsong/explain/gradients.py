@@ -11,9 +11,9 @@ from scipy.ndimage import uniform_filter
 
 from hitsong.backend import tf
 
-TOLERANCE = 0.01  # of the difference that is divided
-FEWEST, MOST = 10, 270  # steps; three times as many until the tolerance is met
-AT_ONCE = 16  # points of the path that go through the network together
+TOLERANCE = 0.01  # of the difference between the two scores
+FEWEST, MOST = 10, 270  # steps; tripled until the tolerance is met
+BATCH = 16  # points of the path in one pass of the network
 
 
 @dataclass(frozen=True)
@@ -27,10 +27,10 @@ class Gradients:
     score, baseline : float
         The network's score of the track and of the baseline.
     error : float
-        By how much the sum of all values misses `score - baseline`. More than one percent of that after 270 steps is
-        possible where both scores are nearly the same.
+        How far the sum of all values is from `score - baseline`. It can stay above the tolerance where both scores
+        are nearly equal.
     steps : int
-        Points of the path at which gradients were taken.
+        Points of the path at which gradients were computed.
     """
 
     values: dict
@@ -41,23 +41,23 @@ class Gradients:
 
 
 def integrated_gradients(model, features, baseline, output=None):
-    """Integrate gradients on the straight way from a baseline to the track.
+    """Integrate gradients along the straight path from a baseline to the track.
 
-    The integral is a midpoint sum. It avoids the baseline itself, where all frames are alike and a maximum over time
-    does not know whom to thank. Steps are tripled, those already taken kept, until the values sum up to the
-    difference of the scores within one percent.
+    The integral is a midpoint sum. It avoids the baseline itself, where all frames are equal and the gradient of a
+    maximum over time is arbitrary. Steps are tripled, earlier ones reused, until the values sum to the difference of
+    the scores within one percent.
 
     Parameters
     ----------
     model : keras.Model
         From a dict of raw inputs, (batch, ...), to a dict of outputs, (batch, 1), or (batch, buckets).
     features : dict of str to np.ndarray
-        One track's inputs, without the axis for the batch. What is missing (NaN) stays missing.
+        One track's inputs, without the batch axis. Missing values (NaN) stay missing.
     baseline : dict of str to np.ndarray
-        What the track is compared with, for some of the inputs: an array that has the input's shape or broadcasts to
-        it, for mels `hitsong.explain.usual`, for numbers their mean over tracks. Other inputs are held as they are.
+        Where the path begins, for some of the inputs; each array broadcasts to the input's shape. Typical choices:
+        `hitsong.explain.mels.band_medians` for mels, the mean over tracks for numbers. Other inputs are constant.
     output : str, optional
-        Of the network; needed if it has several. Buckets count by the expected one.
+        Of the network; needed if it has several. Buckets count by the expected bucket.
 
     Returns
     -------
@@ -68,59 +68,59 @@ def integrated_gradients(model, features, baseline, output=None):
         name: np.where(np.isnan(track[name]), np.nan, value).astype(np.float32)
         for name, value in baseline.items()
     }
-    way = {name: np.nan_to_num(track[name] - start[name], nan=0.0) for name in start}
-    held = {name: value for name, value in track.items() if name not in start}
-    traced = _traced(model, tuple(start), output)
+    path = {name: np.nan_to_num(track[name] - start[name], nan=0.0) for name in start}
+    constant = {name: value for name, value in track.items() if name not in start}
+    traced = _trace(model, tuple(start), output)
 
     def scores_and_gradients(places):
-        return traced(places.astype(np.float32), start, way, held)
+        return traced(places.astype(np.float32), start, path, constant)
 
-    def total(places):
-        batches = np.split(places, range(AT_ONCE, len(places), AT_ONCE))
+    def sum_gradients(places):
+        batches = np.split(places, range(BATCH, len(places), BATCH))
         sums = [scores_and_gradients(batch)[1] for batch in batches]
-        return {name: sum(one[name].numpy().astype(float) for one in sums) for name in start}
+        return {name: sum(batch[name].numpy().astype(float) for batch in sums) for name in start}
 
-    lowest, highest = scores_and_gradients(np.array([0.0, 1.0]))[0].numpy().astype(float)
-    steps, taken = FEWEST, total((np.arange(FEWEST) + 0.5) / FEWEST)
+    first, last = scores_and_gradients(np.array([0.0, 1.0]))[0].numpy().astype(float)
+    steps, totals = FEWEST, sum_gradients((np.arange(FEWEST) + 0.5) / FEWEST)
     while True:
-        values = {name: (way[name] * taken[name] / steps).astype(np.float32) for name in start}
-        error = abs(sum(float(value.sum(dtype=float)) for value in values.values()) - (highest - lowest))
-        if error <= TOLERANCE * abs(highest - lowest) or steps >= MOST:
-            return Gradients(values, float(highest), float(lowest), float(error), steps)
-        # The middle of each step is the middle of its middle third: the two others are new.
+        values = {name: (path[name] * totals[name] / steps).astype(np.float32) for name in start}
+        error = abs(sum(float(value.sum(dtype=float)) for value in values.values()) - (last - first))
+        if error <= TOLERANCE * abs(last - first) or steps >= MOST:
+            return Gradients(values, float(last), float(first), float(error), steps)
+        # The middle of each step is also the middle of its middle third: only the two outer thirds are new.
         middles = (np.arange(steps)[:, None] + [1 / 6, 5 / 6]).ravel() / steps
-        new = total(middles)
-        steps, taken = 3 * steps, {name: taken[name] + new[name] for name in start}
+        added = sum_gradients(middles)
+        steps, totals = 3 * steps, {name: totals[name] + added[name] for name in start}
 
 
 @lru_cache(maxsize=8)
-def _traced(model, names, output):
-    """The scores at places of the way (0 to 1), and the sums of their gradients; tracing takes longer than a call."""
+def _trace(model, names, output):
+    """A compiled function: scores at places of the path (0 to 1), and the sums of their gradients."""
     specs = {tensor.name: tf.TensorSpec(tensor.shape[1:], tf.float32) for tensor in model.inputs}
     moving = {name: specs[name] for name in names}
-    held = {name: spec for name, spec in specs.items() if name not in names}
+    constant = {name: spec for name, spec in specs.items() if name not in names}
 
-    def scores_and_gradients(places, start, way, held):
-        fixed = {name: _times(tf.ones_like(places), value) for name, value in held.items()}
-        points = {name: start[name] + _times(places, way[name]) for name in names}
+    def scores_and_gradients(places, start, path, constant):
+        fixed = {name: _scale(tf.ones_like(places), value) for name, value in constant.items()}
+        points = {name: start[name] + _scale(places, path[name]) for name in names}
         with tf.GradientTape() as tape:
             tape.watch(points)
             scores = _score(model({**fixed, **points}, training=False), output)
         gradients = tape.gradient(scores, points, unconnected_gradients="zero")
-        return scores, {name: tf.reduce_sum(one, axis=0) for name, one in gradients.items()}
+        return scores, {name: tf.reduce_sum(values, axis=0) for name, values in gradients.items()}
 
     traced = tf.function(scores_and_gradients)
-    return traced.get_concrete_function(tf.TensorSpec([None], tf.float32), moving, moving, held)
+    return traced.get_concrete_function(tf.TensorSpec([None], tf.float32), moving, moving, constant)
 
 
-def neighbourhoods(values, patch):
-    """Sum a map over the patch around each bin: what the part adds, not the bin, and legible.
+def sum_over_patches(values, patch):
+    """Sum a map over the patch around each bin: what the part adds, which can be read, rather than the bin.
 
     Parameters
     ----------
     values : np.ndarray [shape=(n_mels, frames)]
     patch : (int, int)
-        Mels and frames, see `hitsong.explain.patch`.
+        Mels and frames, see `hitsong.explain.mels.patch_size`.
 
     Returns
     -------
@@ -137,6 +137,6 @@ def _score(outputs, output):
     return tf.linalg.matvec(values, tf.range(values.shape[1], dtype=values.dtype))
 
 
-def _times(factors, value):
+def _scale(factors, value):
     """Each factor times an array: (n,) and (...) to (n, ...)."""
     return tf.tensordot(factors, value, axes=0)

@@ -1,4 +1,4 @@
-"""LIME: a linear model of how the score depends on which parts of a clip are there.
+"""LIME: a linear model of how the score depends on which parts of a clip are present.
 
 M. T. Ribeiro, S. Singh, C. Guestrin: "Why Should I Trust You?", arXiv:1602.04938; on time-frequency segments as in
 S. Mishra, B. L. Sturm, S. Dixon: "Local Interpretable Model-Agnostic Explanations for Music Content Analysis",
@@ -10,9 +10,9 @@ from dataclasses import dataclass
 import numpy as np
 from sklearn.linear_model import RidgeCV
 
-from hitsong.explain import batched, usual
+from hitsong.explain.mels import band_medians, predict_batched
 
-PENALTIES = np.logspace(-3, 2, 11)  # to choose from, by leaving one sample out
+PENALTIES = np.logspace(-3, 2, 11)  # chosen by leave-one-out
 WIDTH = 0.25  # of the kernel, in cosine distance
 
 
@@ -27,10 +27,9 @@ class Lime:
     score : float
         Of the whole clip.
     r2 : float
-        How well the linear model tells the scores of samples that it was not fitted on: near 0 (or below), the map
-        says nothing.
+        Leave-one-out fit of the linear model: near 0 (or below), the map is meaningless.
     calls : int
-        Clips that the model had to hear.
+        Clips that the model predicted.
     """
 
     values: np.ndarray
@@ -42,8 +41,7 @@ class Lime:
 def lime(predict, mel, patch, samples=500, seed=0, replacement=None):
     """Hide random sets of segments, and fit a weighted ridge regression to the scores.
 
-    From none to half of the segments are hidden; the fewer, the more a sample counts. The penalty and `r2` are those
-    of leaving one sample out.
+    Up to half of the segments are hidden; samples with fewer hidden segments weigh more.
 
     Parameters
     ----------
@@ -57,29 +55,29 @@ def lime(predict, mel, patch, samples=500, seed=0, replacement=None):
         Calls of the model; several times the number of segments.
     seed : int
     replacement : np.ndarray [shape=(n_mels, frames) or (n_mels, 1)], optional
-        What stands in the place of what is hidden, in dB; `hitsong.explain.usual` if not given.
+        What replaces the hidden segments, in dB; the bands' medians by default.
 
     Returns
     -------
     Lime
     """
     mel = np.asarray(mel, np.float32)
-    hidden = usual(mel) if replacement is None else replacement
-    segment = _grid(mel.shape, patch)
+    hidden = band_medians(mel) if replacement is None else replacement
+    segments = _number_segments(mel.shape, patch)
     rng = np.random.default_rng(seed)
-    kept = rng.random((samples, segment.max() + 1)) >= rng.uniform(0, 0.5, (samples, 1))
+    kept = rng.random((samples, segments.max() + 1)) >= rng.uniform(0, 0.5, (samples, 1))
     kept[0] = True
-    scores = batched(predict, (np.where(row[segment], mel, hidden) for row in kept))
-    distance = 1 - np.sqrt(kept.mean(axis=1))  # of cosines, to the whole clip
+    scores = predict_batched(predict, (np.where(row[segments], mel, hidden) for row in kept))
+    distance = 1 - np.sqrt(kept.mean(axis=1))  # cosine distance from the whole clip
     weights = np.exp(-((distance / WIDTH) ** 2) / 2)
     fit = RidgeCV(PENALTIES).fit(kept, scores, sample_weight=weights)
     variance = np.mean(weights * (scores - np.average(scores, weights=weights)) ** 2)
-    r2 = 1 + fit.best_score_ / variance if variance > 0 else 0.0  # the best score is minus an error
-    return Lime(fit.coef_[segment].astype(np.float32), float(scores[0]), float(r2), samples)
+    r2 = 1 + fit.best_score_ / variance if variance > 0 else 0.0  # best_score_ is minus the squared error
+    return Lime(fit.coef_[segments].astype(np.float32), float(scores[0]), float(r2), samples)
 
 
-def _grid(shape, patch):
-    """Number the cells of a grid of nearly equal cells, about as large as `patch`: (n_mels, frames) of int."""
+def _number_segments(shape, patch):
+    """Number the cells of a grid, each about as large as `patch`: (n_mels, frames) of int."""
     counts = [max(1, round(n / size)) for n, size in zip(shape, patch, strict=True)]
     rows, columns = (np.arange(n) * count // n for n, count in zip(shape, counts, strict=True))
     return rows[:, None] * counts[1] + columns

@@ -6,8 +6,8 @@ import numpy as np
 from matplotlib.colors import LinearSegmentedColormap, ListedColormap, Normalize
 from PIL import Image
 
-from hitsong.explain import boundaries
-from hitsong.explain.listening import DISCOVERY_RATE
+from hitsong.explain.across_tracks import DISCOVERY_RATE
+from hitsong.explain.mels import band_edges
 from hitsong.report.figures import ACCENT, INK, MUTED, SECOND, plt
 
 HERTZ = (200, 500, 1000, 2000, 5000, 10000, 20000)
@@ -110,7 +110,7 @@ def listening(bands, moments, unit):
     Parameters
     ----------
     bands, moments : pandas.DataFrame
-        From `hitsong.explain.listening`.
+        From `hitsong.explain.across_tracks`.
     unit : str
 
     Returns
@@ -152,7 +152,7 @@ def companions(table):
     Parameters
     ----------
     table : pandas.DataFrame
-        From `hitsong.explain.listening.companions`.
+        From `hitsong.explain.across_tracks.correlate_columns`.
 
     Returns
     -------
@@ -181,7 +181,7 @@ def importance(table, metric):
     Parameters
     ----------
     table : pandas.DataFrame
-        From `hitsong.explain.tabular.permutation_importance`.
+        From `hitsong.explain.permutation.permutation_importance`.
     metric : str
 
     Returns
@@ -199,38 +199,6 @@ def importance(table, metric):
     return figure
 
 
-def contributions(found, row, unit):
-    """Draw how the columns of a track bring its prediction about.
-
-    Parameters
-    ----------
-    found : hitsong.explain.tabular.Contributions
-    row : pandas.Series
-        The track's values.
-    unit : str
-
-    Returns
-    -------
-    matplotlib.figure.Figure
-    """
-    order = found.values.abs().sort_values(ascending=False).index
-    shown = found.values[order[:SHOWN]]
-    labels = [f"{name} = {row[name]:.3g}" for name in shown.index]
-    if len(order) > SHOWN:
-        shown["others"] = found.values[order[SHOWN:]].sum()
-        labels.append(f"{len(order) - SHOWN} others")
-    shown = shown.iloc[::-1]
-    figure, axes = plt.subplots(figsize=(6.8, 1.1 + 0.32 * len(shown)), layout="constrained")
-    axes.barh(range(len(shown)), shown, color=[SECOND if value > 0 else ACCENT for value in shown])
-    axes.axvline(0, color=INK, linewidth=0.8)
-    axes.set_yticks(range(len(shown)), labels[::-1])
-    axes.set(
-        xlabel=unit, title=f"From {found.expected:.3g}, the mean, to {found.prediction:.3g}, the prediction"
-    )
-    axes.grid(axis="y", visible=False)
-    return figure
-
-
 def _points(axes, places, rows, value, color, label):
     axes.hlines(places, rows["low"], rows["high"], color=color, linewidth=2.5)
     axes.plot(rows[value], places, "o", color=color, markersize=7, label=label)
@@ -238,7 +206,7 @@ def _points(axes, places, rows, value, color, label):
 
 def _hertz(axes, settings):
     """Ticks at round frequencies, where they lie among the mels."""
-    edges = boundaries(settings)
+    edges = band_edges(settings)
     ticks = [hertz for hertz in HERTZ if edges[0] <= hertz <= edges[-1]]
     axes.set_yticks(np.interp(ticks, edges, np.arange(len(edges))), [_short(hertz) for hertz in ticks])
 

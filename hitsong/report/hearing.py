@@ -6,13 +6,13 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
-from hitsong import explain
 from hitsong.config import Mel
 from hitsong.data.tables import read_table
 from hitsong.evaluation.baseline import predict
 from hitsong.evaluation.metrics import MAIN
-from hitsong.explain import listening, tabular
+from hitsong.explain import across_tracks, mels
 from hitsong.explain.occlusion import occlusion
+from hitsong.explain.permutation import permutation_importance
 from hitsong.report import explanations, figures
 
 REPEATS = 2  # shuffles of each column
@@ -60,27 +60,27 @@ def of_model(study, config, corpus, bundle, test, prediction):
     output = target.names[0] if target.kind == "audio_features" else None
     unit, found = target.unit(output), Listening(study.report)
     if "mel" in bundle.info["inputs"]:
-        rows = listening.sample(test["group"], config.seed)
+        rows = across_tracks.sample_clips(test["group"], config.seed)
         some = corpus.examples(list(bundle.info["inputs"]), test.iloc[rows])
         settings = Mel(**bundle.info["inputs"]["mel"]["parameters"])
         features = {name: one.read() for name, one in some.inputs.items()}
-        heard = (explain.scorer(bundle, output), features, some.groups, settings, *draws)
+        heard = (mels.score_function(bundle, output), features, some.groups, settings, *draws)
         if len(np.unique(some.groups)) > 1:
-            bands, moments = listening.bands(*heard), listening.moments(*heard)
+            bands, moments = across_tracks.band_importance(*heard), across_tracks.time_importance(*heard)
             both = pd.concat([bands.assign(of="band in Hz"), moments.assign(of="seconds")])
             alt = "By how much the score moves when a frequency band, or a part of the clip, comes from another song"
             figure = explanations.listening(bands, moments, unit)
-            found.add("listening", figure, alt, both, listening.in_words(bands, moments, unit))
+            found.add("listening", figure, alt, both, across_tracks.describe_importance(bands, moments, unit))
         found.add("explanation", *_one_song(bundle, corpus, test, prediction, output, unit, settings))
     tables = [read_table(study, kind) for kind in ("tags", "descriptors")]
     tables = [table for table in tables if table is not None]
     if tables:
         score = target.score(prediction.loc[test["track_id"]].to_numpy(), output)
         table = pd.concat(tables, axis=1).reindex(test["track_id"])
-        together = listening.companions(score, table, test["group"].to_numpy(), *draws)
+        together = across_tracks.correlate_columns(score, table, test["group"].to_numpy(), *draws)
         if len(together):
             alt = "Correlation of the predictions with music tags and descriptors, the strongest, with intervals"
-            words = listening.companions_in_words(together)
+            words = across_tracks.describe_correlations(together)
             found.add("companions", explanations.companions(together), alt, together, words)
     return found
 
@@ -92,8 +92,8 @@ def _one_song(bundle, corpus, test, prediction, output, unit, settings):
     features = {
         name: one.read()[0] for name, one in corpus.examples(list(bundle.info["inputs"]), row).inputs.items()
     }
-    predict = explain.of_mels(explain.scorer(bundle, output), features)
-    found = occlusion(predict, features["mel"], explain.patch(settings), overlap=1)
+    predict = mels.score_of_mels(mels.score_function(bundle, output), features)
+    found = occlusion(predict, features["mel"], mels.patch_size(settings), overlap=1)
     name, label = row["name"].iloc[0], explanations.LABELS["occlusion"].format(unit)
     figure = explanations.over_spectrogram(features["mel"], found.values, settings, label, name)
     sentence = (
@@ -106,7 +106,7 @@ def _one_song(bundle, corpus, test, prediction, output, unit, settings):
 
 def of_baseline(study, config, target, estimator, X, test):
     """What a baseline goes by, where there are no other models: the worth of each of its columns."""
-    table = tabular.permutation_importance(
+    table = permutation_importance(
         lambda rows: predict(estimator, rows, target), X, target.truth(test), test["group"].to_numpy(),
         target.kind, config.evaluate.draws, config.seed, REPEATS,
     )  # fmt: skip

@@ -1,7 +1,6 @@
 """Explanations against planted reasons, closed forms, and models that know nothing."""
 
 import io
-import itertools
 import math
 from types import SimpleNamespace
 
@@ -11,17 +10,16 @@ import pandas as pd
 import pytest
 from PIL import Image
 from scipy import stats
-from sklearn.ensemble import HistGradientBoostingRegressor
-from sklearn.linear_model import LinearRegression
 
-from hitsong import explain
 from hitsong.backend import keras
 from hitsong.config import Mel
 from hitsong.data.targets import Target
-from hitsong.explain import listening, tabular
-from hitsong.explain.gradients import integrated_gradients, neighbourhoods
+from hitsong.explain import across_tracks
+from hitsong.explain.gradients import integrated_gradients, sum_over_patches
 from hitsong.explain.lime import lime
+from hitsong.explain.mels import band_edges, band_medians, patch_size, score_function, score_of_mels
 from hitsong.explain.occlusion import occlusion
+from hitsong.explain.permutation import permutation_importance
 from hitsong.report import explanations, figures
 
 N_MELS, FRAMES = 24, 64
@@ -79,7 +77,7 @@ def predictor(model):
 WAYS = {
     "occlusion": lambda model, mel: occlusion(predictor(model), mel, PATCH).values,
     "gradients": lambda model, mel: integrated_gradients(
-        model, {"mel": mel}, {"mel": explain.usual(mel)}
+        model, {"mel": mel}, {"mel": band_medians(mel)}
     ).values["mel"],
     "lime": lambda model, mel: lime(predictor(model), mel, PATCH, samples=400).values,
 }
@@ -146,7 +144,7 @@ def test_occlusion_of_a_sum_is_what_each_part_adds_to_it(rng):
     ("shape", "overlap", "calls"), [((128, 323), 2, 601), ((128, 323), 1, 169), ((13, 7), 2, 2)]
 )
 def test_occlusion_reaches_every_bin_at_the_cost_it_states(shape, overlap, calls):
-    found = occlusion(lambda mels: mels.mean(axis=(1, 2)), np.zeros(shape), explain.patch(Mel()), overlap)
+    found = occlusion(lambda mels: mels.mean(axis=(1, 2)), np.zeros(shape), patch_size(Mel()), overlap)
     assert found.calls == calls
     assert np.isfinite(found.values).all()
 
@@ -154,7 +152,7 @@ def test_occlusion_reaches_every_bin_at_the_cost_it_states(shape, overlap, calls
 def test_the_usual_level_leaves_padding_out(rng):
     music = rng.normal(-40, 5, (6, 20))
     padded = np.hstack([music, np.full((6, 80), -100.0)])
-    np.testing.assert_allclose(explain.usual(padded)[:, 0], np.median(music, axis=1))
+    np.testing.assert_allclose(band_medians(padded)[:, 0], np.median(music, axis=1))
 
 
 def test_a_silent_clip_has_nothing_to_explain():
@@ -171,7 +169,7 @@ def test_lime_finds_the_weights_of_a_sum(rng):
     worth = rng.normal(0, 1, (2, 4))
 
     def additive(mels):
-        kept = (np.abs(mels - explain.usual(mel)) > 1e-3).reshape(-1, 2, 4, 4, 3).any(axis=(2, 4))
+        kept = (np.abs(mels - band_medians(mel)) > 1e-3).reshape(-1, 2, 4, 4, 3).any(axis=(2, 4))
         return (kept * worth).sum(axis=(1, 2))
 
     found = lime(additive, mel, (4, 3), samples=200)
@@ -186,7 +184,7 @@ def test_lime_admits_that_a_line_does_not_fit(rng):
     mel = rng.normal(-40, 10, (8, 12))
 
     def parity(mels):
-        kept = (np.abs(mels - explain.usual(mel)) > 1e-3).reshape(-1, 2, 4, 4, 3).any(axis=(2, 4))
+        kept = (np.abs(mels - band_medians(mel)) > 1e-3).reshape(-1, 2, 4, 4, 3).any(axis=(2, 4))
         return kept.sum(axis=(1, 2)) % 2.0
 
     assert lime(parity, mel, (4, 3), samples=300).r2 < 0.3
@@ -199,7 +197,7 @@ def test_lime_admits_that_a_line_does_not_fit(rng):
 def test_gradients_sum_up_to_the_difference_of_the_scores(planted):
     predict = predictor(planted.model)
     for mel in planted.mels:
-        usual = explain.usual(mel)
+        usual = band_medians(mel)
         found = integrated_gradients(planted.model, {"mel": mel}, {"mel": usual})
         baseline = np.broadcast_to(usual, mel.shape).astype(np.float32)
         difference = predict(mel[None])[0] - predict(baseline[None])[0]
@@ -296,7 +294,7 @@ def test_steps_are_added_until_the_sum_is_right():
 
 def test_neighbourhoods_add_up_bins(rng):
     values = rng.normal(size=(9, 11))
-    found = neighbourhoods(values, (3, 5))
+    found = sum_over_patches(values, (3, 5))
     assert found[4, 5] == pytest.approx(values[3:6, 3:8].sum())
     assert found[0, 0] == pytest.approx(values[:2, :3].sum())
 
@@ -309,50 +307,6 @@ def table(rng):
     return pd.DataFrame(rng.normal(size=(120, 4)), columns=["tempo", "energy", "valence", "key"])
 
 
-def test_contributions_to_a_line_are_its_coefficients_times_the_distance_from_the_mean(table, rng):
-    y = table @ [3.0, -2.0, 0.5, 0.0] + rng.normal(0, 0.1, len(table))
-    line = LinearRegression().fit(table, y)
-    background, row = table[:40], table.iloc[100]
-    found = tabular.contributions(line.predict, background, row)
-    expected = line.coef_ * (row - background.mean())
-    np.testing.assert_allclose(found.values[expected.index], expected, atol=1e-6)
-    assert found.prediction == pytest.approx(line.predict(row.to_frame().T)[0])
-    assert found.expected == pytest.approx(line.predict(background).mean())
-
-
-def test_contributions_are_shapley_values(table):
-    """Against the definition: every column's gain, averaged over all orders of the columns."""
-
-    def predict(X):
-        return (X["tempo"] * X["energy"] * X["valence"] + np.maximum(X["key"], X["tempo"])).to_numpy()
-
-    background, row = table[:20], table.iloc[100]
-    expected = dict.fromkeys(table, 0.0)
-    for order in itertools.permutations(table):
-        mixed, before = background.copy(), predict(background).mean()
-        for column in order:
-            mixed[column] = row[column]
-            after = predict(mixed).mean()
-            expected[column] += (after - before) / math.factorial(4)
-            before = after
-    found = tabular.contributions(predict, background, row)
-    np.testing.assert_allclose(found.values, pd.Series(expected), atol=1e-6)
-
-
-def test_contributions_to_trees_sum_up_and_leave_the_generator_alone(rng):
-    X = pd.DataFrame(rng.normal(size=(200, 30))).add_prefix("descriptor_")
-    y = X["descriptor_0"] * X["descriptor_1"] + X["descriptor_2"]
-    X.iloc[150, 3] = np.nan
-    trees = HistGradientBoostingRegressor(max_iter=30).fit(X, y)
-    before = np.random.get_state()[1].copy()
-    found = tabular.contributions(trees.predict, X[:100], X.iloc[150])
-    np.testing.assert_array_equal(np.random.get_state()[1], before)
-    assert found.values.sum() == pytest.approx(found.prediction - found.expected)
-    assert found.prediction == pytest.approx(trees.predict(X.iloc[[150]])[0])
-    again = tabular.contributions(trees.predict, X[:100], X.iloc[150])
-    pd.testing.assert_series_equal(found.values, again.values)
-
-
 def test_permutation_importance_finds_the_columns_that_are_used(table, rng):
     groups = np.arange(len(table)) // 4
     y = table @ [3.0, 0.0, 1.0, 0.0]
@@ -360,7 +314,7 @@ def test_permutation_importance_finds_the_columns_that_are_used(table, rng):
     def predict(X):
         return (X @ [3.0, 0.0, 1.0, 0.0]).to_numpy()
 
-    found = tabular.permutation_importance(predict, table, y, groups, "popularity", 500, seed=1)
+    found = permutation_importance(predict, table, y, groups, "popularity", 500, seed=1)
     assert list(found["column"][:2]) == ["tempo", "valence"]
     used = found[:2]
     assert (
@@ -397,13 +351,13 @@ def test_only_the_mels_vary_when_a_map_is_made():
             return features["mel"].mean(axis=(1, 2)) + 100 * features["tags"][:, 1]
 
     features = {"mel": np.full((2, 3), 5.0), "tags": np.array([1.0, 2.0])}
-    predict = explain.of_mels(explain.scorer(Fake()), features)
+    predict = score_of_mels(score_function(Fake()), features)
     np.testing.assert_allclose(predict(np.stack([np.zeros((2, 3)), np.ones((2, 3))])), [200, 201])
 
 
 @pytest.mark.parametrize("settings", [Mel(), Mel(n_mels=40, fmin=50.0, fmax=8000.0, htk=True)])
 def test_each_filter_peaks_inside_its_band(settings):
-    edges = explain.boundaries(settings)
+    edges = band_edges(settings)
     filters = librosa.filters.mel(
         sr=settings.sample_rate, n_fft=2**16, n_mels=settings.n_mels, fmin=settings.fmin, fmax=settings.fmax,
         htk=settings.htk,
@@ -423,7 +377,10 @@ def clips(rng):
 
 @pytest.mark.parametrize(
     ("measure", "heard", "part"),
-    [(listening.bands, np.s_[:, 4:6, :], 2), (listening.moments, np.s_[:, :, 20:24], 5)],
+    [
+        (across_tracks.band_importance, np.s_[:, 4:6, :], 2),
+        (across_tracks.time_importance, np.s_[:, :, 20:24], 5),
+    ],
 )
 def test_only_what_a_model_hears_matters(measure, heard, part, clips):
     features, groups = clips
@@ -444,24 +401,26 @@ def test_only_what_a_model_hears_matters(measure, heard, part, clips):
     assert row["importance"] == pytest.approx(spread, rel=0.35)
     assert (found["begin"][1:].to_numpy() == found["end"][:-1].to_numpy()).all()
     ends = found["begin"].iat[0], found["end"].iat[-1]
-    edges = explain.boundaries(settings)
+    edges = band_edges(settings)
     seconds = 32 * 2048 / 22050
-    assert ends == pytest.approx((edges[0], edges[-1]) if measure is listening.bands else (0, seconds))
+    assert ends == pytest.approx(
+        (edges[0], edges[-1]) if measure is across_tracks.band_importance else (0, seconds)
+    )
 
 
 def test_bands_are_exchanged_between_artists(clips):
     _, groups = clips
-    donors = listening._donors(groups, seed=1)
+    donors = across_tracks._draw_donors(groups, seed=1)
     assert (groups[donors] != groups).all()
     with pytest.raises(ValueError, match="at least 2 groups"):
-        listening._donors(["a", "a"], seed=1)
+        across_tracks._draw_donors(["a", "a"], seed=1)
 
 
 def test_a_sample_is_bounded_and_repeats():
-    chosen = listening.sample(np.arange(1000), seed=3)
-    assert len(np.unique(chosen)) == len(chosen) == listening.CLIPS
-    np.testing.assert_array_equal(chosen, listening.sample(np.arange(1000), seed=3))
-    np.testing.assert_array_equal(listening.sample(np.arange(5), seed=3), np.arange(5))
+    chosen = across_tracks.sample_clips(np.arange(1000), seed=3)
+    assert len(np.unique(chosen)) == len(chosen) == across_tracks.CLIPS
+    np.testing.assert_array_equal(chosen, across_tracks.sample_clips(np.arange(1000), seed=3))
+    np.testing.assert_array_equal(across_tracks.sample_clips(np.arange(5), seed=3), np.arange(5))
 
 
 def clustered(rng, columns, artists=40, tracks=3):
@@ -477,7 +436,7 @@ def test_companions_of_the_predictions_are_told_from_chance(rng):
     table["rock"] = values[:, 0] + 0.5 * rng.normal(size=len(values))
     table["mute"] = 0.0
     table.loc[3, "rock"] = np.nan
-    found = listening.companions(values[:, 0], table, groups, 500, seed=1).set_index("column")
+    found = across_tracks.correlate_columns(values[:, 0], table, groups, 500, seed=1).set_index("column")
     assert found.index[0] == "rock"
     assert "mute" not in found.index
     assert list(found.index[found["q"] <= 0.05]) == ["rock"]
@@ -493,7 +452,9 @@ def test_chance_passes_for_a_companion_as_often_as_it_is_said_to(rng):
     p, false = [], 0
     for simulation in range(40):
         values, groups = clustered(rng, 31)
-        found = listening.companions(values[:, 0], pd.DataFrame(values[:, 1:]), groups, 200, seed=simulation)
+        found = across_tracks.correlate_columns(
+            values[:, 0], pd.DataFrame(values[:, 1:]), groups, 200, seed=simulation
+        )
         p.extend(found["p"])
         false += (found["q"] <= 0.05).any()
     assert 0.02 < np.mean(np.array(p) < 0.05) < 0.08  # of 1,200
@@ -501,23 +462,24 @@ def test_chance_passes_for_a_companion_as_often_as_it_is_said_to(rng):
 
 
 def test_nothing_goes_with_a_constant_prediction(table):
-    assert listening.companions(np.ones(len(table)), table, np.arange(len(table)), 100, 1).empty
+    assert across_tracks.correlate_columns(np.ones(len(table)), table, np.arange(len(table)), 100, 1).empty
 
 
 def test_the_words_name_what_is_strongest_and_warn(rng):
     bands = pd.DataFrame({"begin": [0.0, 430.0], "end": [430.0, 1000.0], "importance": [1.0, 3.0], "low": [0.5, 2.0],
                           "high": [2.0, 4.0], "share": [0.2, 0.6]})  # fmt: skip
     moments = bands.assign(begin=[0.0, 15.0], end=[15.0, 30.0])
-    words = listening.in_words(bands, moments, "points of popularity")
+    words = across_tracks.describe_importance(bands, moments, "points of popularity")
     assert "430 to 1,000 Hz" in words
-    assert "3 points of popularity (2 to 4), 60%" in words
+    assert "3 points of popularity (2 to 4)" in words
+    assert "60% of the effect" in words
     assert "15 to 30 s" in words
-    assert "does not say what makes songs popular" in words
+    assert "does not show what makes songs popular" in words
     found = pd.DataFrame({"column": ["rock", "jazz"], "spearman": [0.5, -0.1], "q": [0.001, 0.6]})
-    assert "1 of 2" in listening.companions_in_words(found)
-    assert "rock (+0.50)" in listening.companions_in_words(found)
-    assert "no cause" in listening.companions_in_words(found)
-    assert listening.companions_in_words(found[1:]).startswith("None of 1")
+    assert "1 of 2" in across_tracks.describe_correlations(found)
+    assert "rock (+0.50)" in across_tracks.describe_correlations(found)
+    assert "Correlation is not causation" in across_tracks.describe_correlations(found)
+    assert across_tracks.describe_correlations(found[1:]).startswith("None of 1")
 
 
 # ---------------------------------------------------------------------- drawing
@@ -536,7 +498,7 @@ def test_the_figure_has_seconds_hertz_and_colours_centred_on_nothing(rng):
     figure = explanations.over_spectrogram(mel, values, settings, "points", "why")
     axes, bar = figure.axes
     assert axes.get_xlim() == pytest.approx((0, 323 * 2048 / 22050))
-    edges = explain.boundaries(settings)
+    edges = band_edges(settings)
     for tick, label in zip(axes.get_yticks(), axes.get_yticklabels(), strict=True):
         hertz = float(label.get_text().replace("k", "e3"))
         assert edges[math.floor(tick)] <= hertz <= edges[math.ceil(tick)]
@@ -562,19 +524,16 @@ def test_every_table_can_be_drawn(clips, table):
     features, groups = clips
     measured = [
         measure(lambda features: features["mel"].mean(axis=(1, 2)), features, groups, Mel(n_mels=16), 100, 1)
-        for measure in (listening.bands, listening.moments)
+        for measure in (across_tracks.band_importance, across_tracks.time_importance)
     ]
     drawn = explanations.listening(*measured, "points")
     assert len(drawn.axes[0].patches) == len(drawn.axes[1].patches) == 8
     groups = np.arange(len(table)) // 3
-    found = listening.companions(table["tempo"], table, groups, 100, 1)
+    found = across_tracks.correlate_columns(table["tempo"], table, groups, 100, 1)
     assert [label.get_text() for label in explanations.companions(found).axes[0].get_yticklabels()][
         -1
     ] == "tempo"
-    weights = tabular.contributions(lambda X: X["key"].to_numpy(), table[:20], table.iloc[50])
-    bars = explanations.contributions(weights, table.iloc[50], "points").axes[0]
-    assert f"key = {table['key'].iat[50]:.3g}" in [label.get_text() for label in bars.get_yticklabels()]
-    lost = tabular.permutation_importance(
+    lost = permutation_importance(
         lambda X: X["key"].to_numpy(), table, table["key"], groups, "popularity", 100, 1
     )
     assert explanations.importance(lost, "spearman").axes[0].get_yticklabels()[-1].get_text() == "key"
