@@ -22,7 +22,6 @@ from pathlib import Path
 import joblib
 import numpy as np
 import pandas as pd
-from tqdm import tqdm
 
 from hitsong import __version__
 from hitsong.backend import keras, tf
@@ -33,6 +32,7 @@ from hitsong.files import digest, read_json, replacing, write_json, write_table
 from hitsong.models import heads, layers
 from hitsong.models.build import build
 from hitsong.models.registry import MODELS, Network, Probe
+from hitsong.progress import bar
 from hitsong.training import batches, bundle, ensemble, probe
 from hitsong.training.recipe import learning_rate
 
@@ -97,7 +97,7 @@ def fit(
     parts : dict of str to pathlib.Path, optional
         Folders of the bundles that this model is built from: parts of a network, members of an ensemble.
     progress : bool
-        Show a progress bar, if standard error is a terminal.
+        Show progress on standard error.
     logs : path-like, optional
         Where to write TensorBoard's logs.
 
@@ -190,12 +190,13 @@ def _fit_network(folder, name, train, validation, target, recipe, fingerprint, p
             notes += [str(one.message) for one in said]
         weights = balanced(target, train.y) if recipe.balance else None
         steps = math.ceil(len(train) / recipe.batch_size)
-        with tqdm(
-            desc=name, total=recipe.epochs * steps, initial=len(history) * steps, unit="step",
-            disable=None if progress else True, dynamic_ncols=True,
-        ) as bar:  # fmt: skip
+        with bar(
+            desc=name, unit="step", total=recipe.epochs * steps, initial=len(history) * steps, show=progress
+        ) as steps_bar:
             while stop_reason(history, recipe) is None:
-                _run_epoch(model, outputs, classes, history, train, validation, weights, recipe, bar, logs)
+                _run_epoch(
+                    model, outputs, classes, history, train, validation, weights, recipe, steps_bar, logs
+                )
                 _commit(folder, model, {"fingerprint": fingerprint, "notes": notes, "history": history})
 
     best = best_epoch(history)
