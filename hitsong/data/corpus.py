@@ -1,6 +1,14 @@
-"""The tracks of a study as models take them."""
+"""The tracks of a study as models take them, and the fingerprint of whatever is fitted on them.
+
+Everything fitted (baselines, networks, tuned parameters) stores what it was fitted on: the tracks with their side
+and truth, the content of each input, and how the input was made. Whoever reads it compares, and refuses what
+differs.
+"""
+
+import hashlib
 
 import numpy as np
+import pandas as pd
 
 from hitsong.data.examples import Examples, Input
 from hitsong.data.tables import read_table, spotify
@@ -8,7 +16,6 @@ from hitsong.data.targets import percentiles
 from hitsong.data.tracks import with_features
 from hitsong.errors import UserError
 from hitsong.features.store import Feature, Store
-from hitsong.files import digest
 
 
 class Corpus:
@@ -35,10 +42,6 @@ class Corpus:
         self.study, self.config, self.target = study, config, target
         self.features = {kind: self._open(kind, tracks) for kind in dict.fromkeys(kinds)}
         self.tracks = with_features(tracks, *self.features.values()).reset_index(drop=True)
-        fitted = self.tracks[self.tracks["side"].isin(["train", "validation"])].sort_values("track_id")
-        truth = target.truth(fitted).tolist()
-        clips = [list(row) for row in zip(fitted["track_id"], fitted["side"], truth, strict=True)]
-        self._clips = {"count": len(clips), "hash": digest(clips)}
 
     def _open(self, name, tracks):
         """A feature by the name of the input."""
@@ -86,12 +89,23 @@ class Corpus:
 
     def fingerprint(self, kinds):
         """All that a fit on some of the inputs depends on, besides its recipe; as JSON can hold it."""
-        return {
-            "inputs": {kind: self.features[kind].specification for kind in kinds},
-            "target": self.target.description(),
-            "scheme": self.config.split.scheme,
-            "clips": self._clips,
+        fitted = _fitted(self.tracks, "side")
+        inputs = {
+            kind: {**self.features[kind].specification, "content": self._content(kind, fitted["track_id"])}
+            for kind in kinds
         }
+        return {
+            **fitted_on(self.tracks, "side", self.target),
+            "scheme": self.config.split.scheme,
+            "inputs": inputs,
+        }
+
+    def _content(self, kind, track_ids):
+        """Hash an input of some tracks: the audio that it was made from, or the numbers of a table."""
+        feature = self.features[kind]
+        if feature.specification["kind"] == "spotify":
+            return content_hash(feature.array[track_ids.map(feature.rows).to_numpy(int)])
+        return content_hash(track_ids.map(Store(self.study.features).audio()))
 
     def about(self):
         """What a bundle says of its data: study, popularity, tracks, and the range of what was heard."""
@@ -139,3 +153,50 @@ class Corpus:
 def _ends(values):
     """The ends of the middle 99 % of each column."""
     return [list(map(float, pair)) for pair in np.quantile(values, [0.005, 0.995], axis=0).T]
+
+
+def fitted_on(tracks, scheme, target):
+    """Identify the tracks that something is fitted on, with their sides and truth, and the target.
+
+    Parameters
+    ----------
+    tracks : pandas.DataFrame
+        With the encoded target, and sides in the column `scheme`.
+    scheme : str
+        "side" for that of the config.
+    target : hitsong.data.targets.Target
+
+    Returns
+    -------
+    dict
+        Equal exactly when the training and validation tracks, their sides and their truth are equal.
+    """
+    fitted = _fitted(tracks, scheme)
+    return {
+        "tracks": len(fitted),
+        "tracks_hash": content_hash(fitted["track_id"], fitted[scheme], target.truth(fitted)),
+        "target": target.description(),
+    }
+
+
+def _fitted(tracks, scheme):
+    return tracks[tracks[scheme].isin(["train", "validation"])].sort_values("track_id")
+
+
+def content_hash(*arrays):
+    """Hash arrays, columns or tables of numbers or text; 16 hexadecimal digits.
+
+    Numbers are compared as float64, missing ones are equal to each other; the names of a table's columns count.
+    """
+    state = hashlib.sha256()
+    for array in arrays:
+        if isinstance(array, pd.DataFrame):
+            state.update(repr(list(array.columns)).encode())
+        values = np.asarray(array)
+        if values.dtype.kind in "fiub":
+            content = np.ascontiguousarray(np.where(np.isnan(values), np.nan, values), dtype="<f8").tobytes()
+        else:
+            content = "\x1f".join(map(str, values.ravel())).encode()
+        state.update(f"{values.shape}{len(content)}".encode())
+        state.update(content)
+    return state.hexdigest()[:16]

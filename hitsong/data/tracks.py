@@ -8,15 +8,19 @@ from hitsong.errors import UserError
 from hitsong.features.store import Store
 
 
-def load_tracks(study, config):
+def load_tracks(study, config, kinds=()):
     """The study's tracks that have a popularity, with target, group and side.
 
-    Makes and freezes the splits if no stage has done so before.
+    Makes and freezes the splits if no stage has done so before. Once clips have been downloaded, tracks without
+    one are left out: neither splits nor targets may depend on tracks that no model can use.
 
     Parameters
     ----------
     study : hitsong.study.Study
     config : hitsong.config.Config
+    kinds : iterable of str
+        The kinds of feature that models take. Tracks without one of those that have been extracted are left out
+        after the splits are made and before the target is fitted.
 
     Returns
     -------
@@ -36,11 +40,16 @@ def load_tracks(study, config):
     """
     tracks = deduplicate.read(study.tracks)
     collected = len(tracks)
-    if study.downloads.exists():  # what only its audio gave away as a copy
+    distinct = with_clip = collected
+    if study.downloads.exists():
         downloads = pd.read_parquet(study.downloads, columns=["track_id", "status"])
         copies = downloads.loc[downloads["status"] == "duplicate", "track_id"]
         tracks = tracks[~tracks["track_id"].isin(copies)]
-    distinct = len(tracks)
+        distinct = with_clip = len(tracks)
+        clips = downloads.loc[downloads["status"] == "ok", "track_id"]
+        if len(clips):
+            tracks = tracks[tracks["track_id"].isin(clips)]
+            with_clip = len(tracks)
     # Divided by popularity whatever the target, so that all targets of a study share their test tracks.
     table, counts = splits.load_or_make(study.splits, tracks, "popularity", config.split, config.seed)
     splits.require(table, config.split.scheme)
@@ -54,8 +63,17 @@ def load_tracks(study, config):
                 f"target.features: no track has all of {', '.join(config.target.features)}; this source gives none"
             )
         splits.require(tracks, config.split.scheme)
+    for kind in dict.fromkeys(config.train.numeric if kind == "numeric" else kind for kind in kinds):
+        if (study.features / f"{kind}.json").exists():
+            tracks = with_features(tracks, Store(study.features).read(kind))
+    tracks = tracks.reset_index(drop=True)
+    splits.require(tracks, config.split.scheme)
     tracks["side"] = tracks[config.split.scheme]
-    counts |= {"recordings": collected, "same_audio": collected - distinct}
+    counts |= {
+        "recordings": collected,
+        "same_audio": collected - distinct,
+        "without_clip": distinct - with_clip,
+    }
     return *with_target(tracks, tracks["side"] == "train", config), counts
 
 

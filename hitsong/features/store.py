@@ -92,6 +92,10 @@ class Store:
             write_table(self.index_path, self.index)
         return len(new)
 
+    def audio(self):
+        """The hash of the audio that each track's features are made from: dict of track_id to sha256."""
+        return dict(zip(self.index["track_id"], self.index["sha256"], strict=True))
+
     def failures(self):
         """The clips that could not be heard: kind, row, track_id, reason."""
         if not self.failures_path.exists():

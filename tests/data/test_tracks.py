@@ -8,7 +8,7 @@ import pytest
 
 from hitsong import config
 from hitsong.collect import deduplicate
-from hitsong.data.corpus import Corpus
+from hitsong.data.corpus import Corpus, content_hash
 from hitsong.data.tables import baseline_tables, read_table
 from hitsong.data.targets import Target
 from hitsong.data.tracks import find_leaks, load_tracks
@@ -177,3 +177,69 @@ def test_what_a_bundle_says_of_its_data(study):
     assert about["genre"]["tracks"] == 30
     assert np.interp(15, *np.transpose(about["genre"]["popularity"])) == pytest.approx(50, abs=3)
     assert sum(about["trained_on"].values()) < 30  # the test tracks are no part of it
+
+
+# --- What a fit depends on --------------------------------------------------------------------------
+
+
+def test_a_fingerprint_follows_every_number_that_a_fit_depends_on(study):
+    def identity():
+        return fingerprint(corpus(study, "numeric_mlp"), "numeric_mlp")
+
+    first = identity()
+    tracks = deduplicate.read(study.tracks)
+    sides = pd.read_parquet(study.splits).set_index("track_id")["artist"]
+    deduplicate.write(study.tracks, tracks.sample(frac=1, random_state=0))
+    assert identity() == first  # the order of the table does not matter
+    for side, depends in (("train", True), ("validation", True), ("test", False)):
+        track_id = sides.index[sides == side][-1]
+        changed = tracks.copy()
+        changed.loc[changed["track_id"] == track_id, "valence"] += 0.01  # a corrected number
+        deduplicate.write(study.tracks, changed)
+        assert (identity() != first) == depends
+        changed = tracks.copy()
+        changed.loc[changed["track_id"] == track_id, "popularity"] += 1
+        deduplicate.write(study.tracks, changed)
+        assert (identity() != first) == depends
+    deduplicate.write(study.tracks, tracks)
+    splits = pd.read_parquet(study.splits)
+    moved = splits["artist"].replace({"train": "validation", "validation": "train"})
+    splits.assign(artist=moved).to_parquet(study.splits)
+    assert identity() != first
+
+
+def test_a_fingerprint_follows_the_audio_behind_a_feature(study):
+    specification = {
+        "kind": "tags", "parameters": {"model": "MTT_musicnn"}, "columns": ["rock"], "scale": 1.0, "offset": 0.0,
+    }  # fmt: skip
+    store(study, "tags", ["rock"], [[0.1]] * 30)
+    (study.features / "tags.json").write_text(json.dumps(specification))
+    first = fingerprint(corpus(study, "tag_dnn"), "tag_dnn")
+    index = pd.read_parquet(study.features / "index.parquet")
+    splits = pd.read_parquet(study.splits).set_index("track_id")["artist"]
+    changed = index["track_id"] == splits.index[splits == "train"][-1]
+    index.assign(sha256=index["sha256"].where(~changed, "z")).to_parquet(study.features / "index.parquet")
+    assert fingerprint(corpus(study, "tag_dnn"), "tag_dnn") != first
+
+
+def test_targets_and_splits_are_those_of_tracks_that_models_can_use(study):
+    status = ["ok"] * 20 + ["dead"] * 10
+    downloads = pd.DataFrame({"track_id": [f"t{i:02}" for i in range(30)], "status": status, "sha256": "x"})
+    downloads.to_parquet(study.downloads)
+    settings = config.Config(target={"kind": "popular"})
+    tracks, target, counts = load_tracks(study, settings)
+    assert sorted(tracks["track_id"]) == [f"t{i:02}" for i in range(20)]
+    assert counts["without_clip"] == 10
+    assert target.threshold == tracks.loc[tracks["side"] == "train", "popularity"].median()
+    store(study, "descriptors", ["tempo"], [[1.0]] * 12)  # of eight clips they could not be made, one failed
+    tracks, target, _ = load_tracks(study, settings, ["descriptors"])
+    assert sorted(tracks["track_id"]) == [f"t{i:02}" for i in range(12) if i != 2]
+    assert target.threshold == tracks.loc[tracks["side"] == "train", "popularity"].median()
+
+
+def test_content_hashes_tell_values_names_and_shapes_apart():
+    table = pd.DataFrame({"a": [1.0, np.nan], "b": [2.0, 3.0]})
+    assert content_hash(table) == content_hash(table.copy())
+    others = [table + 1e-12, table.rename(columns={"a": "c"}), table.iloc[:1], table[["b", "a"]], table.T]
+    assert len({content_hash(other) for other in [table, *others]}) == 6
+    assert content_hash(np.array(["ab", "c"])) != content_hash(np.array(["a", "bc"]))
