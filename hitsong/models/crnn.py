@@ -9,12 +9,12 @@ batch normalisation, as in github.com/NicholasIndorf/HipHopPopularity.
 from hitsong.backend import keras
 from hitsong.errors import UserError
 
-FILTERS = (64, 128, 128, 128)
+WIDTHS = (1, 2, 2, 2)  # of the blocks, in units of `filters`
 POOLS = (2, 4, 4, 4)  # along frequency: 128 mels -> 64 -> 16 -> 4 -> 1
 MIN_FRAMES = 16  # every block halves the time axis
 
 
-def trunk(x, n_scores, dropout=0.1, gru_dropout=0.3):
+def trunk(x, n_scores, filters=64, dropout=0.1, gru_dropout=0.3):
     """Build the network; 391,585 parameters with one score, whatever the size of the mels.
 
     The study's poolings bring 128 mels down to 1. For other heights none pools more than is left, and
@@ -26,6 +26,8 @@ def trunk(x, n_scores, dropout=0.1, gru_dropout=0.3):
         "mel", shape (batch, n_mels, frames), normalised.
     n_scores : int
         How many scores to give for each clip.
+    filters : int
+        Of the first block; the study's is 64.
     dropout : float
         After each pooling.
     gru_dropout : float
@@ -48,11 +50,11 @@ def trunk(x, n_scores, dropout=0.1, gru_dropout=0.3):
         )
     # (n_mels, frames, channels) in the comments is for mels of 128 x 1292.
     x = keras.layers.Reshape((n_mels, n_frames, 1))(x["mel"])  # (128, 1292, 1)
-    for filters, pool in zip(FILTERS, frequency_pools(n_mels), strict=True):
-        x = keras.layers.Conv2D(filters, 3, padding="same", activation="elu")(x)
+    for width, pool in zip(WIDTHS, frequency_pools(n_mels), strict=True):
+        x = keras.layers.Conv2D(width * filters, 3, padding="same", activation="elu")(x)
         x = keras.layers.MaxPooling2D((pool, 2))(x)  # (64, 646, 64) (16, 323, 128) (4, 161, 128) (1, 80, 128)
         x = keras.layers.Dropout(dropout)(x)
-    x = keras.layers.Reshape((-1, FILTERS[-1]))(x)  # (80, 128)
+    x = keras.layers.Reshape((-1, WIDTHS[-1] * filters))(x)  # (80, 128)
     x = keras.layers.GRU(32, dropout=gru_dropout, return_sequences=True)(x)  # (80, 32)
     x = keras.layers.GRU(32, dropout=gru_dropout)(x)  # (32,)
     return keras.layers.Dense(n_scores)(x)  # (n_scores,)
