@@ -235,6 +235,28 @@ def problem(study, stage, config):
     return None
 
 
+def states(study, config):
+    """Say of each stage whether its results are current.
+
+    Returns
+    -------
+    dict of str to (str, str)
+        By stage: "current", "stale" or "missing", and when it finished or why it is stale.
+    """
+    results = {}
+    for stage, (_, earlier) in STAGES.items():
+        outdated = next((name for name in earlier if results[name][0] == "stale"), None)
+        if not study.record(stage).exists():
+            results[stage] = ("missing", "")
+        elif reason := problem(study, stage, config):
+            results[stage] = ("stale", reason)
+        elif outdated:
+            results[stage] = ("stale", f"{STAGES[outdated][0]} comes first")
+        else:
+            results[stage] = ("current", f"since {read_json(study.record(stage))['finished_at']}")
+    return results
+
+
 def differences(before, now, prefix=""):
     """The settings in which two configs differ: a list of `key before -> now`."""
     if isinstance(before, dict) and isinstance(now, dict):
