@@ -18,7 +18,7 @@ from hitsong.data import leakage, splits
 from hitsong.data.tables import baseline_tables
 from hitsong.data.tracks import find_leaks, load_tracks, split_schemes, with_target
 from hitsong.errors import UserError
-from hitsong.evaluation import baseline, crossvalidation, metrics
+from hitsong.evaluation import baseline, crossvalidation, kinds
 from hitsong.files import replacing, write_json, write_table
 from hitsong.report import figures
 from hitsong.study import Stage, Study
@@ -89,7 +89,7 @@ def main():
             coefficients.append(baseline.coefficients(headline, target).assign(model=candidate.name))
         held = (tracks["side"] == "validation").to_numpy()
         p = baseline.predict(headline, X[held], target)
-        validated[candidate.name] = metrics.evaluate(target.kind, target.truth(tracks[held]), p, target.names)
+        validated[candidate.name] = kinds.evaluate(target.kind, target.truth(tracks[held]), p, target.names)
         fitted[candidate.name] = path
     if coefficients:
         write_table(folder / "coefficients.csv", pd.concat(coefficients, ignore_index=True))

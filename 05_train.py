@@ -21,7 +21,7 @@ from hitsong.config import nearest
 from hitsong.data.corpus import Corpus
 from hitsong.data.tracks import has_audio, load_tracks
 from hitsong.errors import UserError
-from hitsong.evaluation import metrics
+from hitsong.evaluation import kinds
 from hitsong.models.registry import in_order
 from hitsong.progress import summary
 from hitsong.report import card, figures
@@ -101,7 +101,7 @@ def main():
                 card.write(bundle)
             skipped += found == "finished"
             trained += found != "finished"
-            main_metric = metrics.MAIN[target.kind]
+            main_metric = kinds.main(target.kind)
             print(
                 f"{name}{f' (seed {number})' if config.train.seeds > 1 else ''}: "
                 f"{'kept' if found == 'finished' else 'trained'}, {card.summary(bundle.info)}, "

@@ -21,7 +21,7 @@ from hitsong.data.corpus import Corpus
 from hitsong.data.tables import baseline_tables
 from hitsong.data.tracks import find_leaks, has_audio, load_tracks, split_schemes, with_target
 from hitsong.errors import UserError
-from hitsong.evaluation import baseline, evaluate, metrics, results
+from hitsong.evaluation import baseline, evaluate, kinds, results
 from hitsong.files import read_json, write_table
 from hitsong.models.registry import in_order
 from hitsong.progress import summary
@@ -58,7 +58,7 @@ def main():
         print(f"careful: {note}")
     leaks = find_leaks(study, tracks)
     print(f"{config.split.scheme} split, {leakage.text(leaks[config.split.scheme])}")
-    kind, main_metric, draws = target.kind, metrics.MAIN[target.kind], (config.evaluate.draws, config.seed)
+    kind, main_metric, draws = target.kind, kinds.main(target.kind), (config.evaluate.draws, config.seed)
 
     # The models, from their bundles: of each seed one
     predictions, validation_score, bundles, coverage = {}, {}, {}, {}

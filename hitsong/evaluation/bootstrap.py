@@ -2,9 +2,7 @@
 
 Whole groups are drawn with replacement, since tracks of one artist are not independent (Field & Welsh,
 2007, "Bootstrapping clustered data"). A draw is a vector of weights, how often each group was drawn, and
-each metric has a form that takes many such vectors at once: with whole-number weights it equals its
-metric on the rows repeated so many times. Kendall's tau has none (its pairs would have to be counted anew
-in each draw), and so no interval: Spearman's stands for both.
+`hitsong.evaluation.resampled` measures many such vectors at once.
 
 Intervals are the bias-corrected and accelerated ones (BCa: Efron, 1987, "Better bootstrap confidence
 intervals"; the acceleration by a jackknife over blocks of groups), since errors are skewed, and widened as
@@ -17,8 +15,7 @@ varies shared by them), a nominal 95 % covers the truth in 94 to 97 % of cases a
 import numpy as np
 from scipy import stats
 
-from hitsong.evaluation import metrics
-from hitsong.evaluation.metrics import COMPARED, THRESHOLD, TOP, evaluate, gains
+from hitsong.evaluation.kinds import KINDS, evaluate, metrics_of, validate
 
 _BLOCKS = 100  # of the jackknife
 _CELLS = 1_000_000  # rows x draws computed at a time: bounds memory to some tens of megabytes
@@ -32,7 +29,7 @@ def intervals(kind, y, p, groups, draws, seed, level=0.95, names=(), only=None, 
     kind : str
         Target kind.
     y, p : array-like
-        Truth and prediction, as for `metrics.evaluate`.
+        Truth and prediction, as for `kinds.evaluate`.
     groups : array-like [shape=(n,)]
         Group of each row; at least 2 different ones.
     draws : int
@@ -51,18 +48,18 @@ def intervals(kind, y, p, groups, draws, seed, level=0.95, names=(), only=None, 
     Returns
     -------
     dict
-        (low, high) per metric; all of `evaluate` but kendall and confusion. For "audio_features" also
+        (low, high) per metric; the metrics of `kind` that have an interval. For "audio_features" also
         `features`: the same for each of them.
 
     Raises
     ------
     ValueError
-        As `metrics.validate`, or if there is only one group.
+        As `kinds.validate`, or if there is only one group.
     """
-    y, p = metrics.validate(kind, y, p)
-    forms = {name: form for name, form in WEIGHTED[kind].items() if only is None or name in only}
+    y, p = validate(kind, y, p)
+    forms = resampled_metrics(kind, only)
     drawn = _Draws(forms, y, [p], groups, draws, seed, folds)
-    if kind != "audio_features":
+    if not KINDS[kind].several:
         return {name: drawn.interval(name, lambda values: values[:, 0], level) for name in forms}
     names = names or [str(column) for column in range(y.shape[1])]
 
@@ -88,13 +85,13 @@ def paired(kind, y, p_a, p_b, groups, draws, seed, level=0.95):
     Returns
     -------
     dict
-        For each metric of `metrics.COMPARED[kind]` a dict `difference`, `low`, `high`. An interval without 0
+        For each metric of `kinds.KINDS[kind].compared` a dict `difference`, `low`, `high`. An interval without 0
         is a difference that the choice of artists does not explain.
     """
     ours, others = (p if isinstance(p, list) else [p] for p in (p_a, p_b))
-    checked = [metrics.validate(kind, y, p) for p in (*ours, *others)]
+    checked = [validate(kind, y, p) for p in (*ours, *others)]
     y, predictions = checked[0][0], [p for _, p in checked]
-    forms = {name: WEIGHTED[kind][name] for name in COMPARED[kind]}
+    forms = resampled_metrics(kind, KINDS[kind].compared)
     drawn = _Draws(forms, y, predictions, groups, draws, seed)
     values = [evaluate(kind, y, p) for p in predictions]
     first = len(ours)
@@ -109,6 +106,37 @@ def paired(kind, y, p_a, p_b, groups, draws, seed, level=0.95):
         a, b = (np.mean([one[name] for one in part]) for part in (values[:first], values[first:]))
         result[name] = {"difference": float(a - b), "low": low, "high": high}
     return result
+
+
+def resampled_metrics(kind, only=None):
+    """The metrics of a kind that have an interval, as functions of many draws at once.
+
+    Returns
+    -------
+    dict of str to callable
+        From truth, prediction and weights (n, draws) to (draws,), or (draws, features) for "audio_features".
+    """
+    columns = _by_column if KINDS[kind].several else lambda function: function
+    return {
+        name: columns(metric.resampled or _draw_by_draw(metric.value))
+        for name, metric in metrics_of(kind).items()
+        if metric.interval and (only is None or name in only)
+    }
+
+
+def _by_column(function):
+    """The function for each column of truth and prediction: (draws, columns)."""
+    return lambda y, p, w: np.column_stack([function(a, b, w) for a, b in zip(y.T, p.T, strict=True)])
+
+
+def _draw_by_draw(value):
+    """A metric on many draws, by repeating the rows of each."""
+
+    def measure(y, p, w):
+        rows = [np.repeat(np.arange(len(y)), times) for times in w.T.astype(int)]
+        return np.array([value(y[drawn], p[drawn]) for drawn in rows])
+
+    return measure
 
 
 class _Draws:
@@ -173,166 +201,3 @@ class _Draws:
         places = stats.norm.cdf(bias + z / np.maximum(1 - acceleration * z, 0.1))
         low, high = np.quantile(drawn, places)
         return float(low), float(high)
-
-
-# Weighted forms: y and p (n, ...), weights w (n, draws) -> (draws, ...).
-
-
-def _mean(values, w):
-    return values @ w / w.sum(axis=0)
-
-
-def _ratio(above, below, otherwise):
-    """Divide, with the convention's value where there is nothing to divide by."""
-    defined = below > 0
-    return np.where(defined, above / np.where(defined, below, 1), otherwise)
-
-
-def _mse(y, p, w):
-    return _mean((y - p) ** 2, w)
-
-
-def _rmse(y, p, w):
-    return np.sqrt(_mse(y, p, w))
-
-
-def _mae(y, p, w):
-    return _mean(np.abs(y - p), w)
-
-
-def _r2(y, p, w):
-    y, p = y - y.mean(), p - y.mean()  # against cancellation
-    variance = _mean(y**2, w) - _mean(y, w) ** 2
-    error = _mse(y, p, w)
-    # A draw of equal targets: 1 for no error, else 0, as scikit-learn has it.
-    variance = np.where(variance > 1e-12 * y.var(), variance, 0)
-    return 1 - _ratio(error, variance, (error > 0).astype(float))
-
-
-def _spearman(y, p, w):
-    # Pearson's correlation of the mid-ranks, whose mean is always (N + 1) / 2.
-    middle = (w.sum(axis=0) + 1) / 2
-    a, b = _midranks(y, w) - middle, _midranks(p, w) - middle
-    covariance = np.einsum("nd,nd,nd->d", w, a, b)
-    variances = np.einsum("nd,nd,nd->d", w, a, a) * np.einsum("nd,nd,nd->d", w, b, b)
-    return _ratio(covariance, np.sqrt(variances), 0.0)
-
-
-def _ndcg(y, p, w):
-    gained = gains(y)
-    return _ratio(_dcg(gained, p, w), _dcg(gained, gained, w), 0.0)
-
-
-def _roc_auc(y, p, w):
-    # Mann and Whitney: the popular tracks' ranks, less the ranks they have among themselves.
-    popular = y @ w
-    wins = np.einsum("n,nd,nd->d", y, w, _midranks(p, w)) - popular * (popular + 1) / 2
-    return _ratio(wins, popular * (w.sum(axis=0) - popular), 0.5)
-
-
-def _pr_auc(y, p, w):
-    runs = _Runs(-p)
-    hits = runs.total(y[:, None] * w)  # (runs, draws), best scores first
-    found, answered = hits.cumsum(axis=0), runs.total(w).cumsum(axis=0)
-    return _ratio((hits * _ratio(found, answered, 0.0)).sum(axis=0), found[-1], 0.0)
-
-
-def _accuracy(y, p, w):
-    return _mean((p >= THRESHOLD) == y, w)
-
-
-def _balanced_accuracy(y, p, w):
-    right = (p >= THRESHOLD) == y
-    sizes = np.array([(1 - y) @ w, y @ w])
-    recalls = _ratio(np.array([(right * (1 - y)) @ w, (right * y) @ w]), sizes, 0.0)
-    return recalls.sum(axis=0) / (sizes > 0).sum(axis=0)
-
-
-class _Runs:
-    """Runs of equal values in ascending order; `of_row` is the run of each row."""
-
-    def __init__(self, values):
-        _, self.of_row, size = np.unique(values, return_inverse=True, return_counts=True)
-        self._order = np.argsort(self.of_row, kind="stable")
-        self._starts = np.cumsum(size) - size
-
-    def total(self, w):
-        """Sum weights (n, draws) over each run: (runs, draws)."""
-        return np.add.reduceat(w[self._order], self._starts, axis=0)
-
-
-def _midranks(values, w):
-    """Mean rank of each row among the repeated rows, ties sharing it: (n, draws)."""
-    runs = _Runs(values)
-    size = runs.total(w)
-    return (size.cumsum(axis=0) - (size - 1) / 2)[runs.of_row]
-
-
-def _dcg(gained, p, w):
-    """Discounted gain of the top, rows of equal prediction sharing their places (McSherry & Najork, 2008)."""
-    runs = _Runs(-p)
-    size = runs.total(w)
-    mean_gain = _ratio(runs.total(gained[:, None] * w), size, 0.0)
-    discounts = np.concatenate([[0], 1 / np.log2(np.arange(TOP) + 2)]).cumsum()
-    places = size.cumsum(axis=0)
-    discount = discounts[np.minimum(places, TOP).astype(int)]
-    return (mean_gain * np.diff(discount, axis=0, prepend=0)).sum(axis=0)
-
-
-def _confusion(y, p, w):
-    """Weighted counts of (truth, answer): (classes, classes, draws)."""
-    n_classes = p.shape[1]
-    cell = (y * n_classes + p.argmax(axis=1)).astype(int)
-    return (np.eye(n_classes**2)[cell].T @ w).reshape(n_classes, n_classes, -1)
-
-
-def _class_accuracy(y, p, w):
-    return _mean(p.argmax(axis=1) == y, w)
-
-
-def _macro_f1(y, p, w):
-    table = _confusion(y, p, w)
-    occurring = table.sum(axis=0) + table.sum(axis=1)  # in truth and in answers: (classes, draws)
-    f1 = _ratio(2 * np.einsum("ccd->cd", table), occurring, 0.0)
-    return f1.sum(axis=0) / (occurring > 0).sum(axis=0)
-
-
-def _quadratic_kappa(y, p, w):
-    table = _confusion(y, p, w)
-    classes = np.arange(len(table))
-    distance = (classes[:, None] - classes) ** 2
-    observed = np.einsum("ij,ijd->d", distance, table)
-    by_chance = np.einsum("ij,id,jd->d", distance, table.sum(axis=1), table.sum(axis=0)) / w.sum(axis=0)
-    return np.where(by_chance > 0, 1 - _ratio(observed, by_chance, 1.0), 0.0)
-
-
-def _pearson(y, p, w):
-    y, p = y - y.mean(), p - p.mean()  # against cancellation
-    y_mean, p_mean = _mean(y, w), _mean(p, w)
-    covariance = _mean(y * p, w) - y_mean * p_mean
-    variances = [
-        np.where((found := _mean(v**2, w) - m**2) > 1e-12 * v.var(), found, 0)
-        for v, m in ((y, y_mean), (p, p_mean))
-    ]
-    return _ratio(covariance, np.sqrt(variances[0] * variances[1]), 0.0)
-
-
-def _each(form):
-    """A form for every column: (draws, columns)."""
-    return lambda y, p, w: np.column_stack([form(a, b, w) for a, b in zip(y.T, p.T, strict=True)])
-
-
-WEIGHTED = {
-    "popularity": {
-        "mse": _mse, "rmse": _rmse, "mae": _mae, "r2": _r2, "spearman": _spearman, "ndcg@100": _ndcg,
-    },
-    "popular": {
-        "roc_auc": _roc_auc, "pr_auc": _pr_auc, "accuracy": _accuracy,
-        "balanced_accuracy": _balanced_accuracy, "brier": _mse,
-    },
-    "buckets": {"accuracy": _class_accuracy, "macro_f1": _macro_f1, "quadratic_kappa": _quadratic_kappa},
-    "audio_features": {
-        name: _each(form)
-        for name, form in {"mse": _mse, "rmse": _rmse, "mae": _mae, "r2": _r2, "pearson": _pearson}.items()
-    },
-}  # fmt: skip

@@ -25,7 +25,7 @@ import math
 import numpy as np
 
 from hitsong.errors import UserError
-from hitsong.evaluation import metrics
+from hitsong.evaluation.kinds import validate
 
 LEVELS = (0.5, 0.8, 0.9, 0.95)
 
@@ -37,7 +37,7 @@ def calibrate(target, y, p):
     ----------
     target : hitsong.data.targets.Target
     y, p : array-like
-        Truth and prediction of the validation tracks, as for `metrics.evaluate`.
+        Truth and prediction of the validation tracks, as for `kinds.evaluate`.
 
     Returns
     -------
@@ -46,7 +46,7 @@ def calibrate(target, y, p):
         ("0.9") the error that is not exceeded, one for each output; None where it is infinite, because the tracks
         are too few. Those levels are listed again in `unbounded`.
     """
-    y, p = metrics.validate(target.kind, y, p)
+    y, p = validate(target.kind, y, p)
     errors = 1 - _of_classes(p)[np.arange(len(y)), y.astype(int)] if target.classes else np.abs(y - p)
     ordered = np.sort(errors.reshape(len(y), -1), axis=0)
     quantiles = {}
@@ -124,7 +124,7 @@ def coverage(target, calibration, y, p):
     calibration : dict
         From `calibrate`.
     y, p : array-like
-        Truth and prediction of other tracks, as for `metrics.evaluate`.
+        Truth and prediction of other tracks, as for `kinds.evaluate`.
 
     Returns
     -------
@@ -133,7 +133,7 @@ def coverage(target, calibration, y, p):
         classes in the set; None if infinite. For "audio_features" both are means over the features, and `features`
         has the same for each.
     """
-    y, p = metrics.validate(target.kind, y, p)
+    y, p = validate(target.kind, y, p)
     found = {}
     for level in map(float, calibration["quantiles"]):
         if target.classes:

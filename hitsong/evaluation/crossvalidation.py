@@ -14,15 +14,9 @@ from sklearn.model_selection import (
 )
 
 from hitsong.errors import UserError
-from hitsong.evaluation import bootstrap, metrics
+from hitsong.evaluation import bootstrap, kinds
 from hitsong.evaluation.baseline import alpha, candidates, fit, matrix, mean_of, permuted, predict
 
-CV_METRICS = {
-    "popularity": ["mse", "spearman"],
-    "popular": ["roc_auc", "accuracy"],
-    "buckets": ["accuracy", "macro_f1", "quadratic_kappa"],
-    "audio_features": ["mse", "mae", "pearson"],
-}
 _HELD_OUT = 0.2
 _CURVE_POINTS = 10
 _GAP, _GAIN = 0.10, 0.01  # what `read_curve` calls a gap, and what still falling
@@ -48,7 +42,7 @@ def cross_validate(inputs, y, groups, target, settings, seed):
     table : pd.DataFrame
         One row per `model` (names of the candidates, mean, shuffled), `scheme` (plain: tracks are dealt into
         folds; artist: whole groups are) and `fold` (from 1); `n_folds`, which is smaller than asked where
-        groups (or tracks of a class) are too few; `n_train`, `n_test`; the metrics of `CV_METRICS`;
+        groups (or tracks of a class) are too few; `n_train`, `n_test`; the metrics that its kind compares by;
         and `alpha`, NaN where there is none.
     pooled : dict of (str, str) to (np.ndarray, np.ndarray)
         By scheme and candidate: the predictions of all rows, each from the fold that did not fit on it, and
@@ -110,7 +104,7 @@ def summary(table, pooled, y, groups, target, draws, seed):
         `model`, `scheme`, then for each metric its name (the mean over folds), `<name>_sd` (their standard
         deviation), and for the candidates `<name>_low` and `<name>_high`, a 95 % interval over groups of artists.
     """
-    wanted = CV_METRICS[target.kind]
+    wanted = list(kinds.KINDS[target.kind].compared)
     by = table.groupby(["model", "scheme"], sort=False)[wanted]
     found = by.mean().join(by.std(ddof=1).add_suffix("_sd"))
     for (scheme, model), (p, fold) in pooled.items():
@@ -123,7 +117,7 @@ def summary(table, pooled, y, groups, target, draws, seed):
 
 def text(summary, target):
     """The summary as a table for the terminal."""
-    wanted = CV_METRICS[target.kind]
+    wanted = list(kinds.KINDS[target.kind].compared)
     lines = [f"{'':22}{'folds':8}" + "".join(f"{name:>17}{'95 % interval':>20}" for name in wanted)]
     for row in summary.to_dict("records"):
         line = f"{row['model']:22}{row['scheme']:8}"
@@ -213,9 +207,9 @@ def read_curve(curve):
 def _score(target, y, p):
     """The metrics of a fold; NaN for a single track, which cannot be ranked."""
     if len(y) < 2:
-        return dict.fromkeys(CV_METRICS[target.kind], np.nan)
-    values = metrics.evaluate(target.kind, y, p)
-    return {name: values[name] for name in CV_METRICS[target.kind]}
+        return dict.fromkeys(kinds.KINDS[target.kind].compared, np.nan)
+    values = kinds.evaluate(target.kind, y, p)
+    return {name: values[name] for name in kinds.KINDS[target.kind].compared}
 
 
 def _folds(y, groups, target, wanted, seed):

@@ -8,7 +8,7 @@ import numpy as np
 import pandas as pd
 
 from hitsong.errors import UserError
-from hitsong.evaluation import baseline, bootstrap, metrics
+from hitsong.evaluation import baseline, bootstrap, kinds, metrics
 
 STANDARD_ERRORS = 4  # how far from chance the mean of the shuffled fits may come before the run is flagged
 
@@ -20,7 +20,6 @@ REFERENCES = {
     "planted": "the ceiling: the part of popularity that the stand-in planted in the sound",
     **baseline.CONTROLS,
 }
-SECOND = {"popularity": "r2", "popular": "accuracy", "buckets": "accuracy", "audio_features": "mse"}
 
 
 def measure(target, y, predictions, groups, validation_score, draws, seed, references=REFERENCES):
@@ -52,7 +51,7 @@ def measure(target, y, predictions, groups, validation_score, draws, seed, refer
         (lines on what is wrong).
     """
     kind, names = target.kind, y.index
-    main, truth = metrics.MAIN[kind], y.to_numpy(float)
+    main, truth = kinds.main(kind), y.to_numpy(float)
     sampled = {"groups": groups.reindex(names).to_numpy(), "draws": draws, "seed": seed}
     rows = {}
     for name, prediction in predictions.items():
@@ -122,13 +121,13 @@ def _values(prediction, names):
 
 def _ranking(kind, truth, score, sampled, n_classes):
     """The main metric of a score that is on no scale of the target."""
-    main = metrics.MAIN[kind]
+    main = kinds.main(kind)
     scaled = ((score - score.min()) / (score.max() - score.min())).to_numpy()
     if kind == "buckets":  # as many tracks in each class as there are, the highest scores highest
         answer = np.empty(len(truth), int)
         answer[np.argsort(scaled, kind="stable")] = np.sort(truth)
         scaled = np.eye(n_classes)[answer]
-    values = metrics.evaluate(kind, truth, scaled)
+    values = kinds.evaluate(kind, truth, scaled)
     bounds = bootstrap.intervals(kind, truth, scaled, **sampled)
     return {"metrics": {main: values[main]}, "intervals": {main: bounds[main]}, "collapsed": False}
 
@@ -139,15 +138,15 @@ def _row(target, truth, repetitions, sampled):
         return _averaged(target, truth, repetitions, sampled)
     (values,) = repetitions
     return {
-        "metrics": metrics.evaluate(target.kind, truth, values, target.names),
+        "metrics": kinds.evaluate(target.kind, truth, values, target.names),
         "intervals": bootstrap.intervals(target.kind, truth, values, **sampled, names=target.names),
     }
 
 
 def _averaged(target, truth, repetitions, sampled):
     """Metrics averaged over repetitions, with the mean ends of their intervals."""
-    kind, main = target.kind, metrics.MAIN[target.kind]
-    values = [metrics.evaluate(kind, truth, p, target.names) for p in repetitions]
+    kind, main = target.kind, kinds.main(target.kind)
+    values = [kinds.evaluate(kind, truth, p, target.names) for p in repetitions]
     each = {**sampled, "draws": max(100, sampled["draws"] // len(repetitions))}
     bounds = [bootstrap.intervals(kind, truth, p, **each, names=target.names) for p in repetitions]
     return {
@@ -188,8 +187,8 @@ def _flags(kind, rows):
         if row["collapsed"]
     ]
     if "shuffled" in rows:
-        row, main = rows["shuffled"], metrics.MAIN[kind]
-        chance = metrics.CHANCE[kind]
+        row, main = rows["shuffled"], kinds.main(kind)
+        chance = kinds.chance(kind)
         if abs(row["metrics"][main] - chance) > STANDARD_ERRORS * row["standard_error"]:
             flags.append(
                 f"fits on shuffled labels reach {main} {row['metrics'][main]:.3f} on average, not {chance:g}: "
@@ -232,7 +231,7 @@ def table(target, y, predictions):
 
 def text(result):
     """The results as a table for the terminal, best first."""
-    main, second = result["main"], SECOND[result["kind"]]
+    main, second = result["main"], kinds.KINDS[result["kind"]].companion
     wide = max(14, *(len(name) + 1 for name in result["rows"]))
     lines = [f"{'':{wide}}{main:>15}   95 % interval   {second:>8}"]
     for name, row in ranked(result):

@@ -10,6 +10,7 @@ from typing import Literal
 from pydantic import BaseModel, ConfigDict, model_validator
 
 from hitsong.errors import UserError
+from hitsong.evaluation.kinds import KINDS
 from hitsong.files import digest, read_json, write_json
 
 VERSION = 2
@@ -53,7 +54,7 @@ class Difference(Part):
 class Measured(Part):
     """All rows on the test tracks of one split scheme."""
 
-    kind: Literal["popularity", "popular", "buckets", "audio_features"]
+    kind: Literal[*KINDS]
     main: str
     rows: dict[str, Row]
     best: str | None

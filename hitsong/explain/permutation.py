@@ -8,7 +8,7 @@ import numpy as np
 import pandas as pd
 from threadpoolctl import threadpool_limits
 
-from hitsong.evaluation import bootstrap, metrics
+from hitsong.evaluation import bootstrap, kinds
 
 
 def permutation_importance(predict, X, y, groups, kind, draws, seed, repeats=5):
@@ -19,7 +19,7 @@ def permutation_importance(predict, X, y, groups, kind, draws, seed, repeats=5):
     Parameters
     ----------
     predict : callable
-        From a table like `X` to predictions in the form of `hitsong.evaluation.metrics` for this kind.
+        From a table like `X` to predictions in the form of `hitsong.evaluation.kinds.evaluate` for this kind.
     X : pd.DataFrame [shape=(n, columns)]
         Tracks that the model was not fitted on.
     y : array-like [shape=(n,) or (n, k)]
@@ -43,7 +43,7 @@ def permutation_importance(predict, X, y, groups, kind, draws, seed, repeats=5):
     ValueError
         As `hitsong.evaluation.bootstrap.paired`: if there is only one group.
     """
-    rng, main = np.random.default_rng(seed), metrics.MAIN[kind]
+    rng, main = np.random.default_rng(seed), kinds.main(kind)
     draws_each, rows = max(100, draws // repeats), []
     with threadpool_limits(1):
         intact = predict(X)

@@ -2,7 +2,7 @@
 
 from hitsong.config import nearest
 from hitsong.errors import UserError
-from hitsong.evaluation import metrics
+from hitsong.evaluation import kinds
 from hitsong.files import read_json
 from hitsong.training import bundle as bundles
 
@@ -48,7 +48,7 @@ def choose(study, name=None):
     elif best in able:
         chosen, why = best, "the best of the study by 06_evaluate.py"
     else:
-        main = metrics.MAIN[infos[able[0]]["target"]["kind"]]
+        main = kinds.main(infos[able[0]]["target"]["kind"])
         chosen = max(able, key=lambda one: infos[one]["validation"][main])
         why = f"of those that can judge a file the best on validation ({main})"
         if best is not None:

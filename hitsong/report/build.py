@@ -4,7 +4,7 @@ import numpy as np
 
 from hitsong.data import leakage
 from hitsong.data.tracks import has_audio
-from hitsong.evaluation import metrics
+from hitsong.evaluation import kinds
 from hitsong.evaluation.evaluate import ranked
 from hitsong.files import read_json
 from hitsong.report import card, page, pictures, songs, tables, words
@@ -113,12 +113,12 @@ def report(study, config, result, tracks, table, target, infos, options, listeni
         rows=ranked(result),
         measured=[about["split"]["scheme"], *result["schemes"]],
         schemes=_schemes(result, about),
-        columns=page.COLUMNS[target.kind],
+        columns=list(kinds.metrics_of(target.kind)),
         names=words.METRICS,
         headings=words.HEADINGS,
         explained=words.EXPLAINED,
         reading=words.reading(result, target, pairs, heard),
-        paired_metrics=metrics.COMPARED[target.kind],
+        paired_metrics=kinds.KINDS[target.kind].compared,
         share_of_ceiling=_share_of_ceiling(result),
         descriptions=_descriptions(infos, served, result),
         seeds=max(result["rows"][name].get("repetitions") or 1 for name in models),
@@ -132,7 +132,7 @@ def report(study, config, result, tracks, table, target, infos, options, listeni
         curves=fitted["learning_curve"],
         figures=drawn,
         coverage={name: row["coverage"] for name, row in ranked(result) if row.get("coverage")},
-        loss=words.LOSS[target.kind],
+        loss=kinds.KINDS[target.kind].loss,
         drawn_at_most=_DRAWN,
         few={"tracks": tables.FEW_TRACKS, "groups": tables.FEW_GROUPS},
         songs={"right": songs.describe(right, *told), "wrong": songs.describe(wrong, *told)},
@@ -161,7 +161,7 @@ def _share_of_ceiling(result):
     """The best model's skill as a share of what was planted in the sound; None where that shows in no test track."""
     if "planted" not in result["rows"]:
         return None
-    chance = metrics.CHANCE[result["kind"]]
+    chance = kinds.chance(result["kind"])
     best, ceiling = (
         result["rows"][name]["metrics"][result["main"]] - chance for name in (result["best"], "planted")
     )
@@ -175,10 +175,10 @@ def _descriptions(infos, served, result):
         repetitions = result["rows"][name].get("repetitions") or 1
         seeds = f"; mean of {repetitions} seeds" if repetitions > 1 else ""
         found[name] = f"{info['citation']}; {card.summary(info)}{seeds}"
-    kinds = {"ridge": "linear baseline", "logistic": "linear baseline", "trees": "boosted trees"}
+    families = {"ridge": "linear baseline", "logistic": "linear baseline", "trees": "boosted trees"}
     for name in served:
         model, _, kind = name.partition("-")
-        found[name] = f"{kinds[model]} on {INPUTS[kind]}"
+        found[name] = f"{families[model]} on {INPUTS[kind]}"
     return found
 
 

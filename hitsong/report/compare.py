@@ -15,7 +15,7 @@ from scipy.sparse.csgraph import connected_components
 
 from hitsong.data.targets import Target
 from hitsong.errors import UserError
-from hitsong.evaluation import bootstrap, metrics, results
+from hitsong.evaluation import bootstrap, kinds, results
 from hitsong.report import figures, page, tables, words
 
 FEWEST_TRACKS, FEWEST_GROUPS = 10, 3  # that two runs must share for a difference to say anything
@@ -91,9 +91,9 @@ def write(result, path):
     pathlib.Path
     """
     path = Path(path)
-    kinds = {}
+    by_kind = {}
     for run in result["runs"]:  # runs of one kind of target share a table and a figure
-        kinds.setdefault(run["kind"], []).append(run)
+        by_kind.setdefault(run["kind"], []).append(run)
     page.write(
         path,
         "compare.html",
@@ -101,9 +101,9 @@ def write(result, path):
         pairs=result["pairs"],
         flags=result["flags"],
         facts=[_facts(run) for run in result["runs"]],
-        kinds=kinds,
-        figures={kind: _figure(runs) for kind, runs in kinds.items()},
-        columns=page.COLUMNS,
+        kinds=by_kind,
+        figures={kind: _figure(runs) for kind, runs in by_kind.items()},
+        columns={kind: list(kinds.metrics_of(kind)) for kind in kinds.KINDS},
         headings=words.HEADINGS,
         seeds=any((run["row"].get("repetitions") or 1) > 1 for run in result["runs"]),
     )
@@ -277,7 +277,7 @@ def _figure(runs):
         columns=["model", "value", "low", "high"],
     ).assign(reference=False, chosen=False)
     listed = ", ".join(f"{row.model} {row.value:.2f}" for row in table.itertuples())
-    figure = figures.comparison(table, words.METRICS[main], metrics.CHANCE[runs[0]["kind"]], "Best models")
+    figure = figures.comparison(table, words.METRICS[main], kinds.chance(runs[0]["kind"]), "Best models")
     return page.picture(
         figure,
         main,

@@ -8,8 +8,8 @@ import pandas as pd
 
 from hitsong.config import Mel
 from hitsong.data.tables import read_table
+from hitsong.evaluation import kinds
 from hitsong.evaluation.baseline import predict
-from hitsong.evaluation.metrics import MAIN
 from hitsong.explain import across_tracks, mels
 from hitsong.explain.occlusion import occlusion
 from hitsong.explain.permutation import permutation_importance
@@ -110,7 +110,7 @@ def of_baseline(study, config, target, estimator, X, test):
         lambda rows: predict(estimator, rows, target), X, target.truth(test), test["group"].to_numpy(),
         target.kind, config.evaluate.draws, config.seed, REPEATS,
     )  # fmt: skip
-    metric, found = MAIN[target.kind], Listening(study.report)
+    metric, found = kinds.main(target.kind), Listening(study.report)
     first = table.iloc[0]
     alt = f"By how much {metric} falls when each column is shuffled among the test tracks, with intervals"
     found.add(

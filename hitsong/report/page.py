@@ -10,13 +10,6 @@ from markupsafe import Markup
 from hitsong.files import replacing, write_table
 from hitsong.report import figures
 
-COLUMNS = {
-    "popularity": ["spearman", "kendall", "r2", "mse", "mae", "ndcg@100"],
-    "popular": ["roc_auc", "pr_auc", "accuracy", "balanced_accuracy", "brier"],
-    "buckets": ["quadratic_kappa", "accuracy", "macro_f1"],
-    "audio_features": ["pearson", "r2", "mse", "mae", "rmse"],
-}
-
 
 @dataclass(frozen=True)
 class Picture:

@@ -6,7 +6,7 @@
 import numpy as np
 import pandas as pd
 
-from hitsong.evaluation import metrics
+from hitsong.evaluation import kinds
 from hitsong.report import figures, tables, words
 from hitsong.report.page import percent, short
 
@@ -50,7 +50,7 @@ def comparison(gallery, result):
     main = words.METRICS[result["main"]]
     listed = ", ".join(f"{row.model} {row.value:.2f}" for row in table.itertuples())
     return gallery.add(
-        "comparison", figures.comparison(table, main, metrics.CHANCE[result["kind"]]), table,
+        "comparison", figures.comparison(table, main, kinds.chance(result["kind"])), table,
         f"{main} of each row with its 95 % interval: {listed}.",
         f"{main} on the test tracks with its 95 % interval; the line is guessing.",
     )  # fmt: skip
@@ -151,7 +151,7 @@ def errors(gallery, table, tracks, test, target, result):
         if len(cells) < 2:
             continue
         listed = ", ".join(f"{row.cell} {short(row.error)}" for row in cells.itertuples() if not row.few)
-        what = words.LOSS[target.kind]
+        what = kinds.KINDS[target.kind].loss
         drawn.append(
             gallery.add(
                 f"error_by_{name}",

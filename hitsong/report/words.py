@@ -1,75 +1,22 @@
 """What a result says, in plain sentences."""
 
-from hitsong.evaluation import metrics
+from hitsong.evaluation import kinds
 from hitsong.report.page import percent, short
 
-# By target kind, and whether there was anything to hear.
-QUESTIONS = {
-    ("popularity", True): "How much of a track's popularity can be heard in its audio?",
-    ("popularity", False): "How much of a track's popularity do its audio features tell?",
-    ("popular", True): "Can one hear whether a track is popular?",
-    ("popular", False): "Do audio features tell whether a track is popular?",
-    ("buckets", True): "Can one hear how popular a track is: {names}?",
-    ("buckets", False): "Do audio features tell how popular a track is: {names}?",
-    ("audio_features", True): "Can Spotify's audio features be heard in the audio?",
-    ("audio_features", False): "Do some of Spotify's audio features tell the others?",
-}
-METRICS = {
-    "spearman": "Spearman correlation",
-    "kendall": "Kendall's tau",
-    "pearson": "Pearson correlation",
-    "r2": "R²",
-    "mse": "mean squared error",
-    "rmse": "root mean squared error",
-    "mae": "mean absolute error",
-    "ndcg@100": "nDCG@100",
-    "roc_auc": "ROC-AUC",
-    "pr_auc": "PR-AUC",
-    "accuracy": "accuracy",
-    "balanced_accuracy": "balanced accuracy",
-    "brier": "Brier score",
-    "quadratic_kappa": "quadratic kappa",
-    "macro_f1": "macro F1",
-}
-# The same where a column of a table has little room.
-HEADINGS = METRICS | {
-    "spearman": "Spearman", "kendall": "Kendall", "pearson": "Pearson", "mse": "MSE", "rmse": "RMSE", "mae": "MAE",
-    "balanced_accuracy": "balanced acc.", "brier": "Brier",
-}  # fmt: skip
-EXPLAINED = {
-    "spearman": "whether tracks come in the right order: 1 is the perfect order, 0 is no better than chance",
-    "kendall": "the same by counting pairs: pairs in the right order less pairs in the wrong one",
-    "pearson": "how closely predictions follow the truth in a straight line: 1 exactly, 0 not at all",
-    "r2": "how much less the squared error is than that of guessing the mean: 1 is no error, 0 no gain, below 0 worse",
-    "mse": "the mean of squared errors, so that large errors weigh most; only comparable on the same tracks",
-    "rmse": "its root, in the unit of the target",
-    "mae": "how far off a prediction is on average",
-    "ndcg@100": "whether the 100 highest predictions are the popular tracks: 1 is the best list",
-    "roc_auc": "how often a popular track scores higher than an unpopular one: 0.5 is guessing, 1 is perfect",
-    "pr_auc": "how pure the list of tracks called popular is; guessing has the share of popular tracks",
-    "accuracy": "the share of right answers; read it against the row mean, which answers the largest class",
-    "balanced_accuracy": "the share of right answers in each class, averaged: 0.5 is guessing",
-    "brier": "the squared error of the probabilities: 0 is perfect, lower is better",
-    "quadratic_kappa": "agreement beyond chance, errors counted by their squared distance: 0 is chance, 1 perfect",
-    "macro_f1": "the F1 score of each class, averaged, so that small classes count as much as large ones",
-}
+METRICS = {metric.name: metric.label for metric in kinds.METRICS}
+HEADINGS = {metric.name: metric.heading for metric in kinds.METRICS}
+EXPLAINED = {metric.name: metric.meaning for metric in kinds.METRICS}
 # Where published models that only hear the sound come out.
-BAND = {"spearman": (0.27, 0.40), "roc_auc": (0.60, 0.68)}
+BAND = {metric.name: metric.published for metric in kinds.METRICS if metric.published}
 
 _MUCH = 0.5  # Spearman
-
-LOSS = {
-    "popularity": "mean absolute error",
-    "popular": "share of wrong answers",
-    "buckets": "share of wrong answers",
-    "audio_features": "mean absolute error",
-}
 
 
 def question(target, audio):
     """What was asked."""
     names = f"{', '.join(target.names[:-1])} or {target.names[-1]}"
-    return QUESTIONS[target.kind, audio].format(names=names)
+    kind = kinds.KINDS[target.kind]
+    return (kind.question if audio else kind.question_without_audio).format(names=names)
 
 
 def answer(result, n_test, unseen, pairs):
@@ -92,7 +39,7 @@ def answer(result, n_test, unseen, pairs):
     kind, main, best = result["kind"], result["main"], result["best"]
     row = result["rows"][best]
     value, (low, high) = row["metrics"][main], row["intervals"][main]
-    chance = metrics.CHANCE[kind]
+    chance = kinds.chance(kind)
     if row["collapsed"]:
         verdict = "No answer: the model says nearly the same of every track."
     elif low > chance:

@@ -27,7 +27,7 @@ from hitsong import __version__
 from hitsong.backend import keras, tf
 from hitsong.data.targets import percentiles
 from hitsong.errors import UserError
-from hitsong.evaluation import conformal, metrics
+from hitsong.evaluation import conformal, kinds, metrics
 from hitsong.files import digest, read_json, replacing, write_json, write_table
 from hitsong.models import heads, layers
 from hitsong.models.build import build
@@ -147,7 +147,7 @@ def fit(
         "target": target.description(),
         "inputs": {one: part.describe() for one, part in train.inputs.items()},
         **own,
-        "validation": metrics.evaluate(target.kind, validation.y, chosen_on, target.names),
+        "validation": kinds.evaluate(target.kind, validation.y, chosen_on, target.names),
         "calibration": conformal.calibrate(target, validation.y, chosen_on),
         "collapsed": metrics.collapsed(validation.y, predictions),
         "seconds": own.get("seconds", round(time.monotonic() - started, 3)),

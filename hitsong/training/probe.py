@@ -20,7 +20,7 @@ from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 from threadpoolctl import threadpool_limits
 
-from hitsong.evaluation import baseline, metrics
+from hitsong.evaluation import baseline, kinds
 from hitsong.evaluation.baseline import predict
 
 __all__ = ["ESTIMATORS", "fit", "predict"]
@@ -50,7 +50,7 @@ def fit(X_train, y_train, X_val, y_val, target, settings, seed, estimators=ESTIM
     estimator
         The best, fitted on the training tracks; for `predict`.
     scores : dict of str to dict of str to float
-        What each candidate reached on validation, in the metrics of `metrics.COMPARED`. The first metric decides.
+        What each candidate reached on validation, in the `compared` metrics of its target kind. The first decides.
 
     Raises
     ------
@@ -63,9 +63,9 @@ def fit(X_train, y_train, X_val, y_val, target, settings, seed, estimators=ESTIM
             fitted[name] = _perceptron(X_train, np.asarray(y_train, dtype=float), target, seed)
         else:
             fitted[name] = baseline.fit(X_train, y_train, target, settings, seed, name)
-        measured = metrics.evaluate(target.kind, y_val, predict(fitted[name], X_val, target), target.names)
-        scores[name] = {metric: measured[metric] for metric in metrics.COMPARED[target.kind]}
-    best = max(scores, key=lambda name: scores[name][metrics.MAIN[target.kind]])
+        measured = kinds.evaluate(target.kind, y_val, predict(fitted[name], X_val, target), target.names)
+        scores[name] = {metric: measured[metric] for metric in kinds.KINDS[target.kind].compared}
+    best = max(scores, key=lambda name: scores[name][kinds.main(target.kind)])
     return fitted[best], scores
 
 

@@ -1,14 +1,15 @@
 """Bootstrap intervals: the weighted forms against the metrics, and whether intervals cover what they should."""
 
+import dataclasses
 import warnings
 
 import numpy as np
 import pytest
 from scipy import stats
 
-from hitsong.evaluation import bootstrap, metrics
+from hitsong.evaluation import bootstrap, kinds
 
-from .test_metrics import KINDS, sample
+from .test_metrics import KINDS, regression, sample
 
 
 @pytest.fixture(autouse=True)
@@ -34,14 +35,21 @@ class TestWeightedForms:
         w[:, 3] = 2.0 * (truth == 0)
         for draw in range(w.shape[1]):
             rows = np.repeat(np.arange(n), w[:, draw].astype(int))
-            expected = metrics.evaluate(kind, y[rows], p[rows])
-            for name, form in bootstrap.WEIGHTED[kind].items():
+            expected = kinds.evaluate(kind, y[rows], p[rows])
+            for name, form in bootstrap.resampled_metrics(kind).items():
                 found = np.mean(form(y, p, w)[draw])  # over features, where there are several
                 assert found == pytest.approx(expected[name], abs=1e-9), (name, draw)
 
-    def test_all_scalar_metrics_but_kendall(self):
-        named = {name for forms in bootstrap.WEIGHTED.values() for name in forms}
-        assert named == set(metrics.HIGHER_IS_BETTER) - {"kendall"}
+    def test_a_metric_without_one_is_measured_draw_by_draw(self, rng, monkeypatch):
+        y, p = sample("popularity", rng)
+        fast = bootstrap.intervals("popularity", y, p, np.arange(60) // 3, 100, seed=1, only=["spearman"])
+        plain = [
+            dataclasses.replace(metric, resampled=None) if metric.name == "spearman" else metric
+            for metric in kinds.METRICS
+        ]
+        monkeypatch.setattr(kinds, "METRICS", plain)
+        slow = bootstrap.intervals("popularity", y, p, np.arange(60) // 3, 100, seed=1, only=["spearman"])
+        assert slow["spearman"] == pytest.approx(fast["spearman"])
 
 
 class TestIntervals:
@@ -51,7 +59,7 @@ class TestIntervals:
         groups = [f"artist {i}" for i in rng.integers(0, 40, 200)]
         found = bootstrap.intervals(kind, y, p, groups, 300, seed=1)
         assert found == bootstrap.intervals(kind, y, p, groups, 300, seed=1)
-        values = metrics.evaluate(kind, y, p)
+        values = kinds.evaluate(kind, y, p)
         narrower = bootstrap.intervals(kind, y, p, groups, 300, seed=1, level=0.5)
         if kind == "audio_features":
             features = found.pop("features")
@@ -89,7 +97,7 @@ class TestIntervals:
         folds, groups = np.repeat([1, 2], 100), np.arange(200) // 4
         p = y + 0.3 * rng.normal(size=200) + 100 * (folds == 2)
         inside = bootstrap.intervals("popularity", y, p, groups, 200, 1, only=["spearman"], folds=folds)
-        mean = np.mean([metrics.regression(y[folds == f], p[folds == f])["spearman"] for f in (1, 2)])
+        mean = np.mean([regression(y[folds == f], p[folds == f])["spearman"] for f in (1, 2)])
         low, high = inside["spearman"]
         assert 0.9 < low < mean < high
 
@@ -134,8 +142,8 @@ class TestPaired:
         shared = rng.normal(size=300)  # what both get wrong cancels
         a, b = y + shared, y + shared + 0.7 * rng.normal(size=300)
         found = bootstrap.paired("popularity", y, a, b, groups, 500, seed=1)
-        assert list(found) == ["spearman", "mse"]
-        values = [metrics.regression(y, p) for p in (a, b)]
+        assert list(found) == ["spearman", "r2", "mse"]
+        values = [regression(y, p) for p in (a, b)]
         for name, row in found.items():
             assert row["difference"] == pytest.approx(values[0][name] - values[1][name])
             assert row["low"] < row["difference"] < row["high"]
@@ -146,7 +154,7 @@ class TestPaired:
         y, p = sample("popular", rng)
         found = bootstrap.paired("popular", y, p, p, np.arange(60), 100, seed=1)
         nothing = {"difference": 0, "low": 0, "high": 0}
-        assert found == {"roc_auc": nothing, "brier": nothing}
+        assert found == {"roc_auc": nothing, "accuracy": nothing, "brier": nothing}
 
     def test_bad_input_is_refused(self):
         with pytest.raises(ValueError, match="equally long"):

@@ -3,9 +3,26 @@ import warnings
 import numpy as np
 import pytest
 
-from hitsong.evaluation import metrics
+from hitsong.evaluation import kinds, metrics
+from hitsong.evaluation.kinds import evaluate
 
-KINDS = ["popularity", "popular", "buckets", "audio_features"]
+KINDS = list(kinds.KINDS)
+
+
+def regression(y, p):
+    return evaluate("popularity", y, p)
+
+
+def binary(y, p):
+    return evaluate("popular", y, p)
+
+
+def ordered(y, p):
+    return evaluate("buckets", y, p)
+
+
+def several(y, p, names=()):
+    return evaluate("audio_features", y, p, names)
 
 
 @pytest.fixture(autouse=True)
@@ -37,7 +54,7 @@ def sample(kind, rng, n=60):
 class TestPublishedValues:
     def test_errors(self):
         # The example of scikit-learn's guide.
-        found = metrics.regression([3, -0.5, 2, 7], [2.5, 0, 2, 8])
+        found = regression([3, -0.5, 2, 7], [2.5, 0, 2, 8])
         assert found["mse"] == 0.375
         assert found["rmse"] == pytest.approx(0.612, abs=1e-3)
         assert found["mae"] == 0.5
@@ -47,25 +64,25 @@ class TestPublishedValues:
         # IQ and hours of television per week: -29/165 (Wikipedia, "Spearman's rank correlation coefficient").
         iq = [106, 100, 86, 101, 99, 103, 97, 113, 112, 110]
         hours = [7, 27, 2, 50, 28, 29, 20, 12, 6, 17]
-        assert metrics.regression(iq, hours)["spearman"] == pytest.approx(-29 / 165)
+        assert regression(iq, hours)["spearman"] == pytest.approx(-29 / 165)
 
     def test_kendall_with_ties(self):
         # Of 10 pairs 2 concord and 6 disagree; 2 pairs tie in x, 1 in y, and that one in both.
-        found = metrics.regression([12, 2, 1, 12, 2], [1, 4, 7, 1, 0])["kendall"]
+        found = regression([12, 2, 1, 12, 2], [1, 4, 7, 1, 0])["kendall"]
         assert found == pytest.approx(-4 / np.sqrt(8 * 9))
 
     def test_ndcg(self):
-        found = metrics.regression([10, 0, 0, 1, 5], [0.1, 0.2, 0.3, 4, 70])["ndcg@100"]
+        found = regression([10, 0, 0, 1, 5], [0.1, 0.2, 0.3, 4, 70])["ndcg@100"]
         gained = 5 + 1 / np.log2(3) + 10 / np.log2(6)
         assert found == pytest.approx(gained / (10 + 5 / np.log2(3) + 1 / np.log2(4)))
 
     def test_ndcg_sees_the_top_hundred_only(self, rng):
         y = np.r_[np.zeros(100), np.ones(50)]
-        assert metrics.regression(y, -np.arange(150.0))["ndcg@100"] == 0
-        assert metrics.regression(y, np.arange(150.0))["ndcg@100"] == pytest.approx(1)
+        assert regression(y, -np.arange(150.0))["ndcg@100"] == 0
+        assert regression(y, np.arange(150.0))["ndcg@100"] == pytest.approx(1)
 
     def test_binary(self):
-        found = metrics.binary([0, 0, 1, 1], [0.1, 0.4, 0.35, 0.8])
+        found = binary([0, 0, 1, 1], [0.1, 0.4, 0.35, 0.8])
         assert found["roc_auc"] == 0.75
         assert found["pr_auc"] == pytest.approx(5 / 6)
         assert found["accuracy"] == 0.75
@@ -73,15 +90,14 @@ class TestPublishedValues:
         assert found["brier"] == pytest.approx((0.01 + 0.16 + 0.4225 + 0.04) / 4)
 
     def test_balanced_accuracy(self):
-        assert metrics.binary([0, 1, 0, 0, 1, 0], [0, 1, 0, 0, 0, 1])["balanced_accuracy"] == 0.625
+        assert binary([0, 1, 0, 0, 1, 0], [0, 1, 0, 0, 0, 1])["balanced_accuracy"] == 0.625
 
     def test_threshold_belongs_to_popular(self):
-        assert metrics.binary([0, 1], [0.3, 0.5])["accuracy"] == 1
-        assert metrics.binary([0, 1], [0.3, 0.5], threshold=0.3)["confusion"] == [[0, 1], [0, 1]]
+        assert binary([0, 1], [0.3, 0.5])["accuracy"] == 1
 
     def test_ordered_classes(self):
         # Answers 0, 2, 2, 1 for 0, 1, 2, 2: squared distances sum to 2, by chance to 22 / 4.
-        found = metrics.ordered([0, 1, 2, 2], np.eye(3)[[0, 2, 2, 1]])
+        found = ordered([0, 1, 2, 2], np.eye(3)[[0, 2, 2, 1]])
         assert found["quadratic_kappa"] == pytest.approx(1 - 2 / 5.5)
         assert found["accuracy"] == 0.5
         assert found["macro_f1"] == pytest.approx((1 + 0 + 0.5) / 3)
@@ -94,11 +110,11 @@ class TestPublishedValues:
             [8.04, 6.95, 7.58, 8.81, 8.33, 9.96, 7.24, 4.26, 10.84, 4.82, 5.68],
             [6.58, 5.76, 7.71, 8.84, 8.47, 7.04, 5.25, 12.5, 5.56, 7.91, 6.89],
         ]
-        found = metrics.several(np.transpose(y), np.transpose(x), ("first", "fourth"))
+        found = several(np.transpose(y), np.transpose(x), ("first", "fourth"))
         assert found["features"]["first"]["pearson"] == pytest.approx(0.816, abs=1e-3)
         assert found["features"]["fourth"]["pearson"] == pytest.approx(0.817, abs=1e-3)
         assert found["pearson"] == pytest.approx(0.8165, abs=1e-3)
-        one = metrics.several([[3], [-0.5], [2], [7]], [[2.5], [0], [2], [8]])  # as test_errors
+        one = several([[3], [-0.5], [2], [7]], [[2.5], [0], [2], [8]])  # as test_errors
         assert (one["mse"], one["mae"]) == (0.375, 0.5)
         assert one["r2"] == pytest.approx(0.9486, abs=1e-4)
 
@@ -106,25 +122,25 @@ class TestPublishedValues:
 class TestExtremes:
     def test_ordered_perfect_inverted_and_constant(self):
         y = np.array([0, 0, 1, 1, 2, 2])
-        assert metrics.ordered(y, np.eye(3)[y]) == {
+        assert ordered(y, np.eye(3)[y]) == {
             "accuracy": 1, "macro_f1": 1, "quadratic_kappa": 1, "confusion": [[2, 0, 0], [0, 2, 0], [0, 0, 2]],
         }  # fmt: skip
-        inverted = metrics.ordered(y, np.eye(3)[2 - y])
+        inverted = ordered(y, np.eye(3)[2 - y])
         assert inverted["quadratic_kappa"] == pytest.approx(-1)
         assert inverted["accuracy"] == pytest.approx(1 / 3)
-        majority = metrics.ordered([1, 1, 1, 0], np.tile([0.2, 0.5, 0.3], (4, 1)))
+        majority = ordered([1, 1, 1, 0], np.tile([0.2, 0.5, 0.3], (4, 1)))
         assert majority["accuracy"] == 0.75
         assert majority["quadratic_kappa"] == 0
         assert majority["macro_f1"] == pytest.approx((6 / 7) / 2)  # over the two classes that occur
-        assert metrics.ordered([1, 1], np.tile([0.0, 1.0], (2, 1)))["quadratic_kappa"] == 0
+        assert ordered([1, 1], np.tile([0.0, 1.0], (2, 1)))["quadratic_kappa"] == 0
 
     def test_several_perfect_inverted_and_constant(self, rng):
         y = rng.normal(size=(30, 2))
-        perfect = metrics.several(y, y)
+        perfect = several(y, y)
         assert perfect["pearson"] == pytest.approx(1)
         assert (perfect["mse"], perfect["r2"]) == (0, 1)
-        assert metrics.several(y, -y)["pearson"] == pytest.approx(-1)
-        mean = metrics.several(y, np.tile(y.mean(axis=0), (30, 1)))
+        assert several(y, -y)["pearson"] == pytest.approx(-1)
+        mean = several(y, np.tile(y.mean(axis=0), (30, 1)))
         assert mean["pearson"] == 0
         assert mean["r2"] == pytest.approx(0)
 
@@ -138,39 +154,39 @@ class TestExtremes:
 
     def test_perfect(self, rng):
         y = rng.integers(0, 100, 50)
-        assert metrics.regression(y, y) == pytest.approx(
+        assert regression(y, y) == pytest.approx(
             {"mse": 0, "rmse": 0, "mae": 0, "r2": 1, "spearman": 1, "kendall": 1, "ndcg@100": 1}
         )
         y = y % 2
-        assert metrics.binary(y, y) == {
+        assert binary(y, y) == {
             "roc_auc": 1, "pr_auc": 1, "accuracy": 1, "balanced_accuracy": 1, "brier": 0,
             "confusion": [[int((y == 0).sum()), 0], [0, int(y.sum())]],
         }  # fmt: skip
 
     def test_inverted(self):
         y = np.arange(10.0)
-        found = metrics.regression(y, y[::-1])
+        found = regression(y, y[::-1])
         assert found["spearman"] == pytest.approx(-1)
         assert found["kendall"] == pytest.approx(-1)
         assert found["r2"] == pytest.approx(-3)
         y = np.array([0, 0, 0, 1])
-        found = metrics.binary(y, 1 - y)
+        found = binary(y, 1 - y)
         assert found["roc_auc"] == found["accuracy"] == found["balanced_accuracy"] == 0
         assert found["brier"] == 1
         assert found["pr_auc"] == 0.25
 
     def test_constant_prediction(self):
-        found = metrics.regression([0, 1, 2, 3], [1.5] * 4)
+        found = regression([0, 1, 2, 3], [1.5] * 4)
         assert (found["spearman"], found["kendall"], found["r2"]) == (0, 0, 0)
-        found = metrics.binary([0, 0, 1], [0.2] * 3)
+        found = binary([0, 0, 1], [0.2] * 3)
         assert (found["roc_auc"], found["balanced_accuracy"]) == (0.5, 0.5)
         assert found["pr_auc"] == pytest.approx(1 / 3)
 
     def test_constant_truth(self):
-        found = metrics.regression([5, 5, 5], [1, 2, 3])
+        found = regression([5, 5, 5], [1, 2, 3])
         assert (found["spearman"], found["kendall"], found["r2"]) == (0, 0, 0)
-        assert metrics.regression([0, 0], [1, 2])["ndcg@100"] == 0
-        found = metrics.binary([0, 0], [0.1, 0.9])
+        assert regression([0, 0], [1, 2])["ndcg@100"] == 0
+        found = binary([0, 0], [0.1, 0.9])
         assert found["brier"] == pytest.approx(0.41)
         assert {**found, "brier": None} == {
             "roc_auc": 0.5, "pr_auc": 0, "accuracy": 0.5, "balanced_accuracy": 0.5, "brier": None,
@@ -178,7 +194,7 @@ class TestExtremes:
         }  # fmt: skip
 
     def test_negative_targets(self):
-        assert metrics.regression([-3, -2, -1], [0, 1, 2])["ndcg@100"] == 1
+        assert regression([-3, -2, -1], [0, 1, 2])["ndcg@100"] == 1
 
     def test_collapsed(self, rng):
         y = rng.normal(20, 10, 1000)
@@ -199,33 +215,45 @@ class TestExtremes:
     ],
 )
 def test_bad_input_is_refused(y, p, message):
-    for call in [metrics.regression, metrics.binary]:
+    for call in [regression, binary]:
         with pytest.raises(ValueError, match=message):
             call(y, p)
 
 
 def test_shapes_that_do_not_fit_a_kind_are_refused():
     with pytest.raises(ValueError, match="classes"):
-        metrics.ordered([0, 1], [0.5, 0.5])
+        ordered([0, 1], [0.5, 0.5])
     with pytest.raises(ValueError, match="features"):
-        metrics.several([[1, 2], [3, 4]], [[1], [2]])
+        several([[1, 2], [3, 4]], [[1], [2]])
     with pytest.raises(ValueError, match="0 or 1 or 2"):
-        metrics.ordered([0, 3], [[1, 0, 0], [0, 0, 1]])
+        ordered([0, 3], [[1, 0, 0], [0, 0, 1]])
     with pytest.raises(ValueError, match="probabilities"):
-        metrics.ordered([0, 1], [[2, 0], [0, 1]])
+        ordered([0, 1], [[2, 0], [0, 1]])
 
 
 def test_binary_wants_classes_and_probabilities():
     with pytest.raises(ValueError, match="0 or 1"):
-        metrics.binary([0, 2], [0.1, 0.2])
+        binary([0, 2], [0.1, 0.2])
     with pytest.raises(ValueError, match="probabilities"):
-        metrics.binary([0, 1], [-0.1, 0.2])
+        binary([0, 1], [-0.1, 0.2])
 
 
-def test_every_metric_has_a_direction():
-    for kind in KINDS:
-        y, p = sample(kind, np.random.default_rng(0))
-        named = set(metrics.evaluate(kind, y, p)) - {"confusion", "features"}
-        assert named <= set(metrics.HIGHER_IS_BETTER)
-        assert metrics.MAIN[kind] in named
-        assert set(metrics.COMPARED[kind]) <= named
+@pytest.mark.parametrize("kind", KINDS)
+def test_the_table_of_kinds_and_metrics_fits_together(kind, rng):
+    y, p = sample(kind, rng)
+    entries = kinds.metrics_of(kind)
+    assert list(entries) == list(evaluate(kind, y, p))[: len(entries)]
+    assert set(kinds.KINDS[kind].compared) <= set(entries)
+    main = entries[kinds.main(kind)]
+    assert main.higher_is_better
+    assert main.chance is not None
+    assert all(entry.kinds and entry.label and entry.heading and entry.meaning for entry in entries.values())
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_directions_are_right(kind, rng):
+    y, p = sample(kind, rng)
+    right = np.eye(3)[y.astype(int)] if kind == "buckets" else y
+    better, worse = evaluate(kind, y, right), evaluate(kind, y, p)
+    for name, entry in kinds.metrics_of(kind).items():
+        assert (better[name] > worse[name]) == entry.higher_is_better, name

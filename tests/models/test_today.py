@@ -11,7 +11,7 @@ from scipy.optimize import minimize
 from hitsong.backend import keras, tf
 from hitsong.data.targets import Target
 from hitsong.errors import UserError
-from hitsong.evaluation import baseline, metrics
+from hitsong.evaluation import baseline, kinds
 from hitsong.models import attention_cnn, augment, short_chunk_cnn
 from hitsong.training import ensemble, probe
 
@@ -287,9 +287,9 @@ def chosen(kind, estimators=probe.ESTIMATORS, curved=False):
 def test_the_perceptron_finds_what_is_planted_in_any_target(kind):
     fitted, scores, X, y = chosen(kind, ("mlp",))
     p = probe.predict(fitted, X, TARGETS[kind])
-    measured = metrics.evaluate(kind, y, p)
-    assert scores == {"mlp": {name: measured[name] for name in metrics.COMPARED[kind]}}
-    assert measured[metrics.MAIN[kind]] > {"popular": 0.85, "buckets": 0.5}.get(kind, 0.75)
+    measured = kinds.evaluate(kind, y, p)
+    assert scores == {"mlp": {name: measured[name] for name in kinds.KINDS[kind].compared}}
+    assert measured[kinds.main(kind)] > {"popular": 0.85, "buckets": 0.5}.get(kind, 0.75)
     again, *_ = chosen(kind, ("mlp",))
     np.testing.assert_array_equal(probe.predict(again, X, TARGETS[kind]), p)  # seeded
 
@@ -298,8 +298,8 @@ def test_the_perceptron_finds_what_is_planted_in_any_target(kind):
 def test_the_probe_keeps_whichever_ranks_validation_best(curved):
     fitted, scores, X, y = chosen("popularity", curved=curved)
     best = max(scores, key=lambda name: scores[name]["spearman"])
-    found = metrics.regression(y, probe.predict(fitted, X, TARGETS["popularity"]))
-    assert scores[best] == {"spearman": found["spearman"], "mse": found["mse"]}
+    found = kinds.evaluate("popularity", y, probe.predict(fitted, X, TARGETS["popularity"]))
+    assert scores[best] == {name: found[name] for name in kinds.KINDS["popularity"].compared}
     assert best != (
         "ridge" if curved else "trees"
     )  # a line cannot follow an absolute value, nor steps a line
@@ -416,7 +416,7 @@ def test_an_ensemble_of_useless_members_does_not_flatter_itself():
     target = TARGETS["popularity"]
     flattered = ensemble.predict(ensemble.fit(useless, y, groups, target), useless)
     honest = ensemble.cross_validated(useless, y, groups, target, 5, seed=1)
-    flattery, truth = (metrics.regression(y, one)["spearman"] for one in (flattered, honest))
+    flattery, truth = (kinds.evaluate("popularity", y, one)["spearman"] for one in (flattered, honest))
     assert flattery > truth + 0.1
     assert truth < 0.1
 
