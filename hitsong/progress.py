@@ -52,11 +52,10 @@ class _Lines:
     def __exit__(self, *error):
         pass
 
-    def set_postfix(self, values=None, refresh=True, **named):
+    def set_postfix(self, values=(), refresh=True, **named):
         """Show named numbers at the end of each line."""
-        self.postfix = ", ".join(
-            f"{name} {tqdm.format_num(value)}" for name, value in {**(values or {}), **named}.items()
-        )
+        values = dict(values) | named
+        self.postfix = ", ".join(f"{name} {tqdm.format_num(value)}" for name, value in values.items())
 
     def update(self, n=1):
         """Count n more items as done."""

@@ -30,6 +30,14 @@ def test_work_resumed_counts_from_where_it_was_and_shows_its_numbers(now, capsys
     assert capsys.readouterr().err == "crnn: 60/100 steps,  2.00s/step, 01:20 left, loss 0.25\n"
 
 
+def test_numbers_can_be_named_as_arguments(now, capsys):
+    with progress.bar(desc="previews", unit="clip", total=9) as bar:
+        now[0] += 18
+        bar.set_postfix(failed=3, refresh=False)
+        bar.update(3)
+    assert capsys.readouterr().err == "previews: 3/9 clips,  6.00s/clip, 00:36 left, failed 3\n"
+
+
 def test_work_of_unknown_length_shows_count_and_rate(now, capsys):
     with progress.bar(desc="albums", unit="album") as bar:
         now[0] += 15
