@@ -12,10 +12,12 @@ varies shared by them), a nominal 95 % covers the truth in 94 to 97 % of cases a
 200, for every kind of target; at 20 groups in 94 to 97 %, but for squared errors in 90 %.
 """
 
+from dataclasses import dataclass
+
 import numpy as np
 from scipy import stats
 
-from hitsong.evaluation.kinds import KINDS, evaluate, metrics_of, validate
+from hitsong.evaluation.kinds import KINDS, metrics_of, validate
 
 _BLOCKS = 100  # of the jackknife
 _CELLS = 1_000_000  # rows x draws computed at a time: bounds memory to some tens of megabytes
@@ -40,7 +42,7 @@ def intervals(kind, y, p, groups, draws, seed, level=0.95, names=(), only=None, 
     names : sequence of str
         Of the columns, for "audio_features".
     only : sequence of str, optional
-        The metrics wanted, if not all.
+        The metrics to measure, if not all.
     folds : array-like [shape=(n,)], optional
         The fold of each row, if predictions come from several models (cross-validation): the metric is then
         the mean over folds, since predictions of different models do not rank together.
@@ -56,56 +58,28 @@ def intervals(kind, y, p, groups, draws, seed, level=0.95, names=(), only=None, 
     ValueError
         As `kinds.validate`, or if there is only one group.
     """
-    y, p = validate(kind, y, p)
-    forms = resampled_metrics(kind, only)
-    drawn = _Draws(forms, y, [p], groups, draws, seed, folds)
-    if not KINDS[kind].several:
-        return {name: drawn.interval(name, lambda values: values[:, 0], level) for name in forms}
-    names = names or [str(column) for column in range(y.shape[1])]
-
-    def of_column(column):
-        return {name: drawn.interval(name, lambda v: v[:, 0, column], level) for name in forms}
-
-    return {
-        **{name: drawn.interval(name, lambda v: v[:, 0].mean(axis=1), level) for name in forms},
-        "features": {feature: of_column(column) for column, feature in enumerate(names)},
-    }
+    return Resampling(groups, draws, seed).measure(kind, y, [p], only, folds).intervals(names, level)
 
 
-def paired(kind, y, p_a, p_b, groups, draws, seed, level=0.95):
+def paired(kind, y, p_a, p_b, groups, draws, seed, level=0.95, only=None):
     """Bootstrap the difference between two predictions, a minus b, on the same draws.
 
     Parameters
     ----------
-    kind, y, groups, draws, seed, level
-        As for `intervals`.
+    kind, y, groups, draws, seed, level, only
+        As for `intervals`; without `only` the metrics of `kinds.KINDS[kind].compared`.
     p_a, p_b : array-like, or list of them
         As `p` there; of a list of repetitions (seeds) the metrics are averaged.
 
     Returns
     -------
     dict
-        For each metric of `kinds.KINDS[kind].compared` a dict `difference`, `low`, `high`. An interval without 0
-        is a difference that the choice of artists does not explain.
+        For each metric a dict `difference`, `low`, `high`. An interval without 0 is a difference that the choice of
+        artists does not explain.
     """
-    ours, others = (p if isinstance(p, list) else [p] for p in (p_a, p_b))
-    checked = [validate(kind, y, p) for p in (*ours, *others)]
-    y, predictions = checked[0][0], [p for _, p in checked]
-    forms = resampled_metrics(kind, KINDS[kind].compared)
-    drawn = _Draws(forms, y, predictions, groups, draws, seed)
-    values = [evaluate(kind, y, p) for p in predictions]
-    first = len(ours)
-
-    def difference(values):
-        apart = values[:, :first].mean(axis=1) - values[:, first:].mean(axis=1)
-        return apart.reshape(len(apart), -1).mean(axis=1)
-
-    result = {}
-    for name in forms:
-        low, high = drawn.interval(name, difference, level)
-        a, b = (np.mean([one[name] for one in part]) for part in (values[:first], values[first:]))
-        result[name] = {"difference": float(a - b), "low": low, "high": high}
-    return result
+    resampling, only = Resampling(groups, draws, seed), only or KINDS[kind].compared
+    a, b = (resampling.measure(kind, y, p if isinstance(p, list) else [p], only) for p in (p_a, p_b))
+    return a.minus(b, only, level)
 
 
 def resampled_metrics(kind, only=None):
@@ -114,7 +88,8 @@ def resampled_metrics(kind, only=None):
     Returns
     -------
     dict of str to callable
-        From truth, prediction and weights (n, draws) to (draws,), or (draws, features) for "audio_features".
+        From truth and prediction to a function of weights (n, draws), which gives (draws,), or (draws, features) for
+        "audio_features".
     """
     columns = _by_column if KINDS[kind].several else lambda function: function
     return {
@@ -124,9 +99,14 @@ def resampled_metrics(kind, only=None):
     }
 
 
-def _by_column(function):
+def _by_column(prepare):
     """The function for each column of truth and prediction: (draws, columns)."""
-    return lambda y, p, w: np.column_stack([function(a, b, w) for a, b in zip(y.T, p.T, strict=True)])
+
+    def prepare_columns(y, p):
+        functions = [prepare(a, b) for a, b in zip(y.T, p.T, strict=True)]
+        return lambda w: np.column_stack([function(w) for function in functions])
+
+    return prepare_columns
 
 
 def _draw_by_draw(value):
@@ -136,68 +116,163 @@ def _draw_by_draw(value):
         rows = [np.repeat(np.arange(len(y)), times) for times in w.T.astype(int)]
         return np.array([value(y[drawn], p[drawn]) for drawn in rows])
 
-    return measure
+    return lambda y, p: lambda w: measure(y, p, w)
 
 
-class _Draws:
-    """Metrics on bootstrap draws, on all rows, and with a block of groups left out at a time.
+class Resampling:
+    """Bootstrap draws of groups, the same for everything that is measured with them.
 
-    Each is an array (draws, len(predictions), ...) per metric; `interval` takes a function that reduces it
-    to (draws,).
+    Parameters
+    ----------
+    groups : array-like [shape=(n,)]
+        Group of each row; at least 2 different ones.
+    draws, seed : int
     """
 
-    def __init__(self, forms, y, predictions, groups, draws, seed, folds=None):
-        groups = np.asarray(groups)
-        if groups.shape != y.shape[:1]:
-            raise ValueError(f"{len(groups)} groups for {len(y)} rows: they must be equally long")
-        names, self._group = np.unique(groups, return_inverse=True)
-        self._count = len(names)
-        if self._count < 2:
+    def __init__(self, groups, draws, seed):
+        names, self._group = np.unique(np.asarray(groups), return_inverse=True)
+        self.groups, self.draws, self.seed = len(names), draws, seed
+        if self.groups < 2:
             raise ValueError("a bootstrap over groups needs at least 2 of them")
-        self._forms, self._y, self._predictions = forms, y, predictions
+        self._at_once = max(1, _CELLS // len(self._group))
+
+    def measure(self, kind, y, predictions, only=None, folds=None):
+        """Measure predictions on all rows, on every draw, and with a block of groups left out at a time.
+
+        Parameters
+        ----------
+        kind, y, only, folds
+            As for `intervals`.
+        predictions : list of array-like
+            One, or repetitions of it (seeds): metrics are averaged over them.
+
+        Returns
+        -------
+        Measured
+        """
+        checked = [validate(kind, y, p) for p in predictions]
+        y = checked[0][0]
+        if len(y) != len(self._group):
+            raise ValueError(f"{len(self._group)} groups for {len(y)} rows: they must be equally long")
         folds = np.zeros(len(y)) if folds is None else np.asarray(folds)
-        self._folds = [folds == fold for fold in np.unique(folds)]
-        rng = np.random.default_rng(seed)
-        at_once = max(1, _CELLS // len(y))
-        even = np.full(self._count, 1 / self._count)
-        self._drawn = self._measured(
-            rng.multinomial(self._count, even, size=min(at_once, draws - start))
-            for start in range(0, draws, at_once)
-        )
-        self._all = self._measured([np.ones((1, self._count))])
-        block = rng.permutation(self._count) % min(_BLOCKS, self._count)
-        left_out = block != np.arange(block.max() + 1)[:, None]
-        self._left_out = self._measured(np.array_split(left_out, -(-len(left_out) // at_once)))
+        parts = [folds == fold for fold in np.unique(folds)]
+        functions = {
+            name: [[prepare(y[rows], p[rows]) for rows in parts] for _, p in checked]
+            for name, prepare in resampled_metrics(kind, only).items()
+        }
+        return Measured(
+            kind, self,
+            *(self._values(functions, parts, batches) for batches in (self._whole(), self._drawn(), self._left_out())),
+        )  # fmt: skip
 
-    def _measured(self, batches):
-        parts = {name: [] for name in self._forms}
-        for times in batches:  # how often each group counts: (size, groups)
-            w = np.asarray(times, dtype=float).T[self._group]  # (n, size)
-            drawn = np.array([w[rows].any(axis=0) for rows in self._folds])  # a fold may be missed
-            for name, form in self._forms.items():
-                values = [self._mean_of_folds(form, p, w, drawn) for p in self._predictions]
-                parts[name].append(np.stack(values, axis=1))
-        return {name: np.concatenate(values) for name, values in parts.items()}
+    def _whole(self):
+        return [np.ones((1, self.groups))]
 
-    def _mean_of_folds(self, form, p, w, drawn):
-        total = 0
-        for rows, there in zip(self._folds, drawn, strict=True):
-            values = form(self._y[rows], p[rows], np.where(there, w[rows], 1))
-            total = total + (values.T * there).T
-        return (total.T / drawn.sum(axis=0)).T
+    def _drawn(self):
+        rng, even = np.random.default_rng(self.seed), np.full(self.groups, 1 / self.groups)
+        for start in range(0, self.draws, self._at_once):
+            yield rng.multinomial(self.groups, even, size=min(self._at_once, self.draws - start))
 
-    def interval(self, name, reduced, level):
-        """The BCa interval of a metric."""
-        drawn, left_out = reduced(self._drawn[name]), reduced(self._left_out[name])
-        (estimate,) = reduced(self._all[name])
-        below = ((drawn < estimate).mean() + (drawn <= estimate).mean()) / 2
-        # Half a draw from the ends at most, where the metric is at an end of its range.
-        bias = stats.norm.ppf(np.clip(below, 0.5 / len(drawn), 1 - 0.5 / len(drawn)))
-        pull = left_out.mean() - left_out
-        spread = (pull**2).sum() ** 1.5
-        acceleration = (pull**3).sum() / (6 * spread) if spread > 0 else 0.0
-        t = stats.t.ppf((1 + level) / 2, self._count - 1) * np.sqrt(self._count / (self._count - 1))
-        z = bias + np.array([-t, t])
-        places = stats.norm.cdf(bias + z / np.maximum(1 - acceleration * z, 0.1))
-        low, high = np.quantile(drawn, places)
-        return float(low), float(high)
+    def _left_out(self):
+        block = np.random.default_rng([self.seed, 1]).permutation(self.groups) % min(_BLOCKS, self.groups)
+        for start in range(0, block.max() + 1, self._at_once):
+            yield block != np.arange(start, min(start + self._at_once, block.max() + 1))[:, None]
+
+    def _values(self, functions, parts, batches):
+        """Metrics by name: (draws, repetitions, ...)."""
+        values = {name: [] for name in functions}
+        for times in batches:  # how often each group counts: (draws, groups)
+            w = np.asarray(times, dtype=float).T[self._group]
+            present = np.array([w[rows].any(axis=0) for rows in parts])  # a draw may miss a fold
+            weights = [np.where(there, w[rows], 1) for rows, there in zip(parts, present, strict=True)]
+            for name, repetitions in functions.items():
+                each = [_mean_of_folds(by_fold, weights, present) for by_fold in repetitions]
+                values[name].append(np.stack(each, axis=1))
+        return {name: np.concatenate(batch) for name, batch in values.items()}
+
+
+def _mean_of_folds(functions, weights, present):
+    total = 0
+    for function, w, there in zip(functions, weights, present, strict=True):
+        total = total + (function(w).T * there).T
+    return (total.T / present.sum(axis=0)).T
+
+
+@dataclass(frozen=True)
+class Measured:
+    """Metrics of a prediction on all rows, on bootstrap draws, and with blocks of groups left out.
+
+    Attributes
+    ----------
+    kind : str
+    resampling : Resampling
+    whole, drawn, left_out : dict of str to np.ndarray [shape=(draws, repetitions, ...)]
+        By metric.
+    """
+
+    kind: str
+    resampling: Resampling
+    whole: dict
+    drawn: dict
+    left_out: dict
+
+    def intervals(self, names=(), level=0.95):
+        """(low, high) per metric, and `features` for "audio_features"; see `bootstrap.intervals`."""
+        if not KINDS[self.kind].several:
+            return {name: self._interval(name, level) for name in self.whole}
+        count = next(iter(self.whole.values())).shape[-1]
+        names = names or [str(column) for column in range(count)]
+        return {
+            **{name: self._interval(name, level) for name in self.whole},
+            "features": {
+                feature: {name: self._interval(name, level, column) for name in self.whole}
+                for column, feature in enumerate(names)
+            },
+        }
+
+    def minus(self, other, only, level=0.95):
+        """Paired differences to another prediction, measured with the same draws; see `bootstrap.paired`."""
+        differences = {}
+        for name in only:
+            ours, others = self._sampled(name), other._sampled(name)
+            whole, drawn, left_out = (a - b for a, b in zip(ours, others, strict=True))
+            low, high = _bca(whole[0], drawn, left_out, level, self.resampling.groups)
+            differences[name] = {"difference": float(whole[0]), "low": low, "high": high}
+        return differences
+
+    def _interval(self, name, level, column=None):
+        whole, drawn, left_out = self._sampled(name, column)
+        return _bca(whole[0], drawn, left_out, level, self.resampling.groups)
+
+    def _sampled(self, name, column=None):
+        """The metric, averaged over features and repetitions: of all rows, each draw, and each block left out.
+
+        Repetitions are drawn anew with the groups. A mean over few of them varies less than it should when they are
+        drawn with replacement, by the factor (count - 1) / count, which is made good.
+        """
+        parts = []
+        for values in (self.whole[name], self.drawn[name], self.left_out[name]):
+            values = values[..., column] if column is not None else values
+            parts.append(values.reshape(*values.shape[:2], -1).mean(axis=2))
+        whole, drawn, left_out = parts
+        mean, count = drawn.mean(axis=1), drawn.shape[1]
+        if count > 1:
+            rng = np.random.default_rng([self.resampling.seed, 2])
+            chosen = np.take_along_axis(drawn, rng.integers(count, size=drawn.shape), axis=1).mean(axis=1)
+            mean = mean + np.sqrt(count / (count - 1)) * (chosen - mean)
+        return whole.mean(axis=1), mean, left_out.mean(axis=1)
+
+
+def _bca(estimate, drawn, left_out, level, groups):
+    """The bias-corrected and accelerated interval, widened for few groups."""
+    below = ((drawn < estimate).mean() + (drawn <= estimate).mean()) / 2
+    # Half a draw from the ends at most, where the metric is at an end of its range.
+    bias = stats.norm.ppf(np.clip(below, 0.5 / len(drawn), 1 - 0.5 / len(drawn)))
+    pull = left_out.mean() - left_out
+    spread = (pull**2).sum() ** 1.5
+    acceleration = (pull**3).sum() / (6 * spread) if spread > 0 else 0.0
+    t = stats.t.ppf((1 + level) / 2, groups - 1) * np.sqrt(groups / (groups - 1))
+    z = bias + np.array([-t, t])
+    places = stats.norm.cdf(bias + z / np.maximum(1 - acceleration * z, 0.1))
+    low, high = np.quantile(drawn, places)
+    return float(low), float(high)

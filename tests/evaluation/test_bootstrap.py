@@ -37,7 +37,7 @@ class TestWeightedForms:
             rows = np.repeat(np.arange(n), w[:, draw].astype(int))
             expected = kinds.evaluate(kind, y[rows], p[rows])
             for name, form in bootstrap.resampled_metrics(kind).items():
-                found = np.mean(form(y, p, w)[draw])  # over features, where there are several
+                found = np.mean(form(y, p)(w)[draw])  # over features, where there are several
                 assert found == pytest.approx(expected[name], abs=1e-9), (name, draw)
 
     def test_a_metric_without_one_is_measured_draw_by_draw(self, rng, monkeypatch):
