@@ -119,7 +119,7 @@ def compose(traits, seconds, seed):
 
 
 def encode_mp3(samples):
-    """Encode stereo samples as MP3 (MPEG-1 layer III) of 128 kbit/s.
+    """Encode stereo samples as MP3 (MPEG-1 layer III) of 160 kbit/s.
 
     LAME at quality 7 costs a fifth of libsndfile's LAME, which cannot be set. The bit rate is constant: without
     a header that says how long they are, decoders cut clips of variable bit rate short.
@@ -137,7 +137,7 @@ def encode_mp3(samples):
     encoder.silence()
     encoder.set_in_sample_rate(RATE)
     encoder.set_channels(2)
-    encoder.set_bit_rate(128)
+    encoder.set_bit_rate(160)
     encoder.set_quality(7)
     pcm = np.rint(32767 * samples.T).astype("<i2")
     return bytes(encoder.encode(pcm.tobytes()) + encoder.flush())
