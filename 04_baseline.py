@@ -30,11 +30,11 @@ def main():
     stage = Stage(study, "baseline", config, ["collect"])
     tracks, target, counts = load_tracks(study, config)
     settings, seed, folder = config.baseline, config.seed, study.baseline
-    if note := splits.remade(counts, config.split, seed):
+    if note := splits.changed_settings(counts, config.split, seed):
         print(f"careful: {note}")
     leaks = find_leaks(study, tracks)
     for scheme, found in leaks.items():
-        print(f"{scheme} split, {leakage.text(found)}")
+        print(f"{scheme} split, {leakage.leaks_line(found)}")
 
     # Everything but the test tracks
     is_known = tracks["side"].isin(["train", "validation"]).to_numpy()

@@ -54,10 +54,10 @@ def main():
     needs += ["train"] if models else []
     stage = Stage(study, "evaluate", config, needs)
     tracks, target, counts = load_tracks(study, config)
-    if note := splits.remade(counts, config.split, config.seed):
+    if note := splits.changed_settings(counts, config.split, config.seed):
         print(f"careful: {note}")
     leaks = find_leaks(study, tracks)
-    print(f"{config.split.scheme} split, {leakage.text(leaks[config.split.scheme])}")
+    print(f"{config.split.scheme} split, {leakage.leaks_line(leaks[config.split.scheme])}")
     kind, main_metric, draws = target.kind, kinds.main(target.kind), (config.evaluate.draws, config.seed)
 
     # The models, from their bundles: of each seed one
@@ -120,7 +120,7 @@ def main():
     result = measured.pop(config.split.scheme)
     for name, held in coverage.items():
         result["rows"][name]["coverage"] = held
-    result["flags"] += leakage.flags(leaks[config.split.scheme])
+    result["flags"] += leakage.leak_warnings(leaks[config.split.scheme])
     table = predicted[config.split.scheme]
     write_table(study.report / "predictions.parquet", table)
     looks = results.look(study.folder / "test_looks.json", result["rows"])

@@ -55,7 +55,7 @@ def study(folder, kind, tracks=400, settings=(), skill=0.6, source="spotify", au
     write_table(made.splits, table[["track_id", "group", "artist", "random"]])
     train = table["side"] == "train"
     columns = chosen.target.features if kind == "audio_features" else "popularity"
-    target = targets.fit(chosen.target, table.loc[train, columns])
+    target = targets.fit_target(chosen.target, table.loc[train, columns])
     table = target.write(table)
     deduplicate.write(made.tracks, table[deduplicate.SCHEMA.names])
     if source == "synthetic":

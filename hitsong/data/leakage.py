@@ -40,7 +40,7 @@ _HEARD, _RANGE_DB = 0.7, 40  # share of the mels; below the peak
 _AT_ONCE = 1024  # rows of the similarity matrix in memory at a time
 
 
-def check(tracks, sides, hashes=None, near=None):
+def count_leaks(tracks, sides, hashes=None, near=None):
     """Count what stands on two sides.
 
     Parameters
@@ -77,7 +77,7 @@ def check(tracks, sides, hashes=None, near=None):
     return counts
 
 
-def text(counts):
+def leaks_line(counts):
     """The counts of a scheme in a line."""
     found = [f"{count:,} {CHECKS[name]}" for name, count in counts.items() if count is not None]
     missing = [CHECKS[name] for name, count in counts.items() if count is None]
@@ -85,7 +85,7 @@ def text(counts):
     return f"{line}; not checked: {', '.join(missing)}" if missing else line
 
 
-def flags(counts):
+def leak_warnings(counts):
     """Lines on what of the counts a reader must know before believing the headline."""
     return [
         f"{count:,} {CHECKS[name]} {'stands' if count == 1 else 'stand'} on two sides of the split"

@@ -40,7 +40,7 @@ _STRATA = 5
 _DATE = r"(?!0000)\d{4}(-\d{2}){0,2}"  # a year at least; as text, dates of any precision sort by time
 
 
-def components(tracks):
+def artist_groups(tracks):
     """Group tracks that share an artist, directly or through other tracks.
 
     Parameters
@@ -62,7 +62,7 @@ def components(tracks):
     return pd.Series(names.to_numpy(), index=pd.Index(tracks["track_id"], name="track_id"), name="group")
 
 
-def make(tracks, target, shares, seed, frozen=None):
+def make_splits(tracks, target, shares, seed, frozen=None):
     """Assign every track with a known target to train, validation or test, under each scheme.
 
     Whole units (components of artists, or single tracks) are dealt out greedily, biggest first and in
@@ -123,7 +123,7 @@ def make(tracks, target, shares, seed, frozen=None):
     # Groups are drawn over the kept tracks only, so that each lies on one side; an excluded
     # track, which bridges two, goes by its first artist.
     kept = table["artist"] != EXCLUDED
-    group = pd.concat([components(tracks[kept]), _alone(tracks[~kept])])
+    group = pd.concat([artist_groups(tracks[kept]), _alone(tracks[~kept])])
     table.insert(1, "group", group.reindex(table["track_id"]).to_numpy())
 
     gone = frozen[~frozen["track_id"].isin(table["track_id"])]
@@ -133,7 +133,7 @@ def make(tracks, target, shares, seed, frozen=None):
     return table
 
 
-def load_or_make(path, tracks, target_column, shares, seed):
+def load_splits(path, tracks, target_column, shares, seed):
     """Read the frozen splits, extended by any new tracks; make and freeze them the first time.
 
     Parameters
@@ -142,12 +142,12 @@ def load_or_make(path, tracks, target_column, shares, seed):
         The table (Parquet), written only when it changed. Shares and seed matter to new tracks only:
         to divide anew, delete it.
     tracks, target_column, shares, seed
-        As for `make`.
+        As for `make_splits`.
 
     Returns
     -------
     table : pd.DataFrame
-        As from `make`, for the tracks at hand.
+        As from `make_splits`, for the tracks at hand.
     counts : dict
         `new` and `known` tracks, tracks `without_target`, the settings that the table was `made_with`, and
         the tracks on each side of each scheme.
@@ -159,11 +159,11 @@ def load_or_make(path, tracks, target_column, shares, seed):
     """
     path = Path(path)
     frozen = pd.read_parquet(path) if path.exists() else None
-    table = make(tracks, target_column, shares, seed, frozen)
+    table = make_splits(tracks, target_column, shares, seed, frozen)
     present = table[table["track_id"].isin(tracks["track_id"][_known(tracks[target_column])])]
     present = present.reset_index(drop=True)
     for scheme in ["artist", "random"]:
-        require(present, scheme)
+        require_sides(present, scheme)
     if frozen is None or not table.equals(frozen) or table.attrs != frozen.attrs:
         write_table(path, table)
 
@@ -179,15 +179,15 @@ def load_or_make(path, tracks, target_column, shares, seed):
     return present, counts
 
 
-def remade(counts, shares, seed):
+def changed_settings(counts, shares, seed):
     """Say so if the settings now differ from those that the frozen table was made with; else None.
 
     Parameters
     ----------
     counts : dict
-        From `load_or_make`.
+        From `load_splits`.
     shares, seed
-        As for `make`.
+        As for `make_splits`.
     """
     made, now = counts["made_with"], _settings(shares, seed)
     changed = [f"{name} {made[name]:g}, now {now[name]:g}" for name in now if made[name] != now[name]]
@@ -199,7 +199,7 @@ def remade(counts, shares, seed):
     return None
 
 
-def require(table, scheme):
+def require_sides(table, scheme):
     """Make sure that a scheme leaves tracks to train on and to test on.
 
     Raises

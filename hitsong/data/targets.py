@@ -157,7 +157,7 @@ class Target:
         }[self.kind]
 
 
-def fit(settings, train):
+def fit_target(settings, train):
     """Learn a target's parameters from the training tracks.
 
     Parameters

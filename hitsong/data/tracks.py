@@ -51,8 +51,8 @@ def load_tracks(study, config, kinds=()):
             tracks = tracks[tracks["track_id"].isin(clips)]
             with_clip = len(tracks)
     # Divided by popularity whatever the target, so that all targets of a study share their test tracks.
-    table, counts = splits.load_or_make(study.splits, tracks, "popularity", config.split, config.seed)
-    splits.require(table, config.split.scheme)
+    table, counts = splits.load_splits(study.splits, tracks, "popularity", config.split, config.seed)
+    splits.require_sides(table, config.split.scheme)
     tracks = tracks.merge(table, on="track_id", validate="one_to_one")
     if config.target.kind == "audio_features":
         there = tracks[config.target.features].notna().all(axis=1)
@@ -62,12 +62,12 @@ def load_tracks(study, config, kinds=()):
             raise UserError(
                 f"target.features: no track has all of {', '.join(config.target.features)}; this source gives none"
             )
-        splits.require(tracks, config.split.scheme)
+        splits.require_sides(tracks, config.split.scheme)
     for kind in dict.fromkeys(config.train.numeric if kind == "numeric" else kind for kind in kinds):
         if (study.features / f"{kind}.json").exists():
             tracks = with_features(tracks, Store(study.features).read(kind))
     tracks = tracks.reset_index(drop=True)
-    splits.require(tracks, config.split.scheme)
+    splits.require_sides(tracks, config.split.scheme)
     tracks["side"] = tracks[config.split.scheme]
     counts |= {
         "recordings": collected,
@@ -80,7 +80,7 @@ def load_tracks(study, config, kinds=()):
 def with_target(tracks, train, config):
     """Fit the target on the tracks that `train` marks, and encode it for all: tracks, target."""
     columns = config.target.features if config.target.kind == "audio_features" else "popularity"
-    target = targets.fit(config.target, tracks.loc[train, columns])
+    target = targets.fit_target(config.target, tracks.loc[train, columns])
     return target.write(tracks), target
 
 
@@ -103,7 +103,9 @@ def find_leaks(study, tracks):
         )
         near = leakage.near_duplicates(known, vectors)
     by_id = tracks.set_index("track_id")
-    return {scheme: leakage.check(tracks, by_id[scheme], hashes, near) for scheme in split_schemes(tracks)}
+    return {
+        scheme: leakage.count_leaks(tracks, by_id[scheme], hashes, near) for scheme in split_schemes(tracks)
+    }
 
 
 def has_audio(study):

@@ -32,7 +32,7 @@ def cross_validate(inputs, y, groups, target, settings, seed):
     y : array-like [shape=(n,) or (n, k)]
         Encoded targets of these rows.
     groups : array-like [shape=(n,)]
-        Their artist groups (`splits.components`).
+        Their artist groups (`splits.artist_groups`).
     target : hitsong.data.targets.Target
     settings : config.Baseline
     seed : int

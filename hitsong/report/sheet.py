@@ -69,7 +69,7 @@ def sheet(study, config, tracks, target, counts, leaks, looks, inputs):
         "split": {
             "scheme": config.split.scheme,
             "made_with": counts["made_with"],
-            "differs": splits.remade(counts, config.split, config.seed),
+            "differs": splits.changed_settings(counts, config.split, config.seed),
             "sides": sides,
             "leakage": leaks,
         },

@@ -92,7 +92,7 @@ def test_a_table_of_playlists_with_its_own_column_names(tmp_path):
     assert (both["album_name"], both["release_date"], both["genre"]) == ("I Don't Care", "2019-06-14", "pop")
     assert (one["release_date"], one["release_date_precision"]) == ("2019", "year")
     assert both["popularity_source"] == "a playlist table"
-    assert splits.components(tracks.reset_index()).nunique() == 1  # the guest's group is the host's
+    assert splits.artist_groups(tracks.reset_index()).nunique() == 1  # the guest's group is the host's
 
 
 @pytest.mark.parametrize(
@@ -148,7 +148,7 @@ def test_a_folder_of_audio_with_labels(tmp_path, tone):
         str(tmp_path / f) for f in ("0.wav", "1.wav", "sub/2.wav")
     ]
     assert tracks.index.is_unique
-    assert splits.components(tracks.reset_index()).nunique() == 3  # nothing says that they share an artist
+    assert splits.artist_groups(tracks.reset_index()).nunique() == 3  # nothing says that they share an artist
     rooted = collected(path, tmp_path / "rooted.sqlite", columns=columns, audio_root=str(tmp_path / "clips"))
     assert rooted["audio_path"].str.startswith(str(tmp_path / "clips")).all()
     assert list(rooted.index) == list(tracks.index)  # ids do not depend on where the folder lies

@@ -29,36 +29,42 @@ def sides(**by_id):
 
 class TestCheck:
     def test_artists_on_two_sides(self, tracks):
-        found = leakage.check(tracks, sides(a="train", b="train", c="test", d="test", e="validation"))
+        found = leakage.count_leaks(tracks, sides(a="train", b="train", c="test", d="test", e="validation"))
         assert found == {"artists": 1, "same_audio": None, "same_title": 0, "near_audio": None}
-        apart = leakage.check(tracks, sides(a="train", b="train", c="excluded", d="test", e="validation"))
+        apart = leakage.count_leaks(
+            tracks, sides(a="train", b="train", c="excluded", d="test", e="validation")
+        )
         assert apart["artists"] == 0
 
     def test_same_bytes(self, tracks):
         hashes = pd.Series({"a": "x", "b": "x", "c": "x", "d": "y", "e": None})
-        found = leakage.check(tracks, sides(a="train", b="train", c="test", d="test", e="test"), hashes)
+        found = leakage.count_leaks(tracks, sides(a="train", b="train", c="test", d="test", e="test"), hashes)
         assert found["same_audio"] == 1
 
     def test_same_title_artist_and_duration(self, tracks):
         tracks["artist_name"] = ["Él", "El", "Qu", "EL", "el"]
-        found = leakage.check(tracks, sides(a="train", b="train", c="train", d="test", e="test"))
+        found = leakage.count_leaks(tracks, sides(a="train", b="train", c="train", d="test", e="test"))
         assert found["same_title"] == 2  # b and d, a and e
         tracks["duration_ms"] += [0, 0, 0, 5000, 5000]
         assert (
-            leakage.check(tracks, sides(a="train", b="train", c="train", d="test", e="test"))["same_title"]
+            leakage.count_leaks(tracks, sides(a="train", b="train", c="train", d="test", e="test"))[
+                "same_title"
+            ]
             == 0
         )
 
     def test_pairs_that_sound_the_same(self, tracks):
         near = pd.DataFrame({"track_id": ["a", "a", "b"], "other": ["b", "c", "gone"], "cosine": 1.0})
-        found = leakage.check(tracks, sides(a="train", b="train", c="test", d="test", e="test"), near=near)
+        found = leakage.count_leaks(
+            tracks, sides(a="train", b="train", c="test", d="test", e="test"), near=near
+        )
         assert found["near_audio"] == 1
 
     def test_words(self, tracks):
-        found = leakage.check(tracks, sides(a="train", b="test", c="test", d="test", e="test"))
-        assert leakage.text(found).startswith("on two sides: 1 artists, 0 pairs of equal title")
-        assert "not checked: recordings by hash" in leakage.text(found)
-        assert leakage.flags(found) == ["1 artists stands on two sides of the split"]
+        found = leakage.count_leaks(tracks, sides(a="train", b="test", c="test", d="test", e="test"))
+        assert leakage.leaks_line(found).startswith("on two sides: 1 artists, 0 pairs of equal title")
+        assert "not checked: recordings by hash" in leakage.leaks_line(found)
+        assert leakage.leak_warnings(found) == ["1 artists stands on two sides of the split"]
 
 
 class TestFingerprints:
@@ -120,10 +126,10 @@ def world(artist, audio, noise, seed=3):
 
 def measured(tracks, scheme):
     """Every baseline and reference row, fitted and tested under a scheme."""
-    table = splits.make(tracks, "popularity", SHARES, 1)
+    table = splits.make_splits(tracks, "popularity", SHARES, 1)
     tracks = tracks.merge(table, on="track_id")
     train, test = (tracks[scheme] == side for side in ("train", "test"))
-    target = targets.fit(config.Target(), tracks.loc[train, "popularity"])
+    target = targets.fit_target(config.Target(), tracks.loc[train, "popularity"])
     tracks = target.write(tracks)
     settings = config.Baseline(alphas=[1.0, 100.0])
     traits = tracks.set_index("track_id")[["tempo", "brightness", "loudness", "voice", "density"]]

@@ -33,7 +33,7 @@ def sides_of_artists(tracks, table):
 
 
 def make(tracks, **arguments):
-    return splits.make(tracks, "popularity", SHARES, 1, **arguments)
+    return splits.make_splits(tracks, "popularity", SHARES, 1, **arguments)
 
 
 artists = st.lists(st.sampled_from("abcdefghij"), min_size=0, max_size=3, unique=True)
@@ -43,20 +43,20 @@ catalogues = st.lists(artists, min_size=1, max_size=40)
 class TestComponents:
     def test_guests_unite_groups(self):
         tracks = catalogue([["b"], ["c", "b"], ["c", "d"], ["x"], ["y", "x"], ["z"]])
-        assert splits.components(tracks).to_dict() == {
+        assert splits.artist_groups(tracks).to_dict() == {
             "t000": "b", "t001": "b", "t002": "b", "t003": "x", "t004": "x", "t005": "z",
         }  # fmt: skip
 
     def test_a_track_without_credits_stands_alone(self):
-        assert list(splits.components(catalogue([[], ["a"], None, ["a"]]))) == ["t000", "a", "t002", "a"]
+        assert list(splits.artist_groups(catalogue([[], ["a"], None, ["a"]]))) == ["t000", "a", "t002", "a"]
 
     def test_arrays_of_artists_as_parquet_gives_them(self):
-        assert list(splits.components(catalogue([np.array(["b", "a"]), np.array(["b"])]))) == ["a", "a"]
+        assert list(splits.artist_groups(catalogue([np.array(["b", "a"]), np.array(["b"])]))) == ["a", "a"]
 
     @given(catalogues)
     @settings(max_examples=50, deadline=None)
     def test_same_group_if_and_only_if_linked(self, credits):
-        group = splits.components(catalogue(credits)).to_list()
+        group = splits.artist_groups(catalogue(credits)).to_list()
         tracks = range(len(credits))
         reach = [{i} | {j for j in tracks if set(credits[i]) & set(credits[j])} for i in tracks]
         for _ in credits:  # transitive closure, the slow and plain way
@@ -70,7 +70,7 @@ class TestMake:
     @settings(max_examples=40, deadline=None)
     def test_no_artist_on_two_sides_and_one_row_each(self, credits, seed, random):
         tracks = catalogue(credits)
-        table = splits.make(tracks, "popularity", SHARES, seed)
+        table = splits.make_splits(tracks, "popularity", SHARES, seed)
         assert list(table["track_id"]) == list(tracks["track_id"])
         assert table[["artist", "random"]].isin(splits.SIDES).all(axis=None)
         assert (sides_of_artists(tracks, table).map(len) == 1).all()
@@ -78,7 +78,9 @@ class TestMake:
 
         order = list(range(len(tracks)))
         random.shuffle(order)
-        pd.testing.assert_frame_equal(splits.make(tracks.iloc[order], "popularity", SHARES, seed), table)
+        pd.testing.assert_frame_equal(
+            splits.make_splits(tracks.iloc[order], "popularity", SHARES, seed), table
+        )
 
     @given(catalogues, st.lists(st.integers(0, 3), min_size=40, max_size=40), st.booleans())
     @settings(max_examples=40, deadline=None)
@@ -245,19 +247,19 @@ class TestTime:
     def test_new_tracks_are_parted_by_the_first_dates(self, tmp_path):
         path = tmp_path / "splits.parquet"
         tracks = catalogue([[f"a{i}"] for i in range(30)], release_date=[f"{1990 + i}" for i in range(30)])
-        splits.load_or_make(path, tracks[:20], "popularity", SHARES, 1)
-        table, counts = splits.load_or_make(path, tracks, "popularity", SHARES, 1)
+        splits.load_splits(path, tracks[:20], "popularity", SHARES, 1)
+        table, counts = splits.load_splits(path, tracks, "popularity", SHARES, 1)
         assert (table["time"][20:] == "test").all()
         assert counts["time"] == {"train": 13, "validation": 3, "test": 14, "excluded": 0}
 
     def test_without_dates_there_is_none(self):
         with pytest.raises(UserError, match="split.scheme time: the tracks bring no release dates"):
-            splits.require(make(singles(5)), "time")
+            splits.require_sides(make(singles(5)), "time")
 
 
 class TestLoadOrMake:
     def call(self, path, tracks):
-        return splits.load_or_make(path, tracks, "popularity", SHARES, 1)
+        return splits.load_splits(path, tracks, "popularity", SHARES, 1)
 
     def test_made_once_then_kept(self, tmp_path):
         path, tracks = tmp_path / "splits.parquet", singles(40, popularity=[np.nan, *range(39)])
@@ -292,11 +294,11 @@ class TestLoadOrMake:
     def test_other_settings_are_told_and_change_nothing(self, tmp_path):
         path, tracks = tmp_path / "splits.parquet", singles(40)
         table, counts = self.call(path, tracks)
-        assert splits.remade(counts, SHARES, 1) is None
+        assert splits.changed_settings(counts, SHARES, 1) is None
         other = config.Split(train=0.8, validation=0.1, test=0.1)
-        again, counts = splits.load_or_make(path, tracks, "popularity", other, 2)
+        again, counts = splits.load_splits(path, tracks, "popularity", other, 2)
         assert again.equals(table)
-        said = splits.remade(counts, other, 2)
+        said = splits.changed_settings(counts, other, 2)
         assert "train 0.65, now 0.8" in said
         assert "seed 1, now 2" in said
         assert "delete splits.parquet" in said
@@ -313,4 +315,4 @@ class TestLoadOrMake:
 
     def test_a_scheme_the_tracks_do_not_bring(self):
         with pytest.raises(UserError, match="split.scheme own"):
-            splits.require(make(singles(5)), "own")
+            splits.require_sides(make(singles(5)), "own")

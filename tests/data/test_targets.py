@@ -10,7 +10,7 @@ from hitsong.errors import UserError
 
 
 def fit(train, **settings):
-    return targets.fit(config.Target(**settings), train)
+    return targets.fit_target(config.Target(**settings), train)
 
 
 def test_popularity_passes_through():
@@ -122,7 +122,7 @@ class TestTransforms:
 
 def test_audio_features_are_columns_by_name():
     tracks = pd.DataFrame({"energy": [0.1, 0.2], "popularity": [1, 2], "valence": [0.3, 0.4]})
-    target = targets.fit(
+    target = targets.fit_target(
         config.Target(kind="audio_features", features=["valence", "energy"]), tracks[["valence", "energy"]]
     )
     written = target.write(tracks)
