@@ -19,7 +19,7 @@ from hitsong.features.store import Feature, Store
 
 
 class Corpus:
-    """The tracks of a study as its models take them.
+    """The tracks of a study with the inputs of its models.
 
     Parameters
     ----------
@@ -108,7 +108,7 @@ class Corpus:
         return content_hash(track_ids.map(Store(self.study.features).audio()))
 
     def about(self):
-        """What a bundle says of its data: study, popularity, tracks, and the range of what was heard."""
+        """Describe the data for a bundle: study, popularity, tracks, and the ranges of the training clips."""
         tracks = self.tracks
         train = tracks[tracks["side"] == "train"]
         popularity = None if self.target.kind == "audio_features" else tracks["popularity"].to_numpy(float)
@@ -132,7 +132,7 @@ class Corpus:
         }
 
     def _seen(self, train):
-        """Between what ends 99 % of the training clips lie: level and spread [dB], and descriptors."""
+        """The ranges of the middle 99 % of the training clips: level and spread [dB], and descriptors."""
         seen = {}
         if "mel" in self.features:
             feature = self.features["mel"]

@@ -1,4 +1,4 @@
-"""Tracks as models take them: named inputs that stay on disk, and targets; nothing is read before a batch asks."""
+"""Examples: tracks with named inputs, memory-mapped and read batch by batch, and targets."""
 
 from dataclasses import dataclass, replace
 
@@ -44,7 +44,7 @@ class Input:
         return self.array[self.rows[positions]] * np.float32(self.scale) + np.float32(self.offset)
 
     def describe(self):
-        """What a bundle must know to make this input of a new clip, as JSON can hold it."""
+        """All that is needed to make this input of a new clip, in JSON's types."""
         kept = {name: self.specification[name] for name in ("kind", "parameters", "scale", "offset")}
         return {**kept, "shape": list(self.shape), "columns": self.specification["columns"]}
 
@@ -76,7 +76,9 @@ class Examples:
         return replace(
             self,
             track_ids=self.track_ids[positions],
-            inputs={name: replace(one, rows=one.rows[positions]) for name, one in self.inputs.items()},
+            inputs={
+                name: replace(values, rows=values.rows[positions]) for name, values in self.inputs.items()
+            },
             y=None if self.y is None else self.y[positions],
             groups=None if self.groups is None else self.groups[positions],
         )
@@ -88,21 +90,24 @@ class Examples:
     def table(self, names):
         """Inputs that are rows of named numbers, side by side: a DataFrame with columns `input:column`."""
         parts = [
-            pd.DataFrame(one.read(), columns=[f"{name}:{column}" for column in one.specification["columns"]])
-            for name, one in ((name, self.inputs[name]) for name in names)
+            pd.DataFrame(
+                self.inputs[name].read(),
+                columns=[f"{name}:{column}" for column in self.inputs[name].specification["columns"]],
+            )
+            for name in names
         ]
         return pd.concat(parts, axis=1).set_axis(pd.Index(self.track_ids, name="track_id"))
 
 
 @dataclass(frozen=True)
 class Statistics:
-    """What normalisation needs to know of an input, measured on training tracks.
+    """Statistics of an input over training tracks, for normalisation.
 
     Attributes
     ----------
     mean, std : np.ndarray
         Scalars (arrays without axes) over all bins for mels, else one value per last axis; `std` is 1 where
-        all values are alike, since it is there to be divided by.
+        all values are equal, since values are divided by it.
     low, high : float
         The smallest and the largest value.
     """
@@ -114,7 +119,7 @@ class Statistics:
 
 
 def statistics(examples, name):
-    """Measure an input, in one pass over the store.
+    """Compute the statistics of an input in one pass over the store.
 
     Codes of mels are counted rather than summed: exact, and independent of the order of the clips. Missing
     numbers (NaN) are left out.
@@ -129,34 +134,34 @@ def statistics(examples, name):
     Statistics
         In natural units (dB for mels).
     """
-    one = examples.inputs[name]
-    if one.array.dtype == np.uint8:
-        return _of_codes(one)
+    stored = examples.inputs[name]
+    if stored.array.dtype == np.uint8:
+        return _of_codes(stored)
     count = total = squares = 0
     low, high = np.inf, -np.inf
     for start in range(0, len(examples), AT_ONCE):
-        values = one.read(slice(start, start + AT_ONCE)).astype(float)
+        values = stored.read(slice(start, start + AT_ONCE)).astype(float)
         values = values.reshape(-1, values.shape[-1])
-        there = np.isfinite(values)
-        values = np.where(there, values, 0)
+        is_finite = np.isfinite(values)
+        values = np.where(is_finite, values, 0)
         count, total, squares = (
-            count + there.sum(axis=0),
+            count + is_finite.sum(axis=0),
             total + values.sum(axis=0),
             squares + (values**2).sum(axis=0),
         )
-        if there.any():
-            low, high = min(low, values[there].min()), max(high, values[there].max())
+        if is_finite.any():
+            low, high = min(low, values[is_finite].min()), max(high, values[is_finite].max())
     mean = total / np.maximum(count, 1)
     std = np.sqrt(np.maximum(squares / np.maximum(count, 1) - mean**2, 0))
     return Statistics(mean, np.where(std > 1e-6 * np.abs(mean) + 1e-12, std, 1.0), float(low), float(high))
 
 
-def _of_codes(one):
+def _of_codes(stored):
     counts = np.zeros(256, np.int64)
-    for start in range(0, len(one.rows), AT_ONCE):
-        counts += np.bincount(one.array[one.rows[start : start + AT_ONCE]].ravel(), minlength=256)
-    levels = np.arange(256) * one.scale + one.offset
+    for start in range(0, len(stored.rows), AT_ONCE):
+        counts += np.bincount(stored.array[stored.rows[start : start + AT_ONCE]].ravel(), minlength=256)
+    levels = np.arange(256) * stored.scale + stored.offset
     mean = np.average(levels, weights=counts)
     std = np.sqrt(np.average((levels - mean) ** 2, weights=counts))
-    there = np.flatnonzero(counts)
-    return Statistics(np.asarray(mean), np.asarray(std or 1.0), levels[there[0]], levels[there[-1]])
+    used = np.flatnonzero(counts)
+    return Statistics(np.asarray(mean), np.asarray(std or 1.0), levels[used[0]], levels[used[-1]])

@@ -1,4 +1,4 @@
-"""What stands on two sides of a split although it should not.
+"""Leaks: what is on two sides of a split although it should not be.
 
 Each check counts what two of train, validation and test have in common:
 
@@ -9,16 +9,15 @@ same_audio
 same_title
     Pairs of tracks with the same normalised title and artist's name, within 2 s of duration.
 near_audio
-    Pairs of clips that sound (nearly) the same, by their fingerprints.
+    Pairs of clips of (nearly) the same audio, by their fingerprints.
 
-A fingerprint says how loudness moves in each of 24 bands over a clip: the magnitudes of the slowest 60
-modulations, which do not depend on where in the clip something happens. Only the lower part of the
-mels and the upper 40 dB count, which poor encodings leave alone. From each fingerprint the mean over all clips
-is taken; what is left points in its own direction for each song. Measured on 30 clips of the Free Music Archive
-with altered copies of them, and on 434 synthetic ones: of 94,000 pairs of different clips none comes
-above 0.78; copies at half the loudness, at the poorest MP3 quality, low-passed at 5.5 kHz or begun a second later
-stay above 0.96, those begun five seconds later mostly between 0.7 and 0.92. So the threshold of 0.9 finds a
-recording's other editions, but not every other excerpt of it.
+A fingerprint describes how the level of each of 24 bands varies over a clip: the magnitudes of the slowest 60
+modulations, which do not depend on the time at which something happens. Only the lower 70 % of the mels and the upper
+40 dB are used, which lossy encodings keep. The mean over all clips is subtracted from each fingerprint. Measured on 30
+clips of the Free Music Archive with altered copies, and on 434 synthetic clips: no pair of 94,000 pairs of different
+clips has a cosine above 0.78; copies at half the loudness, at the lowest MP3 quality, low-passed at 5.5 kHz or shifted
+by one second have cosines above 0.96, those shifted by five seconds mostly between 0.7 and 0.92. So the threshold of
+0.9 finds other editions of a recording, but not every other excerpt of it.
 """
 
 import numpy as np
@@ -32,23 +31,23 @@ CHECKS = {
     "artists": "artists",
     "same_audio": "recordings by hash",
     "same_title": "pairs of equal title, artist and duration",
-    "near_audio": "pairs of clips that sound the same",
+    "near_audio": "pairs of clips of nearly the same audio",
 }
 THRESHOLD = 0.9
 _BANDS, _MODULATIONS = 24, 60
-_HEARD, _RANGE_DB = 0.7, 40  # share of the mels; below the peak
+_USED, _RANGE_DB = 0.7, 40  # share of the mels; below the peak
 _AT_ONCE = 1024  # rows of the similarity matrix in memory at a time
 
 
 def count_leaks(tracks, sides, hashes=None, near=None):
-    """Count what stands on two sides.
+    """Count what is on two sides.
 
     Parameters
     ----------
     tracks : pandas.DataFrame
         `track_id`, `artist_ids`, `artist_name`, `name`, `duration_ms`.
     sides : pandas.Series
-        The side of each track, by track_id; others than `SIDES` are left out.
+        The side of each track, by track_id; sides other than `SIDES` are ignored.
     hashes : pandas.Series, optional
         Hash of each track's audio, by track_id.
     near : pandas.DataFrame, optional
@@ -57,7 +56,7 @@ def count_leaks(tracks, sides, hashes=None, near=None):
     Returns
     -------
     dict
-        A count for each of `CHECKS`; None where there was nothing to check.
+        A count for each of `CHECKS`; None where it could not be checked.
     """
     tracks = tracks.assign(side=tracks["track_id"].map(sides))
     tracks = tracks[tracks["side"].isin(SIDES)]
@@ -78,24 +77,24 @@ def count_leaks(tracks, sides, hashes=None, near=None):
 
 
 def leaks_line(counts):
-    """The counts of a scheme in a line."""
-    found = [f"{count:,} {CHECKS[name]}" for name, count in counts.items() if count is not None]
+    """Format the counts of a scheme as one line."""
+    checked = [f"{count:,} {CHECKS[name]}" for name, count in counts.items() if count is not None]
     missing = [CHECKS[name] for name, count in counts.items() if count is None]
-    line = f"on two sides: {', '.join(found)}"
+    line = f"on two sides: {', '.join(checked)}"
     return f"{line}; not checked: {', '.join(missing)}" if missing else line
 
 
 def leak_warnings(counts):
-    """Lines on what of the counts a reader must know before believing the headline."""
+    """List the leaks that a reader must know before trusting the results, one line each."""
     return [
-        f"{count:,} {CHECKS[name]} {'stands' if count == 1 else 'stand'} on two sides of the split"
+        f"{count:,} {CHECKS[name]} {'is' if count == 1 else 'are'} on two sides of the split"
         for name, count in counts.items()
         if count
     ]
 
 
 def fingerprints(array, rows, scale):
-    """Reduce mels to vectors that are alike for clips that sound the same.
+    """Reduce mels to vectors that are similar for clips of the same audio.
 
     Parameters
     ----------
@@ -109,17 +108,17 @@ def fingerprints(array, rows, scale):
     Returns
     -------
     np.ndarray [shape=(len(rows), dimensions), dtype=float32]
-        Of unit length, the mean over the clips taken out.
+        Of unit length, after subtracting the mean over the clips.
     """
     rows = np.asarray(rows, dtype=int)
     n_mels, frames = array.shape[1:]
-    heard = max(1, int(_HEARD * n_mels))  # the top is what poor encodings lose
-    bands = np.array_split(np.arange(heard), min(_BANDS, heard))
-    coarse = np.array([np.isin(np.arange(heard), band) / len(band) for band in bands], np.float32) * scale
+    used = max(1, int(_USED * n_mels))  # lossy encodings remove the top
+    bands = np.array_split(np.arange(used), min(_BANDS, used))
+    coarse = np.array([np.isin(np.arange(used), band) / len(band) for band in bands], np.float32) * scale
     window = np.hanning(frames).astype(np.float32)
     parts = []
     for start in range(0, len(rows), _AT_ONCE // 4):
-        clips = array[rows[start : start + _AT_ONCE // 4], :heard].astype(np.float32)
+        clips = array[rows[start : start + _AT_ONCE // 4], :used].astype(np.float32)
         levels = coarse @ clips  # (clips, bands, frames)
         peak = levels.max(axis=(1, 2), keepdims=True)
         levels = np.maximum(levels, peak - _RANGE_DB)
@@ -132,7 +131,7 @@ def fingerprints(array, rows, scale):
 
 
 def near_duplicates(track_ids, vectors, threshold=THRESHOLD):
-    """Find pairs of clips whose fingerprints point the same way.
+    """Find pairs of clips with similar fingerprints.
 
     Parameters
     ----------
@@ -140,12 +139,12 @@ def near_duplicates(track_ids, vectors, threshold=THRESHOLD):
     vectors : np.ndarray [shape=(n, dimensions)]
         From `fingerprints`.
     threshold : float
-        Cosine from which a pair counts.
+        Smallest cosine of a pair.
 
     Returns
     -------
     pandas.DataFrame
-        `track_id`, `other`, `cosine`, strongest first.
+        `track_id`, `other`, `cosine`, largest cosine first.
     """
     track_ids = np.asarray(track_ids, dtype=object)
     first, second, cosines = [], [], []
@@ -166,12 +165,12 @@ def near_duplicates(track_ids, vectors, threshold=THRESHOLD):
 
 
 def _on_two_sides(rows, key):
-    """How many values of a column occur on more than one side."""
+    """Count the values of a column that occur on more than one side."""
     return int((rows.dropna().groupby(key)["side"].nunique() > 1).sum())
 
 
 def _same_title(tracks):
-    """Pairs, next to each other in duration, of equal title and artist on two sides."""
+    """Count pairs of equal title and artist, neighbours in duration, on two sides."""
     keyed = pd.DataFrame({
         "title": tracks["name"].fillna("").map(normalised),
         "artist": tracks["artist_name"].fillna("").map(normalised),

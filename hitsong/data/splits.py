@@ -3,23 +3,22 @@
 Schemes stand side by side in one table, the last two where the tracks allow them:
 
 artist
-    The headline. No credited artist, featured guests included, is heard on two sides: the unit is the
+    The default. No credited artist, featured guests included, has tracks on two sides: the unit is the
     connected component of tracks over all their credited artists.
 random
-    Track by track, as the studies this project unites did it; kept for comparison.
+    Track by track, as in the earlier studies; kept for comparison.
 time
-    Trained on older releases, tested on the newest, artists disjoint as well. The dates that part the
-    sides are chosen once, so that the tracks of a known date meet the shares. An artist belongs to the
-    side of most of his tracks (the older, where two are equal); tracks of another date, or with artists
-    of two sides, are `excluded`, as are those of unknown date. That leaves fewer tracks than the other
-    schemes, but also careers that began before the cut, which a rule of newcomers only would not.
+    Training on older releases, testing on the newest, artists disjoint as well. The dates between the sides
+    are chosen once, such that the tracks of known date have the requested shares. An artist belongs to the
+    side of most of their tracks (the older side in case of a tie). Tracks of another period, tracks with
+    artists of two sides and tracks of unknown date are `excluded`.
 own
     The data set's own division, from a column `split` of the tracks (FMA has one).
 
-A table is made once and then only grows. A track never changes side. A new track joins the side of
-its artists; if they are on two sides it is `excluded`, because on either it would let a model hear
-a tested artist. A known track leaves to `excluded` in one case: when its corrected credits name an
-artist of another side. A table remembers the shares and the seed that it was made with.
+The table is made once and then only extended; a track never changes side. A new track joins the side of
+its artists. If they are on two sides it is `excluded`, since on either side a model would be trained on a
+tested artist. A known track becomes `excluded` only if its corrected credits name an artist of another
+side. The table stores the shares and the seed that it was made with.
 """
 
 from pathlib import Path
@@ -32,7 +31,7 @@ from scipy.sparse.csgraph import connected_components
 from hitsong.errors import UserError
 from hitsong.files import write_table
 
-# In the order in which a tiny catalogue fills them.
+# In the order in which a very small catalogue fills them.
 SIDES = ["train", "test", "validation"]
 EXCLUDED = "excluded"
 _UNSET = ""
@@ -65,10 +64,10 @@ def artist_groups(tracks):
 def make_splits(tracks, target, shares, seed, frozen=None):
     """Assign every track with a known target to train, validation or test, under each scheme.
 
-    Whole units (components of artists, or single tracks) are dealt out greedily, biggest first and in
+    Whole units (components of artists, or single tracks) are assigned greedily, the largest first and in
     seeded order among equals, each to the side that lacks most, counting tracks and tracks per
-    fifth of the target. The sides so come near the shares with alike targets. The last units go
-    to sides that have none yet.
+    fifth of the target. So the sides have nearly the requested shares and similar targets. The last units
+    go to sides that have none yet.
 
     Parameters
     ----------
@@ -81,27 +80,27 @@ def make_splits(tracks, target, shares, seed, frozen=None):
     seed : int
         Order among units of equal size.
     frozen : pd.DataFrame, optional
-        The earlier table, whose tracks keep their sides. Its rows for tracks that are no longer
-        there are carried along, so that a track which comes back comes back to its side.
+        The earlier table, whose tracks keep their sides. Rows of tracks that are no longer in `tracks` are
+        kept, so that a track that returns has the same side.
 
     Returns
     -------
     pd.DataFrame
         Columns `track_id`, `group`, `artist`, `random` and perhaps `time` and `own`, sorted by track_id. It
         does not depend on the order of the rows of `tracks`. Its `attrs` hold the settings that it
-        was first made with, and the dates that part the sides of `time`; Parquet keeps them.
+        was first made with, and the dates between the sides of `time`; Parquet stores them.
 
     Raises
     ------
     ValueError
-        If a track_id stands twice.
+        If a track_id occurs twice.
     """
     if tracks["track_id"].duplicated().any():
         raise ValueError("tracks must hold one row per track_id")
     tracks = tracks[_known(tracks[target])].sort_values("track_id", ignore_index=True)
     if frozen is None:
         frozen = pd.DataFrame(columns=["track_id", "group", "artist", "random"], dtype="str")
-    remembered = {"made_with": _settings(shares, seed), **frozen.attrs}
+    attributes = {"made_with": _settings(shares, seed), **frozen.attrs}
     before = frozen.set_index("track_id").reindex(tracks["track_id"])
     stratum = _strata(tracks[target].to_numpy(float))
 
@@ -113,15 +112,15 @@ def make_splits(tracks, target, shares, seed, frozen=None):
     )
     dates = _dates(tracks)
     if dates.notna().any():
-        cuts = remembered.setdefault("cuts", _cuts(dates, shares))
+        cuts = attributes.setdefault("cuts", _cuts(dates, shares))
         known = before["time"].to_numpy(object, na_value=_UNSET) if "time" in before else _UNSET
         table["time"] = _by_time(tracks, dates, cuts, np.broadcast_to(known, len(tracks)))
     if "split" in tracks and tracks["split"].notna().any():
         own = tracks["split"].map({"training": "train", "validation": "validation", "test": "test"})
         table["own"] = own.fillna(EXCLUDED)
 
-    # Groups are drawn over the kept tracks only, so that each lies on one side; an excluded
-    # track, which bridges two, goes by its first artist.
+    # Components of the kept tracks only, so that each group is on one side; an excluded track, which would
+    # join two groups, belongs to that of its first artist.
     kept = table["artist"] != EXCLUDED
     group = pd.concat([artist_groups(tracks[kept]), _alone(tracks[~kept])])
     table.insert(1, "group", group.reindex(table["track_id"]).to_numpy())
@@ -129,7 +128,7 @@ def make_splits(tracks, target, shares, seed, frozen=None):
     gone = frozen[~frozen["track_id"].isin(table["track_id"])]
     table = pd.concat([table, gone]).sort_values("track_id", ignore_index=True)
     table = table.fillna(EXCLUDED).astype("str")
-    table.attrs = remembered
+    table.attrs = attributes
     return table
 
 
@@ -139,15 +138,15 @@ def load_splits(path, tracks, target_column, shares, seed):
     Parameters
     ----------
     path : path-like
-        The table (Parquet), written only when it changed. Shares and seed matter to new tracks only:
-        to divide anew, delete it.
+        The table (Parquet), written only if it changed. Shares and seed only affect new tracks; delete the
+        file to split again.
     tracks, target_column, shares, seed
         As for `make_splits`.
 
     Returns
     -------
     table : pd.DataFrame
-        As from `make_splits`, for the tracks at hand.
+        As from `make_splits`, for the given tracks.
     counts : dict
         `new` and `known` tracks, tracks `without_target`, the settings that the table was `made_with`, and
         the tracks on each side of each scheme.
@@ -180,7 +179,7 @@ def load_splits(path, tracks, target_column, shares, seed):
 
 
 def changed_settings(counts, shares, seed):
-    """Say so if the settings now differ from those that the frozen table was made with; else None.
+    """Describe how the settings differ from those that the frozen table was made with; None if they do not.
 
     Parameters
     ----------
@@ -193,14 +192,14 @@ def changed_settings(counts, shares, seed):
     changed = [f"{name} {made[name]:g}, now {now[name]:g}" for name in now if made[name] != now[name]]
     if changed:
         return (
-            f"the frozen splits were made with other settings ({'; '.join(changed)}) and are kept; to divide "
-            "anew, delete splits.parquet"
+            f"the frozen splits were made with other settings ({'; '.join(changed)}) and are kept; to split "
+            "again, delete splits.parquet"
         )
     return None
 
 
 def require_sides(table, scheme):
-    """Make sure that a scheme leaves tracks to train on and to test on.
+    """Check that a scheme leaves tracks to train on and to test on.
 
     Raises
     ------
@@ -208,8 +207,8 @@ def require_sides(table, scheme):
         If it does not, or if the table has no such scheme.
     """
     if scheme not in table:
-        why = "no release dates" if scheme == "time" else "no such split"
-        raise UserError(f"split.scheme {scheme}: the tracks bring {why}; use artist or random")
+        reason = "have no release dates" if scheme == "time" else "have no such split"
+        raise UserError(f"split.scheme {scheme}: the tracks {reason}; use artist or random")
     for side in ["train", "test"]:
         if not (table[scheme] == side).any():
             raise UserError(
@@ -243,8 +242,8 @@ def _by_time(tracks, dates, cuts, before):
     row = credits["row"].to_numpy()
     credits["era"], credits["before"] = era[row], before[row]
 
-    # An artist's home: where his frozen tracks are, else where most of his new, dated tracks would be.
-    settled = credits[credits["before"].isin(SIDES)].groupby("artist")["before"].agg(lambda s: s.mode()[0])
+    # The side of an artist: that of their frozen tracks, else that of most of their new, dated tracks.
+    settled = _most_frequent(credits[credits["before"].isin(SIDES)], "before")
     votes = credits[(credits["before"] == _UNSET) & dates.notna().to_numpy()[row]]
     votes = votes.groupby(["artist", "era"]).size().rename("count").reset_index()
     votes = votes.sort_values(["count", "era"], ascending=[False, True]).drop_duplicates("artist")
@@ -275,6 +274,12 @@ def _linked(n_tracks, credits):
     return connected_components(edges, directed=False)[1][:n_tracks]
 
 
+def _most_frequent(credits, column):
+    """The most frequent value of a column by artist; in case of a tie the last in alphabetical order."""
+    counts = credits.value_counts(["artist", column]).reset_index().sort_values(["count", column])
+    return counts.drop_duplicates("artist", keep="last").set_index("artist")[column]
+
+
 def _alone(tracks):
     """First credited artist by track_id."""
     first = _credits(tracks).groupby("row")["artist"].min()
@@ -282,13 +287,13 @@ def _alone(tracks):
 
 
 def _strata(target):
-    """Number the fifth of the target each value lies in, gaplessly; equal values stay together."""
+    """Number the fifth of the target of each value, without gaps; equal values have the same number."""
     edges = np.quantile(target, np.arange(1, _STRATA) / _STRATA) if len(target) else []
     return np.unique(np.searchsorted(edges, target), return_inverse=True)[1]
 
 
 def _settle(tracks, side):
-    """Find what the known tracks decide under the artist scheme.
+    """Find the units of the artist scheme, and the sides that known tracks decide.
 
     Parameters
     ----------
@@ -305,12 +310,10 @@ def _settle(tracks, side):
     """
     credits = _credits(tracks)
     credits["side"] = side[credits["row"]]
-    # An artist is where most of his tracks are; sides differ only after corrected credits.
-    votes = credits[credits["side"].isin(SIDES)].value_counts(["artist", "side"]).reset_index()
-    votes = votes.sort_values(["count", "side"]).drop_duplicates("artist", keep="last")
-    credits["home"] = credits["artist"].map(votes.set_index("artist")["side"])
+    # An artist is on the side of most of their tracks; these differ only after corrected credits.
+    credits["home"] = credits["artist"].map(_most_frequent(credits[credits["side"].isin(SIDES)], "side"))
 
-    # New tracks hang together through artists not yet on any side.
+    # New tracks are linked by artists that are not on any side yet.
     loose = credits[(credits["side"] == _UNSET) & credits["home"].isna()]
     unit = _linked(len(tracks), loose)
     evidence = pd.concat([
@@ -323,13 +326,13 @@ def _settle(tracks, side):
 
 
 def _deal(unit, side, stratum, shares, seed):
-    """Give each unit without a side the one that lacks most; returns the sides, (n,)."""
+    """Assign each unit without a side to the side that lacks most; returns the sides, (n,)."""
     side = np.array(side, dtype=object)
     names = [name for name in SIDES if getattr(shares, name) > 0]
-    # What is counted: tracks, and tracks per stratum.
+    # Counted are tracks, and tracks per stratum.
     content = np.column_stack([np.ones(len(stratum)), np.eye(stratum.max(initial=0) + 1)[stratum]])
     share = np.array([getattr(shares, name) for name in names])
-    wanted = np.outer(share, content[side != EXCLUDED].sum(axis=0)).clip(min=1e-9)
+    requested = np.outer(share, content[side != EXCLUDED].sum(axis=0)).clip(min=1e-9)
     placed = np.array([content[side == name].sum(axis=0) for name in names])
 
     new = np.flatnonzero(side == _UNSET)
@@ -340,13 +343,13 @@ def _deal(unit, side, stratum, shares, seed):
     order = order[np.argsort(-size[order, 0], kind="stable")]
 
     choice = np.empty(len(units), dtype=object)
-    for left, one in zip(range(len(units), 0, -1), order, strict=True):
-        # How the chi-square distance to what is wanted would change.
-        cost = (size[one] * (size[one] + 2 * (placed - wanted)) / wanted).sum(axis=1)
+    for left, number in zip(range(len(units), 0, -1), order, strict=True):
+        # The change of the chi-square distance to the requested counts.
+        cost = (size[number] * (size[number] + 2 * (placed - requested)) / requested).sum(axis=1)
         empty = np.flatnonzero(placed[:, 0] == 0)
         open_to = empty[:left] if left <= len(empty) else np.arange(len(names))
         best = open_to[cost[open_to].argmin()]
-        placed[best] += size[one]
-        choice[one] = names[best]
+        placed[best] += size[number]
+        choice[number] = names[best]
     side[new] = choice[member]
     return side

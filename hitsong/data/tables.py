@@ -22,7 +22,7 @@ def read_table(study, kind):
     Returns
     -------
     pandas.DataFrame [dtype=float64] or None
-        Indexed by track_id, a row for each clip that could be heard; None if there is no such kind.
+        Indexed by track_id, a row for each clip that has this feature; None if the kind was not extracted.
     """
     if not (study.features / f"{kind}.json").exists():
         return None
@@ -35,16 +35,16 @@ def read_table(study, kind):
 
 
 def baseline_tables(study, config, tracks, target):
-    """What baselines can be fitted on: a table of named numbers for each kind of input.
+    """Make the tables of named numbers that baselines are fitted on, one for each kind of input.
 
     Parameters
     ----------
     study : hitsong.study.Study
     config : hitsong.config.Config
-        `baseline.inputs` (those that are there, if not given) and `baseline.controls`.
+        `baseline.inputs` (if not given, all that exist) and `baseline.controls`.
     tracks : pandas.DataFrame
     target : hitsong.data.targets.Target
-        Its own columns are no input.
+        Its own columns are not an input.
 
     Returns
     -------
@@ -55,33 +55,33 @@ def baseline_tables(study, config, tracks, target):
     Raises
     ------
     UserError
-        If an input that the config names is not there, or there is none at all.
+        If an input that the config names does not exist, or none exists.
     """
     index = pd.Index(tracks["track_id"], name="track_id")
-    wanted = config.baseline.inputs
-    found = {}
-    for kind in wanted or INPUTS:
+    chosen = config.baseline.inputs
+    tables = {}
+    for kind in chosen or INPUTS:
         table = spotify(tracks, config, target) if kind == "spotify" else read_table(study, kind)
         if table is not None:
-            found[kind] = table.reindex(index)
-        elif wanted:
+            tables[kind] = table.reindex(index)
+        elif chosen:
             advice = (
                 "this source gives none"
                 if kind == "spotify"
                 else "add it to features.kinds and run 03_features.py"
             )
-            raise UserError(f"baseline.inputs {kind}: there is no such input; {advice}")
-    if not wanted and len(found) > 1 and not set(found.get("spotify", ())) & set(AUDIO_FEATURES):
-        found.pop("spotify", None)  # a duration says little beside features of the sound
-    if not found:
+            raise UserError(f"baseline.inputs {kind}: no such input exists; {advice}")
+    if not chosen and len(tables) > 1 and not set(tables.get("spotify", ())) & set(AUDIO_FEATURES):
+        tables.pop("spotify", None)  # a duration says little beside features of the sound
+    if not tables:
         raise UserError(
             "baseline: these tracks have nothing to fit on; run: python 03_features.py with descriptors"
         )
     if "age" in config.baseline.controls and (age := _age(tracks)).notna().any():
-        found["age"] = pd.DataFrame({"age": age.to_numpy()}, index=index)
+        tables["age"] = pd.DataFrame({"age": age.to_numpy()}, index=index)
     if "artist" in config.baseline.controls:
-        found["artist"] = pd.DataFrame({"artist_id": tracks["artist_id"].to_numpy()}, index=index)
-    return found
+        tables["artist"] = pd.DataFrame({"artist_id": tracks["artist_id"].to_numpy()}, index=index)
+    return tables
 
 
 def spotify(tracks, config, target):

@@ -1,15 +1,15 @@
-"""What is predicted: how popular a track is, in one of several senses, or what it sounds like.
+"""Targets: the popularity of a track in one of several forms, or its audio features.
 
 popularity
-    The number as the source gives it (Spotify: 0-100), or a transform of it, by regression.
+    The value that the source gives (Spotify: 0-100), or a transform of it, by regression.
 popular
     1 where popularity >= threshold, else 0, by binary classification (study 2: 39, the training median).
 buckets
     Ordered classes of popularity, lowest first (study 3: low, medium, high), by classification.
 audio_features
-    Several of Spotify's audio features at once (study 4), by regression; each answer has its name.
+    Several of Spotify's audio features at once (study 4), by regression; each output has its name.
 
-Whatever has a parameter (a threshold, edges, percentiles) learns it from the *training* tracks.
+Thresholds, edges and percentiles are fitted on the training tracks only.
 """
 
 from dataclasses import asdict, dataclass
@@ -24,15 +24,15 @@ _KNOTS = 1001  # of the percentile transform: finer than a tenth of a percent
 
 @dataclass(frozen=True)
 class Target:
-    """A target with its parameters, as learnt from the training tracks.
+    """A target with the parameters that were fitted on the training tracks.
 
     Attributes
     ----------
     kind : str
         "popularity", "popular", "buckets" or "audio_features".
     names : tuple of str
-        What each column of a prediction is: the labels of the buckets, lowest first, or the audio
-        features; otherwise the kind itself.
+        The columns of a prediction: the labels of the buckets, lowest first, or the audio features; else the
+        kind itself.
     threshold : float, optional
         Popularity from which a track counts as popular.
     edges : tuple of float, optional
@@ -75,7 +75,7 @@ class Target:
         return [f"y_{name}" for name in self.names] if self.kind == "audio_features" else ["y"]
 
     def encode(self, values):
-        """Turn a track's values into what models are fitted on.
+        """Encode the values of tracks as models are fitted on them.
 
         Parameters
         ----------
@@ -90,7 +90,7 @@ class Target:
         Raises
         ------
         ValueError
-            If a value is missing: it would quietly count as not popular.
+            If a value is missing; it would otherwise count as not popular.
         """
         values = _finite(values)
         if self.kind == "popular":
@@ -158,7 +158,7 @@ class Target:
 
 
 def fit_target(settings, train):
-    """Learn a target's parameters from the training tracks.
+    """Fit the parameters of a target on the training tracks.
 
     Parameters
     ----------
@@ -196,13 +196,13 @@ def fit_target(settings, train):
 def _popular(settings, popularity):
     """The threshold: a number, or a quantile of the training tracks."""
     if settings.quantile is not None:
-        asked, threshold = (
+        setting, threshold = (
             f"target.quantile {settings.quantile:g}",
             np.quantile(popularity, settings.quantile),
         )
     else:
         median = settings.threshold == "median"
-        asked = f"target.threshold {settings.threshold}"
+        setting = f"target.threshold {settings.threshold}"
         threshold = np.median(popularity) if median else settings.threshold
     target = Target("popular", threshold=float(threshold))
     if len(np.unique(target.encode(popularity))) < 2:
@@ -214,14 +214,14 @@ def _popular(settings, popularity):
             else "collect tracks that differ in popularity"
         )
         raise UserError(
-            f"{asked}: all {len(popularity)} training tracks lie on one side "
-            f"of {threshold:g}, so there is nothing to tell apart; {advice}"
+            f"{setting}: all {len(popularity)} training tracks lie on one side "
+            f"of {threshold:g}, so there are no two classes; {advice}"
         )
     return target
 
 
 def _buckets(settings, popularity):
-    """The edges: as given, or where the shares of the training tracks come nearest to those asked for."""
+    """The edges: as given, or where the shares of the training tracks come nearest to those setting for."""
     labels, edges = settings.labels, settings.edges
     if edges is None:
         # Tracks of equal popularity cannot be parted, so an edge is one of the values that occur.
@@ -233,9 +233,9 @@ def _buckets(settings, popularity):
                 "popularity; name fewer"
             )
         places, first = [], 0
-        for number, wanted in enumerate(np.cumsum(settings.shares)[:-1], start=1):
+        for number, share in enumerate(np.cumsum(settings.shares)[:-1], start=1):
             last = len(below) - (len(labels) - 1 - number)  # leave a value for each edge to come
-            places.append(first + int(np.abs(below[first:last] - wanted).argmin()))
+            places.append(first + int(np.abs(below[first:last] - share).argmin()))
             first = places[-1] + 1
         edges = values[1:][places]
     target = Target("buckets", tuple(labels), edges=tuple(float(edge) for edge in edges))

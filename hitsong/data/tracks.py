@@ -55,9 +55,9 @@ def load_tracks(study, config, kinds=()):
     splits.require_sides(table, config.split.scheme)
     tracks = tracks.merge(table, on="track_id", validate="one_to_one")
     if config.target.kind == "audio_features":
-        there = tracks[config.target.features].notna().all(axis=1)
-        counts["without_features"] = int((~there).sum())
-        tracks = tracks[there].reset_index(drop=True)
+        complete = tracks[config.target.features].notna().all(axis=1)
+        counts["without_features"] = int((~complete).sum())
+        tracks = tracks[complete].reset_index(drop=True)
         if tracks.empty:
             raise UserError(
                 f"target.features: no track has all of {', '.join(config.target.features)}; this source gives none"

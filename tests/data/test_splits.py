@@ -253,7 +253,7 @@ class TestTime:
         assert counts["time"] == {"train": 13, "validation": 3, "test": 14, "excluded": 0}
 
     def test_without_dates_there_is_none(self):
-        with pytest.raises(UserError, match="split.scheme time: the tracks bring no release dates"):
+        with pytest.raises(UserError, match="split.scheme time: the tracks have no release dates"):
             splits.require_sides(make(singles(5)), "time")
 
 
