@@ -30,11 +30,14 @@ def main():
         if source.notice:
             print(source.notice)
         requests = source.collect(catalog)
-        tracks = deduplicate.table(catalog, source.track_ids(catalog))
+        tracks = source.tracks(catalog)
         if requests:
             print(source.economy(len(tracks)))
 
     # One row per recording
+    tracks, remarks = deduplicate.remove_placeholders(tracks)
+    for remark in remarks:
+        print(remark)
     found, copies = deduplicate.deduplicate(tracks)
     if found.empty:
         raise UserError(f"{study.catalog} holds no track with a popularity: nothing to go on with")

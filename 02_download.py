@@ -41,7 +41,8 @@ def main():
         counts = downloader.run(tracks, again=arguments.again)
         downloads = previews.table(catalog, tracks)
     write_table(study.downloads, downloads)
-    write_table(study.copies, deduplicate.with_audio_copies(pd.read_csv(study.copies), downloads, tracks))
+    copies = deduplicate.read_copies(study.copies)
+    write_table(study.copies, deduplicate.with_audio_copies(copies, downloads, tracks))
     stage.finish([study.downloads], counts)
 
     # Say what happened

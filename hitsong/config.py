@@ -5,15 +5,43 @@ differs. A misspelt key, a wrong type or an impossible value is refused with the
 """
 
 import difflib
+import re
+from datetime import date
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Annotated, Literal, get_args
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+from pydantic import (
+    AfterValidator,
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    ValidationError,
+    model_validator,
+)
 from ruamel.yaml import YAML
 from ruamel.yaml.error import YAMLError
 
 from hitsong.errors import UserError
 
+
+def _as_text(value):
+    """Numbers and dates as YAML reads them (`years: 2021`, `study: 2024`), as the text that stands in the file."""
+    return str(value) if type(value) is int or isinstance(value, date) else value
+
+
+def _matching(pattern, description):
+    """Text of a given form, refused with a description of it."""
+
+    def check(text):
+        if not re.fullmatch(pattern, text):
+            raise ValueError(f"must be {description}")
+        return text
+
+    return Annotated[str, BeforeValidator(_as_text), AfterValidator(check)]
+
+
+Text = Annotated[str, BeforeValidator(_as_text), Field(min_length=1)]
 Positive = Annotated[int, Field(gt=0)]
 Seed = Annotated[int, Field(ge=0, lt=2**32)]
 Share = Annotated[float, Field(ge=0, le=1)]
@@ -71,20 +99,22 @@ class Standin(Section):
     shares: Shares = Shares()
 
 
-# What a table of tracks may say of each, in our names.
+# The columns of a table of tracks that have a meaning here.
 TABLE_COLUMNS = [
     "track_id", "name", "artist_name", "artist_id", "artist_ids", "album_id", "album_name", "album_type",
     "release_date", "duration_ms", "explicit", "isrc", "preview_url", "audio_path", "genre", "licence", "split",
-    "popularity", *AUDIO_FEATURES,
+    "popularity", "read_at", *AUDIO_FEATURES,
 ]  # fmt: skip
 
 
 class Table(Section):
-    """A table of tracks: which of its columns is what.
+    """A table of tracks: which of its columns is what, and how cells are written.
 
-    `columns` maps our names (`TABLE_COLUMNS`) to the table's; a column that has our name already needs no
-    line. `artist_separator` (one, or several) divides the artists of a cell that holds more than one.
-    Audio files are looked for in `audio_root`, or else beside the table.
+    `columns` maps names of `TABLE_COLUMNS` to the table's; a column that has such a name needs no line.
+    `artist_separator` (one, or several) divides the artists of a cell; without it, lists and ";" are recognised.
+    `decimal` and `date_format` (as `datetime.strptime` has it) are needed only where the table is ambiguous.
+    `read_at` is the day popularity was read at its source, if no column says so. Audio files are looked for in
+    `audio_root`, or else beside the table.
     """
 
     path: str
@@ -92,21 +122,24 @@ class Table(Section):
     artist_separator: (
         Annotated[str, Field(min_length=1)] | list[Annotated[str, Field(min_length=1)]] | None
     ) = None
+    decimal: Literal[".", ","] | None = None
+    date_format: Annotated[str, Field(pattern="%[Yy]")] | None = None
+    encoding: str | None = None
     audio_root: str | None = None
     popularity_source: Annotated[str, Field(min_length=1)] = "table"
+    read_at: _matching(r"\d{4}(-\d\d){0,2}", "a date as 2024-03-01, 2024-03 or 2024") | None = None
 
     @model_validator(mode="after")
     def _known_columns(self):
         for name in self.columns:
             if name not in TABLE_COLUMNS:
-                raise ValueError(f"columns: {name!r} is none of our names{nearest(name, TABLE_COLUMNS)}")
+                raise ValueError(f"columns: no column is called {name!r} here{nearest(name, TABLE_COLUMNS)}")
         return self
 
     @property
     def separators(self):
-        """The separators as a list."""
-        given = self.artist_separator or []
-        return [given] if isinstance(given, str) else given
+        """The separators as a list; None if they are to be recognised."""
+        return [self.artist_separator] if isinstance(self.artist_separator, str) else self.artist_separator
 
 
 class Collect(Section):
@@ -119,15 +152,15 @@ class Collect(Section):
     strategy: Literal["artists", "search", "ids", "playlist"] = "artists"
     genre: Annotated[str, Field(min_length=1)] | Annotated[list[str], Field(min_length=1)] = "mandopop"
     per_genre: Positive | None = None
-    years: Annotated[str, Field(pattern=r"^\d{4}(-\d{4})?$")] | None = None
+    years: _matching(r"\d{4}(-\d{4})?", "a year or a range of years, such as 2019 or 2019-2021") | None = None
     album_types: Annotated[list[Literal["album", "single", "compilation"]], Field(min_length=1)] = [
         "album",
         "single",
     ]
-    market: Annotated[str, Field(pattern="^[A-Z]{2}$")] | None = None
+    market: _matching("[A-Z]{2}", "a country's two capital letters, such as TW") | None = None
     artists_file: str | None = None
     ids_file: str | None = None
-    playlist: str | None = None
+    playlist: Text | None = None
 
     # Spotify and Deezer: how to ask
     gap_s: Annotated[float, Field(ge=0)] = 0.1
@@ -337,7 +370,7 @@ class Train(Section):
     hyper-parameters. `seeds` fits each model that often and averages its results.
     """
 
-    models: Annotated[list[str], Field(min_length=1)] = ["inception_cnn", "crnn"]
+    models: list[str] = ["inception_cnn", "crnn"]
     epochs: Positive | None = None
     patience: Positive = 10
     batch_size: Positive | None = None
@@ -374,7 +407,9 @@ class Compute(Section):
 class Config(Section):
     """One run: the whole of `config.yaml`."""
 
-    study: Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]*$")] = "demo"
+    study: _matching("[A-Za-z0-9][A-Za-z0-9._-]*", "a folder's name of letters, digits, '.', '_' and '-'") = (
+        "demo"
+    )
     seed: Seed = 1
     data: str = "data"
     collect: Collect = Collect()
@@ -461,8 +496,16 @@ def _explain(fault):
 
 
 def _keys(parents):
-    """The keys that the section at a path has."""
+    """The keys of the section at a path; list indices count as part of the path."""
     section = Config
     for parent in parents:
-        section = section.model_fields[parent].annotation
+        if not parent.isdigit():
+            section = _section(section.model_fields[parent].annotation)
     return list(section.model_fields)
+
+
+def _section(annotation):
+    """The section in an annotation such as `Table | None` or `list[Fault]`."""
+    if isinstance(annotation, type) and issubclass(annotation, Section):
+        return annotation
+    return next(filter(None, map(_section, get_args(annotation))), None)

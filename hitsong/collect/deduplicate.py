@@ -1,13 +1,12 @@
-"""From the catalogue's tracks to one row per recording: `tracks.parquet`.
+"""One row per recording: `tracks.parquet`.
 
-The same recording stands in a catalogue under several track ids (single, album, compilation), each
-with its own popularity. Left in, copies would sit on both sides of a split.
+The same recording stands in a catalogue under several track ids (single, album, compilation), each with its own
+popularity. Left in, copies would stand on both sides of a split.
 """
 
 import json
 import re
 import unicodedata
-from urllib.parse import urlsplit
 
 import numpy as np
 import pandas as pd
@@ -20,6 +19,8 @@ from hitsong.config import AUDIO_FEATURES
 from hitsong.files import replacing
 
 TOLERANCE_MS = 2000
+MOST_TITLES = 3  # of one recording: translations, spellings
+MOST_UNTITLED = 20  # tracks without a title that one key may stand for
 COPY_COLUMNS = ["track_id", "kept", "step", "name", "artist_name", "popularity"]
 
 _TEXT, _WHOLE, _REAL, _LIST = pa.string(), pa.int64(), pa.float64(), pa.list_(pa.string())
@@ -46,7 +47,7 @@ SCHEMA = pa.schema(
         "popularity": _REAL,
         "popularity_raw": _REAL,
         "popularity_source": _TEXT,
-        "fetched_at": _TEXT,
+        "fetched_at": _TEXT,  # the day (and time) popularity was read at the source; null if unknown
         "aliases": _LIST,
         **dict.fromkeys(AUDIO_FEATURES, _REAL),
     }
@@ -82,42 +83,88 @@ def table(catalog, track_ids):
     credits = catalog.frame(
         """SELECT track_id, artist_id, name FROM chosen JOIN track_artists USING (track_id)
            LEFT JOIN artists USING (artist_id) ORDER BY track_id, position"""
-    ).groupby("track_id")
-    tracks = tracks.set_index("track_id", drop=False)
-    tracks["artist_ids"] = credits["artist_id"].agg(list)
-    tracks["artist_id"] = credits["artist_id"].first()
-    tracks["artist_name"] = credits["name"].first()
-    features = [json.loads(text) if isinstance(text, str) else {} for text in tracks.pop("features")]
-    tracks = tracks.drop(columns="features_known")
-    for name in AUDIO_FEATURES:
-        tracks[name] = [feature.get(name) for feature in features]
+    )
+    first = np.flatnonzero(~credits.duplicated("track_id"))
+    main = credits.iloc[first].set_index("track_id")
+    artist_ids = credits["artist_id"].tolist()
+    main["artist_ids"] = [artist_ids[a:b] for a, b in zip(first, [*first[1:], len(credits)], strict=True)]
+    main = main.rename(columns={"name": "artist_name"})
+    features = [json.loads(text) if text else {} for text in tracks.pop("features").fillna("")]
+    features = pd.DataFrame(features, tracks.index).reindex(columns=AUDIO_FEATURES)
+    tracks = tracks.drop(columns="features_known").join(main, on="track_id").join(features)
     tracks["explicit"] = tracks["explicit"].astype("boolean")
-    return tracks.reset_index(drop=True)
+    return tracks
+
+
+def remove_placeholders(tracks):
+    """Drop preview addresses and ISRCs that name no recording: those that many different titles share.
+
+    Tables hold "one address for all" and made-up ISRCs. Taken as keys they would fold every track into one.
+
+    Parameters
+    ----------
+    tracks : pandas.DataFrame
+        With the columns of `SCHEMA`.
+
+    Returns
+    -------
+    tracks : pandas.DataFrame
+    remarks : list of str
+        What was dropped.
+    """
+    remarks = []
+    for name, key in {"preview_url": _preview_key(tracks), "isrc": _isrc_key(tracks)}.items():
+        shared = key[key.duplicated(keep=False) & key.notna()]
+        if shared.empty:
+            continue
+        titles = title_counts(tracks.loc[shared.index], shared)
+        for value, count in titles[titles > MOST_TITLES].items():
+            rows = key.eq(value).fillna(False).astype(bool)
+            tracks = tracks.assign(**{name: tracks[name].mask(rows)})
+            remarks.append(
+                f"{name} {value!r} is shared by {int(rows.sum()):,} tracks of {count:,} different titles: "
+                "a placeholder, ignored"
+            )
+    return tracks, remarks
+
+
+def title_counts(tracks, keys):
+    """How many different titles stand under each key, most first.
+
+    What follows " - " or a bracket is no part of a title. Tracks without a title count as different ones if there are
+    more than `MOST_UNTITLED` of them under a key.
+    """
+    titles = tracks["name"].astype("str").str.replace(r"(?:\s-\s|[(\[]).*", "", regex=True)
+    titles = _on_distinct(titles, normalised).where(titles.notna())
+    counts = titles.groupby(keys).nunique()
+    untitled = titles.isna().groupby(keys).sum()
+    return (counts + untitled.where(untitled > MOST_UNTITLED, 0)).sort_values(ascending=False, kind="stable")
 
 
 def deduplicate(tracks):
     """Keep one row per recording.
 
-    Two tracks are the same recording when their preview URLs agree (without the query), when their
-    ISRCs agree, or, for tracks that have neither, when normalised title, main artist and duration
-    (within 2 s) do. The most popular copy survives; the ids of the others become its `aliases`, and a
-    preview or audio features that only a copy has are taken over.
+    Two tracks are the same recording when their preview addresses agree (without the query), when their ISRCs agree,
+    or, for tracks that have neither, when normalised title, main artist and duration (within 2 s) do. The most popular
+    copy is kept; the ids of the others become its `aliases`, and a preview or audio features that only a copy has are
+    taken over.
 
     Parameters
     ----------
     tracks : pandas.DataFrame
-        As `table` gives them.
+        With the columns of `SCHEMA` that a source gives.
 
     Returns
     -------
     recordings : pandas.DataFrame
         Sorted by `track_id`, with the columns of `SCHEMA`.
     copies : pandas.DataFrame
-        The rows that fell: `track_id`, `kept` (the survivor), `step` (preview, isrc or title), `name`,
+        The rows left out: `track_id`, `kept` (the row that stands for it), `step` (preview, isrc or title), `name`,
         `artist_name`, `popularity`.
     """
+    tracks = tracks.reindex(columns=SCHEMA.names)
     if tracks.empty:
-        return tracks.reindex(columns=SCHEMA.names), pd.DataFrame(columns=COPY_COLUMNS)
+        return tracks, pd.DataFrame(columns=COPY_COLUMNS)
     tracks = tracks.sort_values("track_id", ignore_index=True)
     edges, recording_after = [np.empty((2, 0), int)], {}
     for step, pairs in {"preview": _same_preview, "isrc": _same_isrc, "title": _same_title}.items():
@@ -126,28 +173,30 @@ def deduplicate(tracks):
         graph = coo_array((np.ones(linked.shape[1], bool), linked), shape=(len(tracks), len(tracks)))
         recording_after[step] = connected_components(graph, directed=False)[1]
 
-    tracks = tracks.assign(
-        row=np.arange(len(tracks)),
-        recording=recording_after["title"],
-        has_preview=tracks["preview_url"].notna(),
-    )
-    best = tracks.sort_values(
+    recording = pd.Series(recording_after["title"])
+    alone = ~recording.duplicated(keep=False)
+    single = tracks[alone].assign(aliases=[[] for _ in range(alone.sum())])
+    if alone.all():
+        return single, pd.DataFrame(columns=COPY_COLUMNS)
+    copied = tracks[~alone]
+    best = copied.assign(recording=recording, has_preview=copied["preview_url"].notna()).sort_values(
         ["popularity", "has_preview", "release_date", "track_id"], ascending=[False, False, True, True]
     )
-    copies = best.groupby("recording", sort=False)
+    group = best.groupby("recording", sort=False)
     survivors = best.drop_duplicates("recording").set_index("recording")
-    survivors["aliases"] = copies["track_id"].agg(lambda ids: sorted(ids.iloc[1:]))
+    survivors["aliases"] = group["track_id"].agg(lambda ids: sorted(ids.iloc[1:]))
     # GroupBy.first takes the first value that is there: the survivor's own, or else a copy's.
     for name in ["preview_url", *AUDIO_FEATURES]:
-        survivors[name] = survivors[name].fillna(copies[name].first())
+        survivors[name] = survivors[name].fillna(group[name].first())
 
     fallen = best[best.duplicated("recording")].copy()
     fallen["kept"] = fallen["recording"].map(survivors["track_id"])
-    row, kept_row = fallen["row"].to_numpy(), fallen["recording"].map(survivors["row"]).to_numpy(int)
-    together = {step: after[row] == after[kept_row] for step, after in recording_after.items()}
-    fallen["step"] = np.select(list(together.values()), list(together), default="")
+    kept_row = fallen["recording"].map(best.reset_index().groupby("recording", sort=False)["index"].first())
+    together = [after[fallen.index] == after[kept_row.to_numpy(int)] for after in recording_after.values()]
+    fallen["step"] = np.select(together, list(recording_after), default="")
+    recordings = pd.concat([single, survivors[SCHEMA.names]]) if len(single) else survivors[SCHEMA.names]
     return (
-        survivors.sort_values("track_id", ignore_index=True).reindex(columns=SCHEMA.names),
+        recordings.sort_values("track_id", ignore_index=True),
         fallen.sort_values("track_id", ignore_index=True)[COPY_COLUMNS],
     )
 
@@ -163,9 +212,17 @@ def with_audio_copies(copies, downloads, recordings):
         From `hitsong.collect.previews.table`.
     recordings : pandas.DataFrame
     """
-    found = downloads[downloads["status"] == "duplicate"].merge(recordings, on="track_id")
-    found = found.assign(kept=found["error"].str.removeprefix("same audio as "), step="audio")
-    return pd.concat([copies[copies["step"] != "audio"], found[COPY_COLUMNS]], ignore_index=True)
+    same = downloads[downloads["status"] == "duplicate"].merge(recordings, on="track_id")
+    same = same.assign(kept=same["error"].str.removeprefix("same audio as "), step="audio")
+    return pd.concat([copies[copies["step"] != "audio"], same[COPY_COLUMNS]], ignore_index=True)
+
+
+def read_copies(path):
+    """Read `duplicates.csv`; ids are text, also those that look like numbers."""
+    return pd.read_csv(
+        path, dtype=dict.fromkeys(["track_id", "kept", "step", "name", "artist_name"], "str"), keep_default_na=False,
+        na_values={"popularity": [""]},
+    )  # fmt: skip
 
 
 def percentile(recordings):
@@ -179,9 +236,10 @@ def percentile(recordings):
 
 
 def write(path, recordings):
-    """Write `tracks.parquet`, unless it already says the same; True if it was written."""
-    recordings = recordings.astype(object).where(recordings.notna(), None)
-    new = pa.Table.from_pydict({name: recordings[name].tolist() for name in SCHEMA.names}, schema=SCHEMA)
+    """Write `tracks.parquet`, unless it holds the same already; True if it was written."""
+    new = pa.Table.from_pandas(
+        recordings[SCHEMA.names], SCHEMA, preserve_index=False
+    ).replace_schema_metadata()
     if path.exists() and pq.read_table(path).equals(new):
         return False
     with replacing(path) as temporary:
@@ -200,47 +258,62 @@ def normalised(title):
     >>> normalised("Él  Niño (feat. Someone)") == normalised("el nino")
     True
     """
-    title = re.sub(r"[(\[]\s*(feat|ft|with)\b[^)\]]*[)\]]", " ", title, flags=re.IGNORECASE)
+    if "(" in title or "[" in title:
+        title = re.sub(r"[(\[]\s*(feat|ft|with)\b[^)\]]*[)\]]", " ", title, flags=re.IGNORECASE)
+    if title.isascii():
+        return " ".join(re.findall("[0-9a-z]+", title.lower()))
     folded = unicodedata.normalize("NFKD", title).casefold()
     return " ".join(
         "".join(c if c.isalnum() else " " for c in folded if not unicodedata.combining(c)).split()
     )
 
 
+def _on_distinct(column, function):
+    """Apply a function to each distinct text of a column; missing stays missing."""
+    codes, cells = pd.factorize(column)
+    values = pd.array([function(cell) for cell in cells], dtype="str")
+    return pd.Series(pd.api.extensions.take(values, codes, allow_fill=True), column.index)
+
+
+def _preview_key(tracks):
+    return tracks["preview_url"].astype("str").str.replace(r"\?[^#]*", "", regex=True)
+
+
+def _isrc_key(tracks):
+    return tracks["isrc"].astype("str").str.upper()
+
+
 def _same_preview(tracks):
-    return _equal(
-        tracks["preview_url"].map(lambda url: urlsplit(url)._replace(query="").geturl(), na_action="ignore")
-    )
+    return _equal(_preview_key(tracks))
 
 
 def _same_isrc(tracks):
-    return _equal(tracks["isrc"].str.upper() if tracks["isrc"].notna().any() else tracks["isrc"])
+    return _equal(_isrc_key(tracks))
 
 
 def _same_title(tracks):
     """Pairs of equal title, artist and duration of which at least one track has no better key."""
-    keyed = pd.DataFrame(
-        {
-            "title": tracks["name"].fillna("").map(normalised),
-            "artist": tracks["artist_id"],
-            "duration": tracks["duration_ms"],
-            "bare": tracks["preview_url"].isna() & tracks["isrc"].isna(),
-        }
-    ).sort_values(["title", "artist", "duration"])
+    bare = tracks["preview_url"].isna() & tracks["isrc"].isna()
+    of_bare = tracks["artist_id"].isin(tracks.loc[bare, "artist_id"])
+    keyed = tracks.loc[of_bare, ["name", "artist_id", "duration_ms"]].assign(bare=bare[of_bare])
+    keyed["title"] = _on_distinct(keyed["name"].astype("str"), normalised).fillna("")
+    keyed = keyed.sort_values(["title", "artist_id", "duration_ms"])
     before = keyed.shift()
     pair = (
         (keyed["title"] == before["title"])
         & (keyed["title"] != "")
-        & (keyed["artist"] == before["artist"])
-        & (keyed["duration"] - before["duration"] <= TOLERANCE_MS)
+        & (keyed["artist_id"] == before["artist_id"])
+        & (keyed["duration_ms"] - before["duration_ms"] <= TOLERANCE_MS)
         & (keyed["bare"] | before["bare"].eq(True))
-    ).to_numpy()
-    return np.stack([keyed.index.to_numpy()[np.flatnonzero(pair) - 1], keyed.index.to_numpy()[pair]])
+    ).to_numpy(bool, na_value=False)
+    rows = keyed.index.to_numpy()
+    return np.stack([rows[np.flatnonzero(pair) - 1], rows[pair]]).astype(int)
 
 
 def _equal(keys):
     """Link each row to the first row of the same key: row numbers, shape (2, links)."""
     keys = keys.dropna()
+    keys = keys[keys.duplicated(keep=False)]
     rows = pd.Series(keys.index, index=keys.index)
     first = rows.groupby(keys).transform("first").to_numpy()
     linked = first != rows.to_numpy()

@@ -15,6 +15,7 @@ from urllib.parse import urlsplit
 
 import requests
 
+from hitsong.collect import deduplicate
 from hitsong.collect.deduplicate import normalised
 from hitsong.collect.filters import in_years, lines_of
 from hitsong.collect.throttle import Manners, Trouble, retry_after
@@ -87,6 +88,10 @@ class Deezer:
     def economy(self, tracks):
         """Say what the crawl cost."""
         return f"{self.requests:,} requests ({1000 * self.requests / max(1, tracks):,.0f} per 1,000 tracks)"
+
+    def tracks(self, catalog):
+        """The tracks of this crawl, copies included."""
+        return deduplicate.table(catalog, self.track_ids(catalog))
 
     def track_ids(self, catalog):
         """The tracks of this crawl that pass its filters: years and album types."""

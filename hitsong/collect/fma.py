@@ -1,31 +1,33 @@
-"""FMA, the Free Music Archive dataset (Defferrard et al., ISMIR 2017), read in its own layout.
+"""FMA, the Free Music Archive dataset (Defferrard et al., ISMIR 2017; github.com/mdeff/fma), in its own layout.
 
-`root` holds `fma_metadata/tracks.csv` and the clips in `fma_small/` (or `fma_medium/`, `fma_large/`),
-each at `<first three digits>/<six digits>.mp3`. The subsets nest: medium holds small, large holds both.
-Popularity is the number of listens, or listens per month on the site, since listens grow with a track's age.
+`root` holds `fma_metadata/tracks.csv` and the clips in `fma_small/` (or `fma_medium/`, `fma_large/`), each at
+`<first three digits>/<six digits>.mp3`. The subsets nest: medium holds small, large holds both. Popularity is the
+number of listens, or listens per month on the site, since listens grow with a track's age.
 """
 
-from datetime import UTC, datetime
 from pathlib import Path
 
 import pandas as pd
 
+from hitsong.collect.deduplicate import SCHEMA
 from hitsong.errors import UserError
 
 SUBSETS = ["small", "medium", "large"]  # each holds those before it
 BROKEN = {"099134", "108925", "133297"}  # files that hold no sound; known to FMA's authors
 POPULARITY_SOURCE = {"listens": "fma listens", "listens_per_month": "fma listens per month"}
+SNAPSHOT = (
+    "2017-04-01"  # the day that the dataset's creation.py gives all of its files; released on 2017-05-09
+)
 _DAYS_PER_MONTH = 365.25 / 12
 
 
 class Fma:
-    """A copy of the dataset on disk.
+    """A copy of the dataset on disk, as a source.
 
     Parameters
     ----------
     settings : hitsong.config.Collect
-        Of which `root`, `subset` and `popularity` are used. Without a subset every track of the metadata
-        is taken, with the clips of the largest folder there is.
+        Without a `subset`, it is that of the largest folder of clips there is.
 
     Raises
     ------
@@ -43,101 +45,56 @@ class Fma:
         if not self.metadata.is_file():
             raise UserError(
                 f"collect.root: {self.metadata} is missing; point collect.root at the folder that holds "
-                "fma_metadata/ and fma_small/ (github.com/mdeff/fma tells where to get them)"
+                "fma_metadata/ and fma_small/ (github.com/mdeff/fma says where to get them)"
             )
-        self.subset, self.popularity = settings.subset, settings.popularity
         # A subset's clips lie in its own folder, or in that of a larger one.
-        holding = SUBSETS[SUBSETS.index(self.subset) :] if self.subset else SUBSETS[::-1]
-        folders = [root / f"fma_{subset}" for subset in holding]
-        self.clips = next((folder for folder in folders if folder.is_dir()), None)
-        if self.clips is None:
-            raise UserError(f"collect.root: {root} holds none of {', '.join(f.name for f in folders)}")
-        self.crawl = f"fma:{root}:{self.subset}"
+        subsets = SUBSETS[SUBSETS.index(settings.subset) :] if settings.subset else SUBSETS[::-1]
+        present = [subset for subset in subsets if (root / f"fma_{subset}").is_dir()]
+        if not present:
+            raise UserError(f"collect.root: {root} holds none of {', '.join(f'fma_{s}' for s in subsets)}")
+        self.subset, self.popularity = settings.subset or present[0], settings.popularity
+        self.clips = root / f"fma_{present[0]}"
 
     def collect(self, catalog):
-        """Read the metadata into the catalogue, once; returns the number of requests made: none."""
-        stat = self.metadata.stat()
-        listing = f"{self.crawl}:{self.clips.name}:{self.popularity}:{stat.st_size}:{stat.st_mtime_ns}"
-        if catalog.offset(listing) is not None:
-            table = read_metadata(self.metadata, self.subset)
-            with catalog.page():
-                # Rows of the same tracks may stand there from another state of the metadata, subset or popularity.
-                catalog.connection.execute("DELETE FROM progress WHERE list LIKE 'fma:%'")
-                catalog.connection.execute("DELETE FROM members WHERE crawl = ?", (self.crawl,))
-                self._put(catalog, table)
-                catalog.advance(listing, None)
-        print(self._clips_there(self.track_ids(catalog)))
+        """Nothing is requested: 0."""
         return 0
 
-    def track_ids(self, catalog):
-        """Every track of the subset."""
-        return catalog.column("SELECT id FROM members WHERE crawl = ? ORDER BY id", self.crawl)
+    def tracks(self, catalog):
+        """Every track of the subset; prints how many clips are there, missing, and known to be broken."""
+        table = read_metadata(self.metadata, self.subset)
+        table["audio_path"] = [str(self.clip(track_id)) for track_id in table["track_id"]]
+        table["popularity"] = table[self.popularity].astype(float)
+        table["popularity_source"] = POPULARITY_SOURCE[self.popularity]
+        missing = sum(not Path(path).is_file() for path in table["audio_path"])
+        broken = sorted(BROKEN.intersection(table["track_id"]))
+        print(
+            f"FMA {self.subset}: {len(table):,} tracks; without a clip in {self.clips.name}: {missing:,}; "
+            f"with one that is known to be broken: {len(broken)}"
+            + (f" ({', '.join(broken)})" if broken else "")
+        )
+        return table[[name for name in SCHEMA.names if name in table]]
 
     def clip(self, track_id):
         """Where a track's clip lies, whether or not it is there."""
         return self.clips / track_id[:3] / f"{track_id}.mp3"
 
-    def _put(self, catalog, table):
-        now = datetime.now(UTC).isoformat(timespec="seconds")
-        for row in table.astype(object).where(table.notna(), None).to_dict("records"):
-            catalog.put("artists", [{"artist_id": row["artist_id"], "name": row["artist_name"]}])
-            catalog.put(
-                "albums",
-                [
-                    {
-                        "album_id": row["album_id"],
-                        "name": row["album_name"],
-                        "album_type": row["album_type"],
-                        "release_date": row["release_date"],
-                        "release_date_precision": row["release_date"] and "day",
-                    }
-                ],
-            )
-            catalog.put_track(
-                {
-                    "track_id": row["track_id"],
-                    "album_id": row["album_id"],
-                    "name": row["name"],
-                    "duration_ms": row["duration_ms"],
-                    "audio_path": str(self.clip(row["track_id"])),
-                    "genre": row["genre"],
-                    "licence": row["licence"],
-                    "split": row["split"],
-                    "popularity": row[self.popularity],
-                    "popularity_source": POPULARITY_SOURCE[self.popularity],
-                    "fetched_at": now,
-                },
-                [row["artist_id"]],
-            )
-            catalog.put("members", [{"crawl": self.crawl, "id": row["track_id"]}])
-
-    def _clips_there(self, track_ids):
-        """A line on what 02 will find: the clips that are there, missing, and known to be broken."""
-        missing = sum(not self.clip(track_id).is_file() for track_id in track_ids)
-        broken = sorted(BROKEN.intersection(track_ids))
-        return (
-            f"FMA {self.subset or '(every track of its metadata)'}: {len(track_ids):,} tracks; without a clip in "
-            f"{self.clips.name}: {missing:,}; with one that is known to be broken: {len(broken)}"
-            + (f" ({', '.join(broken)})" if broken else "")
-        )
-
 
 def read_metadata(path, subset=None):
-    """Read FMA's `tracks.csv` under the names of our catalogue.
+    """Read FMA's `tracks.csv` under the names of `tracks.parquet`.
 
     Parameters
     ----------
     path : path-like
         The dataset's file, with its two header rows.
     subset : str, optional
-        Of `SUBSETS`; the smaller ones are part of the larger. By default every track.
+        Of `SUBSETS`; by default every track.
 
     Returns
     -------
     pandas.DataFrame
-        One row per track; ids are strings (`track_id` of six digits), durations milliseconds.
-        `listens_per_month` counts from the day the track came to the site to the snapshot, the latest day
-        on which the metadata says that something was added; a month at least.
+        One row per track; ids are strings (`track_id` of six digits), durations milliseconds. `fetched_at` is
+        `SNAPSHOT`, or the latest day on which the metadata says that something was added, if that is later (a newer
+        dump). `listens_per_month` counts from the day the track came to the site to that day; a month at least.
 
     Raises
     ------
@@ -147,33 +104,35 @@ def read_metadata(path, subset=None):
     try:
         raw = pd.read_csv(path, index_col=0, header=[0, 1], low_memory=False)
         added = raw.xs("date_created", axis="columns", level=1).apply(pd.to_datetime)
-        months = (added.max(axis=None) - added["track"]).dt.days / _DAYS_PER_MONTH
+        snapshot = max(pd.Timestamp(SNAPSHOT), pd.Timestamp(added.max(axis=None)).normalize())
+        months = (snapshot - added["track"]).dt.days / _DAYS_PER_MONTH
+        artists = ("fma:artist:" + raw["artist", "id"].astype(int).astype("str")).tolist()
+        released = raw["album", "date_released"].str[:10]
         columns = {
+            "track_id": [f"{number:06d}" for number in raw.index],
             "name": raw["track", "title"],
-            "artist_id": "fma:artist:" + raw["artist", "id"].astype(int).astype(str),
+            "artist_id": artists,
+            "artist_ids": [[artist] for artist in artists],
             "artist_name": raw["artist", "name"],
-            "album_id": "fma:album:" + raw["album", "id"].astype(int).astype(str),
+            "album_id": "fma:album:" + raw["album", "id"].astype(int).astype("str"),
             "album_name": raw["album", "title"],
             "album_type": raw["album", "type"].str.lower(),
-            "release_date": raw["album", "date_released"].str[:10],
+            "release_date": released,
+            "release_date_precision": released.notna().map({True: "day", False: None}),
             "duration_ms": raw["track", "duration"].astype(int) * 1000,
             "genre": raw["track", "genre_top"],
             "licence": raw["track", "license"],
             "split": raw["set", "split"],
+            "fetched_at": f"{snapshot:%Y-%m-%d}",
             "listens": raw["track", "listens"].astype(int),
             "listens_per_month": raw["track", "listens"] / months.clip(lower=1),
         }
-        subsets = raw["set", "subset"].to_numpy()
+        subsets = raw["set", "subset"]
     except (KeyError, ValueError, AttributeError, TypeError, pd.errors.ParserError) as error:
         raise UserError(f"{path} is not FMA's tracks.csv: {error}") from None
-    table = pd.DataFrame(
-        {
-            "track_id": [f"{number:06d}" for number in raw.index],
-            **{k: v.to_numpy() for k, v in columns.items()},
-        }
-    )
+    table = pd.DataFrame(columns, raw.index)
     if subset:
-        table = table[pd.Series(subsets).isin(SUBSETS[: SUBSETS.index(subset) + 1])].reset_index(drop=True)
+        table = table[subsets.isin(SUBSETS[: SUBSETS.index(subset) + 1])]
         if table.empty:
             raise UserError(f"collect.subset: {path} has no track of FMA {subset}")
-    return table
+    return table.reset_index(drop=True)

@@ -1,11 +1,10 @@
-"""Where tracks come from: one module per source, all filling the same catalogue.
+"""Where tracks come from: one module per source; crawlers fill the catalogue, local files are read directly.
 
 A source is an object with
 
-- ``crawl``, the name under which the catalogue remembers what this crawl found,
 - ``collect(catalog)``, which brings the catalogue up to date and returns the number of requests made (0
   when everything was known already),
-- ``track_ids(catalog)``, the tracks that belong to this crawl,
+- ``tracks(catalog)``, a table of the tracks that belong to this crawl (columns of `deduplicate.SCHEMA`),
 - ``economy(tracks)``, a line on what the requests were spent on, where there are any,
 - ``percentile``, whether popularity is on a scale of its own and to be told as a percentile,
 - ``notice``, a line that the user should read first, and ``planted``, a table of what was planted in

@@ -18,6 +18,7 @@ import re
 from datetime import UTC, datetime, timedelta
 from functools import cached_property
 
+from hitsong.collect import deduplicate
 from hitsong.collect import spotify_api as api
 from hitsong.collect.deduplicate import normalised
 from hitsong.collect.filters import in_years, lines_of, text_of
@@ -92,6 +93,10 @@ class Spotify:
             f"{self.requests:,} requests ({1000 * self.requests / max(1, tracks):,.0f} per 1,000 tracks), "
             f"{self.requests / max(1, self.minimum):.2f} x the least that the API's batches allow"
         )
+
+    def tracks(self, catalog):
+        """The tracks of this crawl, copies included."""
+        return deduplicate.table(catalog, self.track_ids(catalog))
 
     def track_ids(self, catalog):
         """The tracks of this crawl that pass its filters: years, album types, artists."""

@@ -1,45 +1,42 @@
-"""A table of tracks: CSV, TSV or Parquet, published or one's own, with a line per column that is named otherwise.
+"""Tracks from a table: CSV, TSV or Parquet.
 
-The tables that circulate differ in everything but their idea, so this reader is patient: it finds the
-separator, takes R's row names, `NA` and decimal commas for what they are, and reads artists written as a
-Python list (``['A', 'B']``). Of what it cannot use it says how many rows there were.
+Published tables differ in separator, encoding, notation of numbers, dates and lists of artists. What can be recognised
+is recognised; what is ambiguous is refused with the setting that decides it; of what is left out, the number of rows is
+printed.
 """
 
-import ast
 import hashlib
 import json
 import lzma
-import re
 import warnings
 import zipfile
 import zlib
-from datetime import UTC, datetime
 from pathlib import Path
-from urllib.parse import urlsplit
 
 import numpy as np
 import pandas as pd
 import soundfile
 
-from hitsong.collect.deduplicate import normalised
+from hitsong.collect.cells import artist_remarks, find_notation, parse_artists, parse_dates, parse_numbers
+from hitsong.collect.deduplicate import MOST_TITLES, SCHEMA, normalised, title_counts
 from hitsong.config import AUDIO_FEATURES, TABLE_COLUMNS, nearest
 from hitsong.errors import UserError
 
-# What stands for nothing: R's and pandas' ways. A title may well be "None" or "null", so those stay.
+# Missing values as R and pandas write them. A title may be "None" or "null", so those are kept.
 MISSING = ["", "NA", "NaN", "nan"]
+PLACEHOLDERS = ["-", "--", ".", "?", "n/a", "#n/a", "none", "null", "nil", "unknown", "undefined", "tbd"]
 SIDES = {
     "train": "training", "training": "training", "test": "test",
     "validation": "validation", "valid": "validation", "val": "validation", "dev": "validation",
 }  # fmt: skip
-_TRUTH = {"true": 1, "t": 1, "yes": 1, "1": 1, "1.0": 1, "false": 0, "f": 0, "no": 0, "0": 0, "0.0": 0}
-_ALBUM = ["album_type", "release_date", "release_date_precision"]
-_TRACK = [
-    "track_id", "name", "duration_ms", "explicit", "isrc", "preview_url", "audio_path", "genre", "licence",
-    "split", "popularity",
-]  # fmt: skip
+LARGEST = 1e15  # popularity; above it, whole numbers are no longer exact
+_TRUTH = {"true": True, "t": True, "yes": True, "1": True, "1.0": True}
+_TRUTH |= {"false": False, "f": False, "no": False, "0": False, "0.0": False}
 _TEXT = ["name", "album_id", "album_name", "album_type", "genre", "licence"]
-_DATE = r"^\s*(\d{4}(?:-(?:0[1-9]|1[0-2])(?:-(?:0[1-9]|[12]\d|3[01]))?)?)(?!\d)"
-_PRECISION = {4: "year", 7: "month", 10: "day"}
+_KEYS = ["track_id", "artist_id", "artist_ids", "album_id", "isrc", "preview_url"]
+_UNIT = ["danceability", "energy", "speechiness", "acousticness", "instrumentalness", "liveness", "valence"]
+_ISRC = r"[A-Z]{2}[A-Z0-9]{3}[0-9]{7}"  # ISO 3901, without hyphens
+_ADDRESS = r"(?i)https?://(?:[^/?#\s\[\]]+|\[[0-9a-f:.]+\])(?:[/?#]|$)"
 _LONGEST_MS = 24 * 3600 * 1000
 _FILE_NAME = r"[A-Za-z0-9_-][A-Za-z0-9_.-]{0,99}"  # ids name the files of previews
 _BROKEN_FILE = (
@@ -49,12 +46,11 @@ _BROKEN_FILE = (
 
 
 class TableFile:
-    """A table of tracks on disk.
+    """A table of tracks on disk, as a source.
 
     Parameters
     ----------
     settings : hitsong.config.Collect
-        Of which `table` is used.
 
     Raises
     ------
@@ -71,58 +67,21 @@ class TableFile:
         self.path = Path(self.settings.path).resolve()
         if not self.path.is_file():
             raise UserError(f"collect.table.path: {self.path} is no file; name a CSV, TSV or Parquet table")
-        self.crawl = f"table:{self.path}"
 
     def collect(self, catalog):
-        """Read the table into the catalogue, once; returns the number of requests made: none."""
-        stat = self.path.stat()
-        settings = json.dumps(self.settings.model_dump(), sort_keys=True)
-        listing = f"{self.crawl}:{stat.st_size}:{stat.st_mtime_ns}:{settings}"
-        if catalog.offset(listing) is None:
-            return 0
-        tracks, remarks = read(self.path, self.settings)
-        with catalog.page():
-            # Rows of the same tracks may stand there from another state of this table, or from another table.
-            catalog.connection.execute("DELETE FROM progress WHERE list LIKE 'table:%'")
-            catalog.connection.execute("DELETE FROM members WHERE crawl = ?", (self.crawl,))
-            self._put(catalog, tracks)
-            catalog.advance(listing, None)
-        for remark in remarks:
-            print(f"{self.path.name}: {remark}")
+        """Nothing is requested: 0."""
         return 0
 
-    def track_ids(self, catalog):
-        """Every track of the table."""
-        return catalog.column("SELECT id FROM members WHERE crawl = ? ORDER BY id", self.crawl)
-
-    def _put(self, catalog, tracks):
-        now = datetime.now(UTC).isoformat(timespec="seconds")
-        for row in tracks.astype(object).where(tracks.notna(), None).itertuples(index=False):
-            credits = zip(row.artist_ids, row.artist_names, strict=True)
-            catalog.put("artists", ({"artist_id": id_, "name": name} for id_, name in credits))
-            album = {name: getattr(row, name) for name in _ALBUM}
-            # Dates live with albums: a track that names no album gets one of its own.
-            album_id = row.album_id or (
-                f"table:album:{row.track_id}" if any(album.values()) or row.album_name else None
-            )
-            if album_id:
-                catalog.put("albums", [{"album_id": album_id, **album, "name": row.album_name}])
-            catalog.put_track(
-                {
-                    **{name: getattr(row, name) for name in _TRACK},
-                    "album_id": album_id,
-                    "popularity_source": self.settings.popularity_source,
-                    "fetched_at": now,
-                },
-                row.artist_ids,
-            )
-            features = {name: getattr(row, name) for name in AUDIO_FEATURES}
-            catalog.put_features(row.track_id, {k: v for k, v in features.items() if v is not None})
-            catalog.put("members", [{"crawl": self.crawl, "id": row.track_id}])
+    def tracks(self, catalog):
+        """Every track of the table; prints what was left out or put together."""
+        tracks, remarks = read(self.path, self.settings)
+        for remark in remarks:
+            print(f"{self.path.name}: {remark}")
+        return tracks
 
 
 def read(path, settings):
-    """Read a table under the names of our catalogue.
+    """Read a table.
 
     Parameters
     ----------
@@ -132,185 +91,219 @@ def read(path, settings):
     Returns
     -------
     tracks : pandas.DataFrame
-        One row per track id, in the order of the file; the columns `TABLE_COLUMNS` and
-        `release_date_precision`, None (NaN in numbers) where a value is missing. `artist_names` and
-        `artist_ids` are equally long lists, main artist first.
+        One row per track id, in the order of the file, with the columns of `hitsong.collect.deduplicate.SCHEMA`
+        that a source gives; `artist_ids` holds lists, main artist first.
     remarks : list of str
-        What the user should know: how many rows were left out or put together, and why.
+        What was left out, put together or read in one of several ways.
 
     Raises
     ------
     UserError
-        If the file is no table, lacks a column that it must have, or has no row with a popularity
-        and something to tell the track by.
+        If the file is no table, lacks a column that it must have, writes numbers in two ways, or has no usable
+        row with a popularity and something to tell the track by.
     """
-    raw, decimal = _raw(path)
-    cells = _chosen(raw, settings.columns, path)
-    remarks = []
+    cells, remarks = _select(*_read_file(path, settings), settings.columns, path)
+    try:
+        tracks, more = _parse(cells, settings, path)
+        kept, rest = _one_row_per_track(tracks)
+        _check_popularity(kept["popularity"])
+    except UserError as error:
+        raise UserError(f"{path.name}: {error}") from None
+    return kept, [*remarks, *more, *rest]
 
-    popularity = _numbers(cells["popularity"], decimal)
-    if popularity.isna().all():
-        found = cells["popularity"].dropna()
-        shown = f", for example {found.iat[0]!r}" if len(found) else ""
-        raise UserError(f"{path.name}: no row has a number for popularity{shown}; see collect.table.columns")
 
-    tracks = pd.DataFrame({"popularity": popularity})
+def _parse(cells, settings, path):
+    """The columns of a track from the cells of the table, and remarks."""
+    numeric = ["popularity", "duration_ms", *AUDIO_FEATURES]
+    notation = find_notation({name: cells[name] for name in numeric}, settings.decimal)
+    tracks, remarks = pd.DataFrame(index=cells.index), []
+    for name in numeric:
+        tracks[name], more = parse_numbers(cells[name], notation, name)
+        remarks += more
+    if tracks["popularity"].isna().all():
+        given = cells["popularity"].dropna()
+        example = f", for example {given.iat[0]!r}" if len(given) else ""
+        raise UserError(f"no row has a number for popularity{example}; see collect.table.columns")
+    remarks += _unit_remarks(tracks)
+    tracks["duration_ms"] = tracks["duration_ms"].round().where(tracks["duration_ms"].between(1, _LONGEST_MS))
     for name in _TEXT:
         tracks[name] = cells[name]
-    for name in AUDIO_FEATURES:
-        tracks[name] = _numbers(cells[name], decimal)
-    duration = _numbers(cells["duration_ms"], decimal).round()
-    tracks["duration_ms"] = duration.where(duration.between(1, _LONGEST_MS))
-    tracks["explicit"] = cells["explicit"].str.strip().str.lower().map(_TRUTH)
-    tracks["isrc"] = cells["isrc"].str.strip().str.upper()
-    tracks["split"] = cells["split"].str.strip().str.lower().map(SIDES)
-    tracks["preview_url"] = cells["preview_url"].map(_address, na_action="ignore")
+    tracks["explicit"] = _map(cells["explicit"], _TRUTH).astype("boolean")
+    tracks["split"] = _map(cells["split"], SIDES)
+    tracks["isrc"] = cells["isrc"].str.replace(r"[\s-]", "", regex=True).str.upper()
+    fits = {
+        "isrc": tracks["isrc"].str.fullmatch(_ISRC),
+        "preview_url": cells["preview_url"].str.match(_ADDRESS),
+    }
+    tracks["preview_url"] = cells["preview_url"]
+    for name, valid in fits.items():
+        tracks[name] = tracks[name].where(valid.fillna(False).astype(bool))
+    for name, what in {"isrc": "ISRC", "preview_url": "web address", "split": "name of a side"}.items():
+        lost = cells[name][tracks[name].isna() & cells[name].notna()]
+        if len(lost):
+            remarks.append(f"{name}: no {what} in {len(lost):,} cells, for example {lost.iat[0]!r}; left out")
+
     root = Path(settings.audio_root).resolve() if settings.audio_root else path.parent
     tracks["audio_path"] = cells["audio_path"].map(lambda name: str(root / name), na_action="ignore")
-    unsaid = tracks["audio_path"].where(tracks["duration_ms"].isna(), None)
-    tracks["duration_ms"] = tracks["duration_ms"].fillna(
-        unsaid.map(_milliseconds, na_action="ignore").astype(float)
-    )
-    tracks["release_date"] = cells["release_date"].str.extract(_DATE, expand=False)
-    tracks["release_date_precision"] = tracks["release_date"].str.len().map(_PRECISION)
-    if unread := int((cells["release_date"].notna() & tracks["release_date"].isna()).sum()):
-        remarks.append(f"{unread:,} release dates are not written year-month-day; left out")
-
-    tracks["track_id"] = _track_ids(cells)
-    tracks["artist_names"], tracks["artist_ids"] = _artists(cells, tracks["track_id"], settings.separators)
-    if cells[["artist_name", "artist_id", "artist_ids"]].isna().all(axis=None):
+    unknown = tracks["audio_path"].where(tracks["duration_ms"].isna()).dropna()
+    tracks.loc[unknown.index, "duration_ms"] = unknown.map(_milliseconds).astype(float)
+    for name in ("release_date", "read_at"):
+        tracks[name], precision, more = parse_dates(cells[name], name, settings.date_format)
+        remarks += more
+        if name == "release_date":
+            tracks["release_date_precision"] = precision
+    tracks["fetched_at"] = tracks.pop("read_at").fillna(settings.read_at or np.nan).astype("str")
+    if tracks["fetched_at"].isna().any():
         remarks.append(
-            "no column names the artists, so no split can keep them apart; see collect.table.columns"
+            "the day popularity was read is unknown, and so is the tracks' age; see collect.table.read_at"
         )
-    kept, more = _one_row_per_track(tracks)
-    if kept.empty:
-        raise UserError(f"{path.name}: no row has both a popularity and an id; see collect.table.columns")
-    return kept, [*remarks, *more]
+    tracks["popularity_source"] = settings.popularity_source
 
-
-def artists(cell, separators=()):
-    """The artists (or artist ids) that a cell lists.
-
-    >>> artists("['Nelly', \\"Destiny's Child\\"]")
-    ['Nelly', "Destiny's Child"]
-    >>> artists("Nelly Featuring Ciara", [" featuring "])
-    ['Nelly', 'Ciara']
-    """
-    text = cell.strip()
-    names = None
-    if text.startswith("[") and text.endswith("]"):
-        try:
-            with warnings.catch_warnings(action="ignore"):  # of escapes that Python does not know
-                names = ast.literal_eval(text)
-        except (ValueError, SyntaxError, MemoryError, RecursionError):
-            names = None  # a band may be called [Alexandros]
-    if not isinstance(names, list):
-        pattern = "|".join(map(re.escape, separators))
-        names = re.split(pattern, text, flags=re.IGNORECASE) if pattern else [text]
-    return [name for name in (str(name).strip() for name in names) if name]
+    tracks["track_id"], more = _track_ids(cells)
+    remarks += more
+    tracks["artist_ids"], tracks["artist_id"], tracks["artist_name"], more = _artists(
+        cells, tracks["track_id"], settings.separators
+    )
+    return tracks.reindex(columns=[name for name in SCHEMA.names if name in tracks]), [*remarks, *more]
 
 
 # ---------------------------------------------------------------------- the file
 
 
-def _raw(path):
-    """The file's cells as text (None where missing), and its decimal sign."""
-    suffixes = [suffix.lower() for suffix in path.suffixes]
-    if suffixes and suffixes[-1] in (".rds", ".rda", ".rdata"):
+def _read_file(path, settings):
+    """The cells as text (or numbers, in Parquet), and remarks."""
+    suffix = path.suffix.lower()
+    if suffix in (".rds", ".rda", ".rdata"):
         raise UserError(
             f'{path.name}: export it from R first: write.csv(readRDS("{path.name}"), "tracks.csv")'
         )
-    if suffixes and suffixes[-1] in (".xls", ".xlsx", ".ods"):
+    if suffix in (".xls", ".xlsx", ".ods"):
         raise UserError(f"{path.name}: save the spreadsheet as CSV first")
     try:
-        if suffixes and suffixes[-1] in (".parquet", ".pq"):
-            return _as_text(pd.read_parquet(path)), "."
-        return _read_csv(path)
-    except UnicodeDecodeError:
-        raise UserError(f"{path.name}: is neither UTF-8 nor Latin-1 text") from None
+        if suffix in (".parquet", ".pq"):
+            frame = pd.read_parquet(path)
+            return pd.DataFrame({str(name): _untyped(frame[name]) for name in frame}), []
+        return _read_text(path, settings.encoding)
+    except LookupError:
+        raise UserError(f"collect.table.encoding: no encoding is called {settings.encoding!r}") from None
     except _BROKEN_FILE as error:
-        raise UserError(f"{path.name}: cannot be read as a table: {' '.join(str(error).split())}") from None
+        reason = " ".join(str(error).split())
+        raise UserError(f"{path.name}: cannot be read as a table: {reason}") from None
 
 
-def _read_csv(path):
-    """The cells of a text file, compressed or not."""
+def _read_text(path, encoding):
+    """A text file, compressed or not: UTF-8 or UTF-16 by its content, else Windows-1252."""
+    if encoding:
+        return _read_encoded(path, encoding), []
     try:
-        return _read_encoded(path, "utf-8-sig")
-    except UnicodeDecodeError:
-        return _read_encoded(path, "latin-1")
+        cells = _read_encoded(path, "utf-8-sig")
+        if not any("\x00" in name for name in cells):
+            return cells, []
+        encoding = "utf-16-be" if next(iter(cells)).startswith("\x00") else "utf-16-le"  # without its mark
+        return _read_encoded(path, encoding), [f"read as {encoding.upper()}"]
+    except UnicodeDecodeError as error:
+        if error.start == 0 and error.object[:2] in (b"\xff\xfe", b"\xfe\xff"):
+            return _read_encoded(path, "utf-16"), ["read as UTF-16"]
+    remark = "not UTF-8: read as Windows-1252; if names look wrong, set collect.table.encoding (big5, gb18030, ...)"
+    return _read_encoded(path, "cp1252", errors="replace"), [remark]
 
 
-def _read_encoded(path, encoding):
+def _read_encoded(path, encoding, errors="strict"):
+    options = {"encoding": encoding, "encoding_errors": errors, "dtype": "str"}
+
     def columns(separator):
-        return pd.read_csv(path, sep=separator, encoding=encoding, nrows=0, dtype=str).shape[1]
+        return pd.read_csv(path, sep=separator, nrows=0, **options).shape[1]
 
     separator = max(",\t;|", key=columns)
     with warnings.catch_warnings():
         # Rows longer than the header: pandas would drop their ends with a warning.
         warnings.simplefilter("error", pd.errors.ParserWarning)
-        raw = pd.read_csv(
-            path, sep=separator, encoding=encoding, dtype=str, index_col=False,
-            keep_default_na=False, na_values=MISSING,
-        )  # fmt: skip
-    # Semicolons come with decimal commas: R's write.csv2, and spreadsheets of half the world.
-    return raw, "," if separator == ";" else "."
+        return pd.read_csv(
+            path, sep=separator, index_col=False, keep_default_na=False, na_values=MISSING, **options
+        )
 
 
-def _as_text(frame):
-    """Typed cells (Parquet) as the text that a CSV would have held, so that one parser reads both."""
-    return pd.DataFrame({str(name): frame[name].map(_text).astype(object) for name in frame})
+def _untyped(column):
+    """A typed column (Parquet) as numbers or as the text that a CSV would hold."""
+    if pd.api.types.is_bool_dtype(column):
+        return column.astype("str")
+    if pd.api.types.is_numeric_dtype(column):
+        return column
+    return column.map(_text, na_action="ignore").astype("str")
 
 
 def _text(cell):
     if isinstance(cell, np.ndarray | list | tuple):
-        return repr([str(item) for item in cell if item is not None])
-    if pd.isna(cell):
-        return None
-    # Whole numbers that stand beside missing ones are floats.
-    return str(int(cell)) if isinstance(cell, float) and cell.is_integer() else str(cell)
+        return json.dumps(list(cell), default=str)
+    return None if pd.isna(cell) else str(cell)
 
 
-def _chosen(raw, mapping, path):
-    """The columns that mean something to us, under our names; those not there are all missing."""
-    there = list(raw.columns)
+def _as_text(column):
+    """Numbers as text: whole numbers without decimals, also where missing ones made them floats."""
+    if not pd.api.types.is_numeric_dtype(column):
+        return column
+    whole = column.dropna()
+    if (whole == whole.round()).all():
+        return column.astype("Int64").astype("str")
+    return column.map(repr, na_action="ignore").astype("str")
+
+
+def _select(raw, remarks, mapping, path):
+    """The columns that have a meaning here, under our names; those that are not there are missing throughout."""
+    names = list(raw.columns)
     for ours, theirs in mapping.items():
-        if theirs not in there:
+        if theirs not in names:
             raise UserError(
-                f"collect.table.columns.{ours}: {path.name} has no column {theirs!r}{nearest(theirs, there)}"
+                f"collect.table.columns.{ours}: {path.name} has no column {theirs!r}{nearest(theirs, names)}"
             )
-    cells = {}
-    for name in TABLE_COLUMNS:
-        column = mapping.get(name, name)
-        cells[name] = raw[column] if column in there else pd.Series(None, raw.index, dtype=object)
-    if mapping.get("popularity", "popularity") not in there:
+    if mapping.get("popularity", "popularity") not in names:
         raise UserError(
             f"{path.name}: no column popularity; name the one that holds it as collect.table.columns.popularity; "
-            f"there are: {', '.join(there)}"
+            f"there are: {', '.join(names)}"
         )
-    cells = pd.DataFrame(cells).astype(object)
-    return cells.where(cells.notna() & ~cells.isin(MISSING), None)
+    cells = {}
+    for name in TABLE_COLUMNS:
+        theirs = mapping.get(name, name)
+        if theirs not in names:
+            cells[name] = pd.Series(np.nan, raw.index, dtype="str")
+        elif name in ("popularity", "duration_ms", *AUDIO_FEATURES):
+            cells[name] = raw[theirs]
+        else:
+            cells[name] = _as_text(raw[theirs])
+            missing = cells[name].isin(MISSING)
+            if name in _KEYS:
+                missing |= cells[name].str.strip().str.lower().isin(PLACEHOLDERS)
+            cells[name] = cells[name].mask(missing.astype(bool))
+        if f"{theirs}.1" in names and theirs in names:
+            remarks = [*remarks, f"two columns are called {theirs!r}; the first was read"]
+    return pd.DataFrame(cells), remarks
 
 
 # ---------------------------------------------------------------------- the cells
 
 
-def _numbers(texts, decimal):
-    """Text as numbers; what is none is missing."""
-    if decimal == ",":
-        texts = texts.str.replace(",", ".", regex=False)
-    return pd.to_numeric(texts, errors="coerce").astype(float).replace([np.inf, -np.inf], np.nan)
+def _map(column, meanings):
+    """Words as what they mean; missing if they are none of them."""
+    codes, words = pd.factorize(column.str.strip().str.lower())
+    meant = pd.Series([meanings.get(word) for word in words], dtype=object)
+    return pd.Series(pd.api.extensions.take(meant.to_numpy(), codes, allow_fill=True), column.index)
 
 
-def _address(cell):
-    """A web address, or None."""
-    try:
-        return cell if urlsplit(cell).scheme in ("http", "https") else None
-    except ValueError:
-        return None
+def _unit_remarks(tracks):
+    """Remarks on audio features and durations that are in another unit."""
+    remarks = []
+    for name in _UNIT:
+        if (largest := tracks[name].max()) > 1:
+            remarks.append(
+                f"{name}: as high as {largest:g}, where Spotify's lies between 0 and 1; taken as it is"
+            )
+    if (median := tracks["duration_ms"].median()) < 1000:
+        remarks.append(f"duration_ms: {median:g} in the middle; if these are seconds, multiply by 1000 first")
+    return remarks
 
 
 def _milliseconds(path):
-    """How long an audio file says it is; NaN where there is none."""
+    """How long an audio file is, by its header; NaN if there is none."""
     try:
         return round(1000 * soundfile.info(path).duration)
     except (soundfile.SoundFileError, OSError, ValueError):
@@ -318,50 +311,75 @@ def _milliseconds(path):
 
 
 def _track_ids(cells):
-    """The table's ids, or where it has none, made from artist, title and file.
+    """The table's ids, or where it has none, hashes of artist, title and file; and remarks.
 
-    An id ends up in file names, so one that is not fit for that is replaced too. Rows that offer nothing to
-    make an id from have None.
+    An id becomes a file name, so one that is not fit for that is replaced too, and so is one that many different
+    titles share. Rows that offer nothing to make an id from have none.
     """
     given = cells["track_id"].str.strip().str.removeprefix("spotify:track:")
-    fit = given.str.fullmatch(_FILE_NAME, na=False)
+    repeated = given[given.duplicated(keep=False) & given.notna()]
+    titles = title_counts(cells.loc[repeated.index], repeated)
+    shared = titles[titles > MOST_TITLES]
+    given = given.mask(given.isin(shared.index))
+    remarks = [
+        f"track_id {value!r} stands in rows of {count:,} different titles, so it is not the id of a track; ignored"
+        for value, count in shared.head(3).items()
+    ]
+    fit = given.str.fullmatch(_FILE_NAME).fillna(False).astype(bool)
     artist = cells["artist_ids"].fillna(cells["artist_id"]).fillna(cells["artist_name"])
     parts = pd.DataFrame(
         {"given": given, "artist": artist, "name": cells["name"], "path": cells["audio_path"]}
     )
-    parts.loc[given.notna(), ["artist", "name", "path"]] = None
+    parts.loc[given.notna(), ["artist", "name", "path"]] = np.nan
     possible = parts[["given", "name", "path"]].notna().any(axis=1)
     if not (fit | possible).any():
         raise UserError(
-            "collect.table.columns: map track_id, or name (and artist_name), or audio_path, to tell tracks apart"
+            "map track_id, or name (and artist_name), or audio_path in collect.table.columns, to tell tracks apart"
         )
-    ids = given.where(fit, None)
-    todo = ~fit & possible
-    ids[todo] = [_hashed(row) for row in parts[todo].itertuples(index=False)]
-    return ids
+    ids, todo = given.where(fit), ~fit & possible
+    rows = parts[todo].astype(object).where(parts[todo].notna(), None)
+    ids[todo] = [_hashed(row) for row in rows.itertuples(index=False)]
+    return ids, remarks
 
 
 def _hashed(parts):
-    text = json.dumps([None if pd.isna(part) else part for part in parts])
-    return "table-" + hashlib.sha256(text.encode()).hexdigest()[:20]
+    return "table-" + hashlib.sha256(json.dumps(parts).encode()).hexdigest()[:20]
 
 
 def _artists(cells, track_ids, separators):
-    """Names and ids of each row's artists: two columns of equally long lists, never empty."""
-    names = [artists(cell, separators) if cell else [] for cell in cells["artist_name"]]
-    given = cells["artist_ids"].fillna(cells["artist_id"])
-    ids = [artists(cell, separators) if cell else [] for cell in given]
-    # An artist keeps one id, whether a row gives it or (a guest, say) only the name.
+    """Each row's artist ids (lists, never empty), main artist id and name, and remarks."""
+    remarks = []
+    ids_column = "artist_ids" if cells["artist_ids"].notna().any() else "artist_id"
+    name_codes, name_cells = pd.factorize(cells["artist_name"])
+    id_codes, id_cells = pd.factorize(cells["artist_ids"].fillna(cells["artist_id"]))
+    if not len(name_cells) and not len(id_cells):
+        remarks = ["no column names the artists, so no split can keep them apart; see collect.table.columns"]
+    split_at = [";"] if separators is None else separators
+    names = [parse_artists(cell, split_at) for cell in name_cells]
+    given = [parse_artists(cell, split_at, "id") for cell in id_cells]
+    remarks += artist_remarks(name_cells, names, "artist_name", separators)
+    remarks += artist_remarks(id_cells, given, ids_column, separators or [])
+    names, given = [*names, []], [*given, []]  # -1 is a missing cell
+
+    # Once for each distinct pair of cells. An artist keeps one id, whether a row gives it or only the name.
+    pair, pairs = pd.factorize(name_codes * (len(id_cells) + 1) + id_codes)
+    row = np.unique(pair, return_index=True)[1]
     known = {}
-    for row_names, row_ids in zip(names, ids, strict=True):
-        known |= {_key(name): id_ for name, id_ in zip(row_names, row_ids, strict=False)}
-    for row_names, row_ids, track_id in zip(names, ids, track_ids, strict=True):
-        for name in row_names[len(row_ids) :]:
-            row_ids.append(known.get(_key(name), f"table:artist:{_key(name)}"))
-        if not row_ids:  # its own artist: it shares a group with no other track
-            row_ids.append(f"table:artist:of {track_id}")
-        row_names += [None] * (len(row_ids) - len(row_names))
-    return pd.Series(names, cells.index, dtype=object), pd.Series(ids, cells.index, dtype=object)
+    for name_code, id_code in zip(name_codes[row], id_codes[row], strict=True):
+        for name, id_ in zip(names[name_code], given[id_code], strict=False):
+            known.setdefault(_key(name), id_)
+    lists = []
+    for name_code, id_code in zip(name_codes[row], id_codes[row], strict=True):
+        more = (_key(name) for name in names[name_code][len(given[id_code]) :])
+        lists.append([*given[id_code], *(known.get(key, f"table:artist:{key}") for key in more)])
+    first = [names[code][0] if names[code] else None for code in name_codes[row]]
+    ids = np.empty(len(lists), dtype=object)
+    ids[:] = lists
+    ids = pd.Series(ids[pair], cells.index)
+    alone = ids.map(len) == 0  # its own artist: it shares a group with no other track
+    ids[alone] = [[f"table:artist:of {track_id}"] for track_id in track_ids[alone]]
+    names = pd.Series(np.array(first, dtype=object)[pair], cells.index, dtype="str")
+    return ids, ids.str[0].astype("str"), names, remarks
 
 
 def _key(name):
@@ -377,10 +395,27 @@ def _one_row_per_track(tracks):
         if missing.any():
             remarks.append(f"{missing.sum():,} rows without {what}; left out")
             tracks = tracks[~missing]
+    if tracks.empty:
+        raise UserError("no row has both a number for popularity and an id; see collect.table.columns")
+    repeats = tracks[tracks.duplicated("track_id", keep=False)]
+    if repeats.empty:
+        return tracks.reset_index(drop=True), remarks
     best = tracks.sort_values("popularity", ascending=False, kind="stable").drop_duplicates("track_id")
-    if repeated := len(tracks) - len(best):
-        different = len(tracks.astype(str).drop_duplicates()) - len(best)
-        remarks.append(
-            f"{repeated:,} rows repeat a track id ({different:,} with other values); the most popular row of each stays"
-        )
+    different = len(repeats.astype("str").drop_duplicates()) - repeats["track_id"].nunique()
+    remarks.append(
+        f"{len(tracks) - len(best):,} rows repeat a track id ({different:,} with other values); the most popular row "
+        "of each stays"
+    )
     return best.sort_index(ignore_index=True), remarks
+
+
+def _check_popularity(popularity):
+    """Refuse popularity that no model can be fitted to."""
+    if (largest := popularity.abs().max()) > LARGEST:
+        raise UserError(
+            f"popularity is as large as {largest:g}; such numbers (above {LARGEST:g}) cannot be predicted"
+        )
+    if len(popularity) > 1 and popularity.nunique() == 1:
+        raise UserError(
+            f"all {len(popularity):,} tracks have popularity {popularity.iat[0]:g}: nothing to predict"
+        )

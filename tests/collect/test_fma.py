@@ -3,7 +3,6 @@
 import pandas as pd
 import pytest
 
-from hitsong.collect import deduplicate
 from hitsong.collect.catalog import Catalog
 from hitsong.collect.fma import Fma, read_metadata
 from hitsong.config import Collect
@@ -55,16 +54,24 @@ def collected(root, catalog_path, **collect):
     with Catalog(catalog_path) as catalog:
         source = Fma(Collect(source="fma", root=str(root), **collect))
         source.collect(catalog)
-        return deduplicate.table(catalog, source.track_ids(catalog)).set_index("track_id")
+        return source.tracks(catalog).set_index("track_id")
 
 
-def test_listens_per_month_count_from_upload_to_snapshot(root):
+def test_listens_per_month_count_from_upload_to_the_day_of_the_dump(root):
+    """A part of the metadata (here up to 2010) was read on the same day as the whole: 2017-04-01."""
     table = read_metadata(root / "fma_metadata" / "tracks.csv").set_index("track_id")
+    assert set(table["fetched_at"]) == {"2017-04-01"}
     per_month = table["listens_per_month"]
-    assert per_month["000002"] == pytest.approx(1000 / 24, rel=0.01)  # two years before the newest
-    assert per_month["000004"] == pytest.approx(600 / 12, rel=0.01)
-    assert per_month["000003"] == 10  # eleven days count as a month
-    assert per_month["099134"] == 700
+    assert per_month["000002"] == pytest.approx(1000 / (8.25 * 12), rel=0.01)
+    assert per_month["000004"] == pytest.approx(600 / (7.25 * 12), rel=0.01)
+
+
+def test_a_newer_dump_is_dated_by_its_newest_entry(root):
+    path = root / "fma_metadata" / "tracks.csv"
+    path.write_text(path.read_text().replace("2010-12-31", "2019-06-30").replace("2010-12-20", "2019-06-10"))
+    table = read_metadata(path).set_index("track_id")
+    assert set(table["fetched_at"]) == {"2019-06-30"}
+    assert table.loc["000003", "listens_per_month"] == 10  # twenty days count as a month
 
 
 def test_popularity_is_chosen_and_chosen_again(root, tmp_path):
@@ -73,9 +80,17 @@ def test_popularity_is_chosen_and_chosen_again(root, tmp_path):
         raw = collected(root, catalog)
         assert raw["popularity"].tolist() == [1000, 10, 600, 700]
         assert set(raw["popularity_source"]) == {"fma listens"}
+        assert set(raw["fetched_at"]) == {"2017-04-01"}
         monthly = collected(root, catalog, popularity="listens_per_month")
-        assert monthly["popularity"].round().tolist() == [42, 10, 50, 700]
+        assert monthly["popularity"].round(1).tolist() == [10.1, 0.1, 6.9, 9.3]
         assert set(monthly["popularity_source"]) == {"fma listens per month"}
+
+
+def test_without_a_subset_only_tracks_with_clips_count(root, tmp_path):
+    """FMA's metadata name 106,574 tracks whichever clips were downloaded."""
+    for subset in ("medium", "large"):
+        (root / f"fma_{subset}").rename(tmp_path / subset)
+    assert list(collected(root, tmp_path / "catalog.sqlite").index) == ["000002", "099134"]
 
 
 def test_subsets_nest_and_bring_their_clips(root, tmp_path):
