@@ -118,7 +118,7 @@ class Corpus:
             "study": self.config.study,
             "synthetic": self.study.synthetic,
             "popularity_source": tracks["popularity_source"].iat[0],
-            "fetched": str(tracks["fetched_at"].astype(str).max())[:10],
+            "fetched": last_date(tracks["fetched_at"]),
             "licences": sorted(tracks["licence"].dropna().unique())[:20],
             "scheme": self.config.split.scheme,
             "trained_on": {side: int((tracks["side"] == side).sum()) for side in ("train", "validation")},
@@ -153,6 +153,12 @@ class Corpus:
 def _ends(values):
     """The ends of the middle 99 % of each column."""
     return [list(map(float, pair)) for pair in np.quantile(values, [0.005, 0.995], axis=0).T]
+
+
+def last_date(times):
+    """The last day of a column of ISO times; None where all are unknown."""
+    known = times.dropna()
+    return str(known.astype(str).max())[:10] if len(known) else None
 
 
 def fitted_on(tracks, scheme, target):

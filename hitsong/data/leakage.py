@@ -86,11 +86,7 @@ def leaks_line(counts):
 
 def leak_warnings(counts):
     """List the leaks that a reader must know before trusting the results, one line each."""
-    return [
-        f"{count:,} {CHECKS[name]} {'is' if count == 1 else 'are'} on two sides of the split"
-        for name, count in counts.items()
-        if count
-    ]
+    return [f"leak across the split, {CHECKS[name]}: {count:,}" for name, count in counts.items() if count]
 
 
 def fingerprints(array, rows, scale):

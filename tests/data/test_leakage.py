@@ -64,7 +64,7 @@ class TestCheck:
         found = leakage.count_leaks(tracks, sides(a="train", b="test", c="test", d="test", e="test"))
         assert leakage.leaks_line(found).startswith("on two sides: 1 artists, 0 pairs of equal title")
         assert "not checked: recordings by hash" in leakage.leaks_line(found)
-        assert leakage.leak_warnings(found) == ["1 artists stands on two sides of the split"]
+        assert leakage.leak_warnings(found) == ["leak across the split, artists: 1"]
 
 
 class TestFingerprints:
