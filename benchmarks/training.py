@@ -24,7 +24,7 @@ import numpy as np
 from hitsong.config import Config
 from hitsong.data.examples import Examples, Input
 from hitsong.models.registry import MODELS, Network
-from hitsong.training.recipe import recipe
+from hitsong.training.recipe import make_recipe
 
 STEPS, ROUNDS = 6, 3
 MEL = {"sample_rate": 22050, "n_fft": 4096, "hop_length": 2048, "n_mels": 128, "seconds": 30.0}
@@ -59,11 +59,17 @@ def network(name, examples, made):
     from hitsong.models.build import build
 
     parts = {
-        part: layers.cut(network(part, examples.only(MODELS[part].inputs), recipe(part, Config())), part)
+        part: layers.cut_before_scores(
+            network(part, examples.only(MODELS[part].inputs), make_recipe(part, Config())), part
+        )
         for part in MODELS[name].parts
     }
     return build(
-        name, heads.make({"kind": "popularity", "names": ("popularity",)}, examples.y), examples, made, parts
+        name,
+        heads.make_head({"kind": "popularity", "names": ("popularity",)}, examples.y),
+        examples,
+        made,
+        parts,
     )
 
 
@@ -72,14 +78,14 @@ def measure(name, folder):
     from hitsong.training import batches
 
     parameters = {name: {"weights": None}} if name == "two_stream" else {}
-    made = recipe(name, Config(train={"parameters": parameters}))
+    made = make_recipe(name, Config(train={"parameters": parameters}))
     examples = clips(folder, STEPS * made.batch_size, FRAMES.get(name, 323), MODELS[name].inputs)
     model = network(name, examples, made)
     arrays = {kind: one.read() for kind, one in examples.inputs.items()}
     y = {"popularity": examples.y[:, None]}
 
     def stream():
-        return batches.with_targets(examples, made.batch_size, ["popularity"])
+        return batches.stream_examples(examples, made.batch_size, ["popularity"])
 
     def ours():
         model.fit(stream(), shuffle=False, verbose=0)
@@ -124,10 +130,10 @@ def memory(count):
     from hitsong.training import batches
 
     with tempfile.TemporaryDirectory() as folder:
-        made = recipe("inception_cnn", Config())
+        made = make_recipe("inception_cnn", Config())
         examples = clips(Path(folder), count, 323, ("mel",), filled=False)
         model = network("inception_cnn", examples, made)
-        stream = batches.with_targets(examples, made.batch_size, ["popularity"])
+        stream = batches.stream_examples(examples, made.batch_size, ["popularity"])
         model.fit(stream, shuffle=False, verbose=0, callbacks=[Watch()])
     print(highest / 1024)
 

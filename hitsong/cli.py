@@ -45,6 +45,7 @@ def settings(arguments):
         path = kept
     settings = config.load(path, overrides)
     registry.require(settings.train.models)
+    registry.require(settings.train.parameters, "train.parameters")
     return settings
 
 

@@ -114,8 +114,8 @@ class Study:
         return self.folder / "models"
 
     def model(self, name, number=1):
-        """The folder of a model's bundle; further fits, of other seeds, lie in that of the first."""
-        return self.models / name if number == 1 else self.models / name / f"seed-{number}"
+        """The folder of a model's bundle; those of further seeds lie in `seed-2/`, ..."""
+        return self.models / name if number == 1 else self.models / f"seed-{number}" / name
 
     @property
     def tuning(self):

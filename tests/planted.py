@@ -6,7 +6,7 @@ from hitsong.config import Config
 from hitsong.data.examples import Examples, Input
 from hitsong.data.targets import Target
 from hitsong.training import fit as training
-from hitsong.training.recipe import recipe
+from hitsong.training.recipe import make_recipe
 
 POPULARITY = Target("popularity")
 MEL = {
@@ -61,7 +61,7 @@ def clips(folder, n=60, noise=4.0, shape=(16, 24), seed=3):
 def settings(name="inception_cnn", **changed):
     """The recipe of a short fit."""
     train = {"epochs": 3, "patience": 3, "batch_size": 16, "seed": 7, **changed}
-    return recipe(name, Config(train={"models": [name], **train}))
+    return make_recipe(name, Config(train={"models": [name], **train}))
 
 
 def fit(

@@ -30,7 +30,8 @@ def fault(path, *overrides):
 def test_shipped_configs_are_valid(path):
     found = config.load(path)
     assert found.study
-    assert registry.require(found.train.models)
+    registry.require(found.train.models)
+    registry.require(found.train.parameters)
 
 
 def test_an_empty_file_gives_the_defaults(written):

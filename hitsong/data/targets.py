@@ -41,6 +41,8 @@ class Target:
         Of popularity: "log1p" or "percentile" (among the training tracks, 0-100, ties at their mean rank).
     knots : tuple of (float, float), optional
         Popularity and percentile; between them the percentile is linear.
+    lowest : float, optional
+        What a number cannot fall below: 0 where no training track is below it.
     """
 
     kind: str
@@ -49,6 +51,7 @@ class Target:
     edges: tuple | None = None
     transform: str | None = None
     knots: tuple | None = None
+    lowest: float | None = None
 
     def __post_init__(self):
         # As JSON gives them back, tuples are lists.
@@ -102,6 +105,13 @@ class Target:
         elif self.transform == "percentile":
             values = np.interp(values, *np.transpose(self.knots))
         return values.astype(np.float32)
+
+    def clip(self, predictions):
+        """Bring predicted numbers, or the ends of their intervals, into the target's range; same shape and dtype."""
+        highest = 100.0 if self.transform == "percentile" else None
+        if self.kind != "popularity" or (self.lowest, highest) == (None, None):
+            return predictions
+        return np.clip(predictions, self.lowest, highest)
 
     def truth(self, tracks):
         """The encoded target of tracks that `write` has labelled: (n,), or (n, k) for audio features."""
@@ -190,7 +200,8 @@ def fit_target(settings, train):
     if settings.transform == "log1p" and train.min() < 0:
         raise UserError(f"target.transform log1p: popularity goes down to {train.min():g}; use percentile")
     knots = percentiles(train) if settings.transform == "percentile" else None
-    return Target("popularity", transform=settings.transform, knots=knots)
+    lowest = 0.0 if train.min() >= 0 or knots else None
+    return Target("popularity", transform=settings.transform, knots=knots, lowest=lowest)
 
 
 def _popular(settings, popularity):

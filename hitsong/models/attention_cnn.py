@@ -1,20 +1,20 @@
-"""A small residual CNN over the whole clip, and attention that chooses which moments count.
+"""A small residual CNN over the whole clip, and attention that weights its frames.
 
 The attention is that of Z. Lin et al., "A Structured Self-Attentive Sentence Embedding", ICLR 2017,
-arXiv:1703.03130, over frames instead of words. For hit songs, L.-C. Yu et al. (arXiv:1710.10814) let attention
-find a song's highlights; for music tags, M. Won et al. (arXiv:1906.04972) have it sum up a CNN's frames.
+arXiv:1703.03130, over frames instead of words. For hit songs, L.-C. Yu et al. (arXiv:1710.10814) use attention
+to find a song's highlights; for music tags, M. Won et al. (arXiv:1906.04972) use it to summarise a CNN's frames.
 """
 
 from hitsong.backend import keras
 from hitsong.errors import UserError
 from hitsong.models.short_chunk_cnn import batch_norm, scores
 
-MIN_FRAMES = 16  # three halvings leave two to choose from
+MIN_FRAMES = 16  # three halvings leave two frames to weight
 
 
 @keras.saving.register_keras_serializable("hitsong")
 class AttentionPooling(keras.layers.Layer):
-    """Average frames with weights that depend on what is heard in them, several times side by side.
+    """Average frames with weights that depend on their content, several times side by side.
 
     Parameters
     ----------
@@ -36,7 +36,7 @@ class AttentionPooling(keras.layers.Layer):
         self.logits.build((*shape[:-1], self.units))
 
     def weights_of(self, x):
-        """What each frame counts, summing to 1 over frames: (batch, frames, heads)."""
+        """The weight of each frame, summing to 1 over frames: (batch, frames, heads)."""
         return keras.ops.softmax(self.logits(self.hidden(x)), axis=1)
 
     def call(self, x):
@@ -52,8 +52,8 @@ class AttentionPooling(keras.layers.Layer):
 def trunk(x, n_scores, channels=64, heads=4, dropout=0.3):
     """Build the network.
 
-    Convolutions run over time with the mels as channels, which is quick: pitch has no neighbours here, as in
-    study 1's filter banks, but time has.
+    Convolutions run over time with the mels as channels, which is fast; as in study 1's filter banks, they do not
+    slide along frequency.
 
     Parameters
     ----------

@@ -1,6 +1,6 @@
-"""Augmentation: what is changed about training clips so that a network cannot learn them by heart.
+"""Augmentation: random changes of training clips, so that a network cannot memorise them.
 
-`SpecAugment`, and `Crops` with `CropMean`, are layers, silent outside training; `mixup` works on batches on
+`SpecAugment`, and `Crops` with `CropMean`, are layers, inactive outside training; `mixup` works on batches on
 their way to the model. Layers draw from `keras.random.SeedGenerator`, whose state the training loop sets anew
 each epoch; `mixup` draws from the seed that it is given.
 """
@@ -57,10 +57,10 @@ class SpecAugment(keras.layers.Layer):
 
 @keras.saving.register_keras_serializable("hitsong")
 class Crops(keras.layers.Layer):
-    """Hear crops of a clip: one at random in training, else several, evenly spaced from its start to its end.
+    """Take crops of a clip: one at random in training, else several, evenly spaced from its start to its end.
 
-    Crops of a clip follow each other along the batch axis, so that any trunk takes them; `CropMean` brings
-    their scores together again.
+    Crops of a clip follow each other along the batch axis, so that any trunk takes them; `CropMean` averages
+    their scores.
 
     Parameters
     ----------
@@ -114,7 +114,7 @@ class CropMean(keras.layers.Layer):
         return keras.ops.mean(keras.ops.reshape(scores, (-1, self.count, scores.shape[1])), axis=1)
 
     def compute_output_shape(self, shape):
-        """As many as there are clips, which the crops do not tell."""
+        """As many as there are clips, which the shape of the crops does not show."""
         return None, shape[1]
 
     def get_config(self):
@@ -135,7 +135,7 @@ def mixup(inputs, y, alpha, seed, classes=None):
     Parameters
     ----------
     inputs, y : dict of str to tf.Tensor [shape=(batch, ...), dtype=float32]
-        What is missing (NaN) in one of two clips is missing in the mix.
+        A value that is missing (NaN) in one of two clips is missing in the mix.
     alpha : float
         Above 0; small values mix little.
     seed : tf.Tensor [shape=(2,), dtype=int32 or int64]
@@ -150,11 +150,11 @@ def mixup(inputs, y, alpha, seed, classes=None):
     """
     if "buckets" in y:
         if classes is None:
-            raise ValueError("mixup cannot average the numbers of buckets: say how many classes there are")
+            raise ValueError("mixup cannot average the numbers of buckets: give the number of classes")
         numbers = tf.cast(tf.squeeze(y["buckets"], -1), tf.int32)
         y = {**y, "buckets": tf.one_hot(numbers, classes)}
     of_order, of_first, of_second = tf.unstack(tf.random.split(seed, 3))
-    first, second = (tf.random.stateless_gamma([], one, alpha) for one in (of_first, of_second))
+    first, second = (tf.random.stateless_gamma([], part, alpha) for part in (of_first, of_second))
     weight = first / (first + second)  # of Beta(alpha, alpha)
     size = tf.shape(next(iter(inputs.values())))[0]
     other = tf.random.experimental.stateless_shuffle(tf.range(size), of_order)

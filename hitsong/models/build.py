@@ -1,4 +1,4 @@
-"""From a trunk, a head and the training clips to a compiled model: raw inputs in, named answers out."""
+"""From a trunk, a head and the training clips to a compiled model: raw inputs in, named predictions out."""
 
 from hitsong.backend import keras
 from hitsong.data.examples import statistics
@@ -6,7 +6,7 @@ from hitsong.errors import UserError
 from hitsong.models import augment, normalise
 from hitsong.models.registry import MODELS
 
-CROPS = 8  # that a clip is heard in when their scores are averaged
+CROPS = 8  # of a clip outside training; their scores are averaged
 
 
 def build(name, head, train, recipe, parts=None):
@@ -17,12 +17,12 @@ def build(name, head, train, recipe, parts=None):
     name : str
         A network of `MODELS`.
     head : hitsong.models.heads.Head
-        What the scores stand for.
+        From the scores to predictions.
     train : hitsong.data.examples.Examples
         The training clips, for the size of the inputs and for normalisation, which is a layer of the model.
     recipe : hitsong.training.recipe.Recipe
     parts : dict of str to keras.Model, optional
-        The trained models that this one is built from, as far as their features; they hear raw inputs.
+        The trained models that this one is built from, up to their features; they take raw inputs.
 
     Returns
     -------
@@ -33,23 +33,26 @@ def build(name, head, train, recipe, parts=None):
     Raises
     ------
     UserError
-        If the inputs are too small for the trunk, or crops are asked of a model that hears more than mels.
+        If the inputs are too small for the trunk, or crops are asked of a model that takes more than mels.
     """
-    raw = {one: keras.Input(train.inputs[one].shape, dtype="float32", name=one) for one in train.inputs}
-    trunk = MODELS[name].build_trunk()
+    raw = {kind: keras.Input(train.inputs[kind].shape, dtype="float32", name=kind) for kind in train.inputs}
+    trunk, parameters = MODELS[name].import_trunk(), dict(recipe.parameters)
+    if MODELS[name].rectified:
+        parameters["zero"] = head.zero
     if parts:  # they normalise for themselves
-        scores = trunk(raw, head.n_scores, parts=parts, **recipe.parameters)
+        scores = trunk(raw, head.n_scores, parts=parts, **parameters)
     else:
         x = {
-            one: normalise.layer(one, statistics(train, one), recipe.scaling)(tensor)
-            for one, tensor in raw.items()
+            kind: normalise.make_normalisation(kind, statistics(train, kind), recipe.scaling)(tensor)
+            for kind, tensor in raw.items()
         }
         if recipe.spec_augment and "mel" in x:
             x["mel"] = augment.SpecAugment()(x["mel"])
         if recipe.crop_seconds:
-            scores = _cropped(name, trunk, x, head.n_scores, train, recipe)
+            x["mel"] = _crop(name, x, train, recipe.crop_seconds)
+            scores = augment.CropMean(CROPS)(trunk(x, head.n_scores, **parameters))
         else:
-            scores = trunk(x, head.n_scores, **recipe.parameters)
+            scores = trunk(x, head.n_scores, **parameters)
     model = keras.Model(raw, head.outputs(scores), name=name)
     optimizer = getattr(keras.optimizers, recipe.optimizer)(
         recipe.learning_rate, weight_decay=recipe.weight_decay or None
@@ -59,18 +62,15 @@ def build(name, head, train, recipe, parts=None):
     return model
 
 
-def _cropped(name, trunk, x, n_scores, train, recipe):
-    """The trunk on crops of the clip: one in training, several, whose scores are averaged, otherwise."""
+def _crop(name, x, train, seconds):
+    """Crops of the mels: one in training, several otherwise."""
     if list(x) != ["mel"]:
         raise UserError(
-            f"train.crop_seconds: {name} hears {', '.join(x)}; only a model of mels alone hears crops"
+            f"train.crop_seconds: {name} takes {', '.join(x)}; only a model of mels alone takes crops"
         )
     mel = train.inputs["mel"].specification["parameters"]
-    frames = round(recipe.crop_seconds * mel["sample_rate"] / mel["hop_length"])
+    frames = round(seconds * mel["sample_rate"] / mel["hop_length"])
     available = x["mel"].shape[2]
     if not 0 < frames <= available:
-        raise UserError(
-            f"train.crop_seconds {recipe.crop_seconds:g}: {frames} frames of clips that have {available}"
-        )
-    crops = augment.Crops(frames, CROPS)(x["mel"])
-    return augment.CropMean(CROPS)(trunk({"mel": crops}, n_scores, **recipe.parameters))
+        raise UserError(f"train.crop_seconds {seconds:g}: {frames} frames of clips that have {available}")
+    return augment.Crops(frames, CROPS)(x["mel"])

@@ -1,4 +1,4 @@
-"""Study 2's convolutional recurrent network: the convolutions hear, the recurrence sums up the clip.
+"""Study 2's convolutional recurrent network: convolutions over the mel, then recurrence over time.
 
 K. Choi, G. Fazekas, M. Sandler, K. Cho: "Convolutional Recurrent Neural Networks for Music
 Classification", ICASSP 2017, arXiv:1609.04243, in the variant of Z. Nasrullah and Y. Zhao, "Music
@@ -31,7 +31,7 @@ def trunk(x, n_scores, filters=64, dropout=0.1, gru_dropout=0.3):
     dropout : float
         After each pooling.
     gru_dropout : float
-        Of what the recurrent layers hear.
+        Of the inputs of the recurrent layers.
 
     Returns
     -------

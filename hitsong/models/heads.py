@@ -1,7 +1,7 @@
-"""Heads: what a trunk's scores stand for, under which name, and the loss that trains them.
+"""Heads: from a trunk's scores to named predictions of a target, and the loss that trains them.
 
 A head is made from the training rows' targets, so anything it fits (a mean, a scale, thresholds) starts there
-and is saved with the model. Answers and losses are float32, also where a network computes in less.
+and is saved with the model. Predictions and losses are float32, also where a network computes in less.
 
 ==============  =======================  ======================================================
 kind of target  its own loss             others
@@ -43,28 +43,31 @@ class Head:
     losses : dict of str to str or keras.losses.Loss
         The loss of each output, by its name.
     weights : dict of str to float
-        What each loss counts in the sum that is minimised; 1 if not given.
+        Of each loss in the sum that is minimised; 1 if not given.
+    zero : float, optional
+        The score that stands for popularity 0; None for other targets.
     """
 
     n_scores: int
     outputs: Callable
     losses: dict
     weights: dict = field(default_factory=dict)
+    zero: float | None = None
 
 
-def make(target, y, loss=None, bounded=False):
+def make_head(target, y, loss=None, bounded=False):
     """The head of a target.
 
     Parameters
     ----------
     target : dict
-        As `hitsong.data.targets.Target.description` gives it: its `kind`, and the `names` of what it answers.
+        As `hitsong.data.targets.Target.description` gives it: its `kind`, and the `names` of its outputs.
     y : np.ndarray [shape=(n,) or (n, k)]
         The encoded target of the training tracks.
     loss : str, optional
         "huber", "ranking" or "ordinal", where it suits the target; if not given, the target's own.
     bounded : bool
-        Whether audio features that lie between 0 and 1 are answered through a sigmoid (study 4). No other
+        Whether audio features that lie between 0 and 1 are predicted through a sigmoid (study 4). No other
         target has a use for it.
 
     Raises
@@ -100,7 +103,8 @@ def popularity(y, names=("popularity",), loss=None):
         "huber": Huber(scale or 1.0),
         "ranking": Ranking("mean_squared_error", scale or 1.0),
     }
-    return Head(1, lambda scores: {"popularity": layer(scores)}, {"popularity": losses[loss]})
+    zero = -mean / scale if scale else None
+    return Head(1, lambda scores: {"popularity": layer(scores)}, {"popularity": losses[loss]}, zero=zero)
 
 
 def popular(y, names=("popular",), loss=None):
@@ -150,7 +154,7 @@ def buckets(y, names, loss=None):
 def audio_features(y, names, loss=None, bounded=False):
     """Several audio features, each an output of its own name, by squared error or Huber's loss (study 4).
 
-    Errors count in standard deviations of their feature, so that tempo does not drown danceability: of squared
+    Errors count in standard deviations of their feature, so that tempo does not outweigh danceability: of squared
     error 1 is what the mean of the training rows would reach. Huber's loss is linear beyond one deviation.
 
     Parameters
@@ -160,7 +164,7 @@ def audio_features(y, names, loss=None, bounded=False):
     names : sequence of str
         The features, in the order of the columns.
     bounded : bool
-        Answer features that lie between 0 and 1 in the training rows through a sigmoid.
+        Predict features that lie between 0 and 1 in the training rows through a sigmoid.
     """
     means, scales = zip(*map(_moments, y.T), strict=True)
     shares = (np.min(y, axis=0) >= 0) & (np.max(y, axis=0) <= 1) & bounded
@@ -203,5 +207,5 @@ def _sigmoid(name, mean, scale):
     log_odds = keras.layers.Rescaling(
         scale / (mean * (1 - mean)), offset=float(np.log(mean / (1 - mean))), dtype="float32"
     )
-    answer = keras.layers.Activation("sigmoid", dtype="float32", name=name)
-    return lambda score: answer(log_odds(score))
+    sigmoid = keras.layers.Activation("sigmoid", dtype="float32", name=name)
+    return lambda score: sigmoid(log_odds(score))

@@ -8,7 +8,7 @@ from hitsong.backend import keras
 from hitsong.errors import UserError
 
 POOLS = ((2, 4), (2, 4), (2, 2), (2, 2))  # along frequency, along time
-MIN_MELS, MIN_FRAMES = 16, 64  # the fewest that leave one after all poolings
+MIN_MELS, MIN_FRAMES = 16, 64  # the smallest size that leaves one after all poolings
 
 
 def mlp(x, n_scores):

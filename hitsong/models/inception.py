@@ -2,6 +2,9 @@
 
 L.-C. Yu, Y.-H. Yang, Y.-N. Hung, Y.-A. Chen: "Hit Song Prediction for Pop Music by Siamese CNN with
 Ranking Loss", arXiv:1710.10814; recipe as in github.com/Irisfee/spotify_analysis.
+
+The study rectifies its outputs too, at popularity 0. Scores here are standardised, so their rectifier bends at `zero`,
+the score of popularity 0; for other targets, which have no such score, outputs are linear.
 """
 
 from hitsong.backend import keras
@@ -11,8 +14,8 @@ from hitsong.models.layers import WeightedAverage
 MIN_FRAMES = 13  # the fewest that leave one frame after both poolings
 
 
-def trunk(x, n_scores, tag_weight=0.5, dropout=0.25):
-    """Build the study's model, what is heard and what is tagged; 176,886 parameters at 128 mels, one score.
+def trunk(x, n_scores, tag_weight=0.5, dropout=0.25, *, zero):
+    """Build the study's model of mels and tags; 176,886 parameters at 128 mels, one score.
 
     One layer averages the two, in training and in serving alike. The study served `cnn + 0.5 * tags` from
     weights that were trained as `0.5 * cnn + 0.5 * tags`.
@@ -24,8 +27,10 @@ def trunk(x, n_scores, tag_weight=0.5, dropout=0.25):
     n_scores : int
         How many scores to give for each clip.
     tag_weight : float
-        What the tags count, 0 to 1; the mels count the rest.
+        Weight of the tags, 0 to 1; the mels have the rest.
     dropout : float
+    zero : float or None
+        The score of popularity 0.
 
     Returns
     -------
@@ -38,10 +43,12 @@ def trunk(x, n_scores, tag_weight=0.5, dropout=0.25):
     """
     if not 0 <= tag_weight <= 1:
         raise UserError(f"train.parameters.inception.tag_weight: {tag_weight:g} is not between 0 and 1")
-    return WeightedAverage(tag_weight)([cnn(x, n_scores, dropout), tag_dnn(x, n_scores, dropout)])
+    return WeightedAverage(tag_weight)(
+        [cnn(x, n_scores, dropout, zero=zero), tag_dnn(x, n_scores, dropout, zero=zero)]
+    )
 
 
-def cnn(x, n_scores, dropout=0.25):
+def cnn(x, n_scores, dropout=0.25, *, zero):
     """Build the inception branch: three full-height filter banks side by side, then a plain stack.
 
     The published branches b and c pad the frequency axis with zeros and then span all of it, so their
@@ -55,6 +62,8 @@ def cnn(x, n_scores, dropout=0.25):
     n_scores : int
         How many scores to give for each clip.
     dropout : float
+    zero : float or None
+        The score of popularity 0.
 
     Returns
     -------
@@ -86,15 +95,15 @@ def cnn(x, n_scores, dropout=0.25):
     x = keras.layers.Dropout(dropout)(x)
     x = _conv(x, 256, 1)  # (78, 256)
     x = keras.layers.Dropout(dropout)(x)
-    x = _conv(x, n_scores, 1)  # (78, n_scores)
+    x = _rectify_output(keras.layers.Conv1D(n_scores, 1)(x), zero)  # (78, n_scores)
     return keras.layers.GlobalAveragePooling1D()(x)  # (n_scores,)
 
 
-def tag_dnn(x, n_scores, dropout=0.25):
+def tag_dnn(x, n_scores, dropout=0.25, *, zero):
     """Build the dense network on music tags; 18,261 parameters with one score.
 
-    The tags come normalised with what the training clips' tags measured; the study did so with whichever
-    batch came in.
+    The tags come standardised by the mean and deviation of the training clips' tags; the study used those of the
+    incoming batch.
 
     Parameters
     ----------
@@ -103,6 +112,8 @@ def tag_dnn(x, n_scores, dropout=0.25):
     n_scores : int
         How many scores to give for each clip.
     dropout : float
+    zero : float or None
+        The score of popularity 0.
 
     Returns
     -------
@@ -110,16 +121,24 @@ def tag_dnn(x, n_scores, dropout=0.25):
     """
     x = x["tags"]  # (50,)
     for units in (100, 100, 30):
-        x = _rectified(keras.layers.Dense(units)(x))  # (100,) (100,) (30,)
+        x = _rectify(keras.layers.Dense(units)(x))  # (100,) (100,) (30,)
         x = keras.layers.Dropout(dropout)(x)
-    return _rectified(keras.layers.Dense(n_scores)(x))  # (n_scores,)
+    return _rectify_output(keras.layers.Dense(n_scores)(x), zero)  # (n_scores,)
 
 
 def _conv(x, filters, width):
     """Convolve over time, without padding, and rectify."""
-    return _rectified(keras.layers.Conv1D(filters, width)(x))
+    return _rectify(keras.layers.Conv1D(filters, width)(x))
 
 
-def _rectified(x):
+def _rectify(x):
     """Pass through the study's leaky rectifier."""
     return keras.layers.LeakyReLU(negative_slope=0.1)(x)
+
+
+def _rectify_output(scores, zero):
+    """Rectify scores at the one that stands for popularity 0."""
+    if zero is None:
+        return scores
+    shifted = keras.layers.Rescaling(1.0, offset=-zero)(scores)
+    return keras.layers.Rescaling(1.0, offset=zero)(_rectify(shifted))

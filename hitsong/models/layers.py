@@ -12,7 +12,7 @@ register = keras.saving.register_keras_serializable("hitsong")
 class WeightedAverage(keras.layers.Layer):
     """The weighted average of two tensors: `(1 - weight) * first + weight * second`.
 
-    It has no mode: what a network was trained with is what it answers with.
+    The same weights serve in training and in prediction.
 
     Parameters
     ----------
@@ -51,7 +51,7 @@ class Picture(keras.layers.Layer):
     """
 
     def __init__(self, height, width, colour=False, colormap="viridis", dtype="float32", **kwargs):
-        # Always in float32: halves of it would not tell 256 levels apart.
+        # Always in float32: half precision has too few digits for 256 levels.
         super().__init__(dtype=dtype, **kwargs)
         self.height, self.width, self.colour, self.colormap = height, width, colour, colormap
 
@@ -84,7 +84,7 @@ class Picture(keras.layers.Layer):
 class Pixels(keras.layers.Layer):
     """Colours between 0 and 1 to the pixels that a backbone of Keras Applications was trained on.
 
-    Each family wants its own: MobileNet -1 to 1, ResNet BGR less ImageNet's mean, EfficientNet 0 to 255.
+    Each family expects its own: MobileNet -1 to 1, ResNet BGR less ImageNet's mean, EfficientNet 0 to 255.
 
     Parameters
     ----------
@@ -107,15 +107,15 @@ class Pixels(keras.layers.Layer):
 
 @register
 class Inference(keras.layers.Layer):
-    """A network that answers as in serving, in training too: no dropout, batch norms with their averages.
+    """A network in inference mode, in training too: no dropout, batch norms with their averages.
 
     Calling the network itself with `training=False` would not do: a model that is fitted passes
-    `training=True` on to all that it is made of, whatever was said when it was put together.
+    `training=True` on to all that it is made of, whatever was set when it was built.
 
     Parameters
     ----------
     network : keras.Model
-        Whether it learns is up to its own `trainable`.
+        Its own `trainable` decides whether its weights are trained.
     """
 
     def __init__(self, network, **kwargs):
@@ -133,8 +133,8 @@ class Inference(keras.layers.Layer):
         return cls(**{**config, "network": keras.saving.deserialize_keras_object(config["network"])})
 
 
-def cut(model, name):
-    """Cut a trained network behind its layer "trunk": what it makes of its inputs, without scores or head.
+def cut_before_scores(model, name):
+    """Cut a trained network behind its layer "trunk": from its inputs to features, without scores or head.
 
     The two share their weights.
 

@@ -60,7 +60,7 @@ class Ranking(keras.losses.Loss):
     The paper's form is kept; margin and weight are this project's own: a margin well below a standard deviation
     orders clips without forcing apart predictions that a weak signal keeps close.
 
-    With sample weights a pair weighs the mean of its two clips' weights.
+    With sample weights a pair has the mean of its two clips' weights.
 
     Parameters
     ----------
@@ -115,7 +115,7 @@ class CumulativeLink(keras.layers.Layer):
 
     def __init__(self, thresholds, **options):
         super().__init__(**options)
-        self.start = [float(one) for one in thresholds]
+        self.start = list(map(float, thresholds))
 
     def build(self, shape):
         """Create the weight: the first threshold, then logarithms of distances."""

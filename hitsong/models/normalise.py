@@ -17,7 +17,7 @@ class Standardise(keras.layers.Layer):
 
     def __init__(self, mean, std, **options):
         super().__init__(dtype="float32", **options)
-        self.mean, self.std = [float(one) for one in mean], [float(one) for one in std]
+        self.mean, self.std = list(map(float, mean)), list(map(float, std))
 
     def call(self, x):
         x = (x - np.array(self.mean, np.float32)) / np.array(self.std, np.float32)
@@ -29,8 +29,8 @@ class Standardise(keras.layers.Layer):
         return config | {"mean": self.mean, "std": self.std}
 
 
-def layer(name, measured, scaling):
-    """The layer that normalises an input.
+def make_normalisation(name, measured, scaling):
+    """Make the layer that normalises an input.
 
     Parameters
     ----------

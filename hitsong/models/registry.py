@@ -1,8 +1,8 @@
-"""The registry of models: what each hears, and the recipe that trains it.
+"""The registry of models: the inputs of each, and the recipe that trains it.
 
-A network is a trunk, from normalised inputs to scores; a head (`heads.py`) says what the scores stand for, so
+A network is a trunk, from normalised inputs to scores; a head (`heads.py`) turns scores into predictions, so
 any trunk takes any target. A new network is a file with a trunk and a line in `MODELS`. Trunks are named rather
-than imported: whoever only asks which models there are need not wait for TensorFlow.
+than imported, so that listing the models does not load TensorFlow.
 """
 
 import importlib
@@ -28,18 +28,23 @@ class Network:
     citation : str
         Where it comes from.
     inputs : tuple of str
-        What it hears: "mel", "mfcc", "tags", "embedding", "descriptors", or "numeric" (the table that
-        `train.numeric` names).
+        Of "mel", "mfcc", "tags", "embedding", "descriptors" and "numeric" (the table that `train.numeric`
+        names).
     optimizer, learning_rate, schedule, epochs, batch_size, loss
-        The recipe, see `Recipe`.
+        The recipe, see `hitsong.training.recipe.Recipe`.
     bounded : bool
-        Answers known to lie between 0 and 1 come through a sigmoid.
+        Targets that lie between 0 and 1 are predicted through a sigmoid.
     scaling : str
         Of mels: "standard" (mean 0, deviation 1) or "range" (0 to 1), as measured on the training clips.
     crop_seconds : float, optional
-        It hears crops of this length: one at random in training, else several whose scores are averaged.
+        It takes crops of this length: one at random in training, else several whose scores are averaged.
     parts : tuple of str
         Models that must be trained before it, which it is built from.
+    rectified : bool
+        Its trunk ends in study 1's rectifier and takes `zero`, the score that stands for popularity 0 (None for
+        other targets).
+    version : int
+        Rises whenever the code changes what a fit computes: fits of other versions are not current.
     search : dict
         The hyper-parameters that `--tune` tries: a list of values, or (low, high), or (low, high, "log").
     """
@@ -57,17 +62,19 @@ class Network:
     scaling: str = "standard"
     crop_seconds: float | None = None
     parts: tuple = ()
+    rectified: bool = False
+    version: int = 1
     search: dict = field(default_factory=dict)
 
-    def build_trunk(self):
-        """Import the trunk."""
+    def import_trunk(self):
+        """Import the function that builds the trunk."""
         module, _, function = self.trunk.partition(".")
         return getattr(importlib.import_module(f"hitsong.models.{module}"), function)
 
 
 @dataclass(frozen=True)
 class Probe:
-    """Simple models on a table of what another network heard; the best on validation is kept.
+    """Simple estimators on the features that another network computes; the best on validation is kept.
 
     Attributes
     ----------
@@ -75,12 +82,15 @@ class Probe:
     inputs : tuple of str
         Tables that must be there.
     optional : tuple of str
-        Tables that are taken along where they are.
+        Tables that are used as well where they are there.
+    version : int
+        As for `Network`.
     """
 
     citation: str
     inputs: tuple
     optional: tuple = ()
+    version: int = 1
 
 
 @dataclass(frozen=True)
@@ -89,27 +99,29 @@ class Ensemble:
 
     citation: str
     inputs: tuple = ()
+    version: int = 1
 
 
 RATES = {"learning_rate": (1e-4, 1e-2, "log")}
 
 DROPOUT = {"dropout": (0.0, 0.5)}
 IMAGES = {"learning_rate": 5e-4, "batch_size": 16, "scaling": "range", "search": RATES | DROPOUT}
+RECTIFIED = {
+    "optimizer": "Adagrad", "learning_rate": 5e-3, "schedule": "shrinking", "epochs": 10, "rectified": True,
+    "version": 2,
+}  # fmt: skip
 SEQUENCES = {"inputs": ("mfcc",), "bounded": True}
 
 MODELS = {
     # Study 1: popularity from mels and music tags
     "inception": Network(
-        "inception.trunk", f"arXiv:1710.10814; {STUDY_1}", ("mel", "tags"), "Adagrad", 5e-3, "shrinking", 10,
+        "inception.trunk", f"arXiv:1710.10814; {STUDY_1}", ("mel", "tags"), **RECTIFIED,
         search=RATES | DROPOUT | {"tag_weight": (0.0, 1.0)},
     ),
     "inception_cnn": Network(
-        "inception.cnn", f"arXiv:1710.10814; {STUDY_1}", ("mel",), "Adagrad", 5e-3, "shrinking", 10,
-        search=RATES | DROPOUT,
+        "inception.cnn", f"arXiv:1710.10814; {STUDY_1}", **RECTIFIED, search=RATES | DROPOUT
     ),
-    "tag_dnn": Network(
-        "inception.tag_dnn", STUDY_1, ("tags",), "Adagrad", 5e-3, "shrinking", 10, search=RATES | DROPOUT
-    ),
+    "tag_dnn": Network("inception.tag_dnn", STUDY_1, ("tags",), **RECTIFIED, search=RATES | DROPOUT),
     # Study 2: popular or not
     "mlp": Network("hiphop.mlp", STUDY_2, batch_size=30, scaling="range", search=RATES),
     "cnn1": Network("hiphop.cnn1", STUDY_2, scaling="range", search=RATES | DROPOUT),
@@ -161,17 +173,14 @@ MODELS = {
 }  # fmt: skip
 
 
-def require(names):
-    """The names, or a `UserError` that says which is no model."""
+def require(names, setting="train.models"):
+    """Refuse names of models that do not exist."""
     for name in names:
         if name not in MODELS:
-            raise UserError(f"train.models: there is no model {name!r}{nearest(name, MODELS)}")
-    return names
+            raise UserError(f"{setting}: there is no model {name!r}{nearest(name, MODELS)}")
 
 
 def in_order(names):
     """Names with the parts that they are built from before them, and ensembles last."""
-    ordered = []
-    for name in names:
-        ordered += [*(getattr(MODELS[name], "parts", ())), name]
+    ordered = [part for name in names for part in (*getattr(MODELS[name], "parts", ()), name)]
     return sorted(dict.fromkeys(ordered), key=lambda name: isinstance(MODELS[name], Ensemble))

@@ -1,7 +1,7 @@
 """Short-chunk CNN with residual connections: small kernels, many poolings, a few seconds at a time.
 
 M. Won, A. Ferraro, D. Bogdanov, X. Serra: "Evaluation of CNN-based Automatic Music Tagging Models", SMC 2020,
-arXiv:2006.00751. There it was among the best architectures for music tags, by a simple recipe: hear 3.7 s at a time,
+arXiv:2006.00751. There it was among the best architectures for music tags, by a simple recipe: take 3.7 s at a time,
 and average over the clip (`hitsong.models.augment.Crops`).
 """
 
@@ -15,8 +15,7 @@ def trunk(x, n_scores, channels=32, dropout=0.5):
 
     Each of seven residual blocks halves both axes by stride, as the authors' code does, until one row or frame
     is left of it; a maximum takes what then remains. The paper has 128 channels, 231 frames of 16 ms and some
-    25,000 clips to learn from; a quarter of the channels is what two CPU cores train in sensible time and what a
-    few hundred clips can feed.
+    25,000 training clips; here it has a quarter of the channels, for two CPU cores and a few hundred clips.
 
     Parameters
     ----------
@@ -48,16 +47,16 @@ def trunk(x, n_scores, channels=32, dropout=0.5):
 
 
 def batch_norm(x):
-    """Normalise a batch, with running means that forget in tens of steps.
+    """Normalise a batch, with running means over tens of steps.
 
-    A small data set has a dozen steps an epoch: with Keras's own momentum of 0.99 validation would hear the
+    A small data set has a dozen steps an epoch: with Keras's own momentum of 0.99 validation would use the
     initial values for many epochs. 0.9 is what the paper's code runs with.
     """
     return keras.layers.BatchNormalization(momentum=0.9, epsilon=1e-5)(x)
 
 
 def scores(x, n_scores):
-    """Scores that start near 0, where a head has its means: a weak signal should not first have to quiet chance."""
+    """Scores that start near 0, where a head has its means, so that training does not begin with large random ones."""
     return keras.layers.Dense(n_scores, kernel_initializer=keras.initializers.RandomNormal(stddev=0.01))(x)
 
 

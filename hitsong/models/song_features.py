@@ -1,8 +1,8 @@
 """Study 4's networks: Spotify's audio features from MFCCs, from the other features, and from both.
 
 Recipes as in github.com/Naaafis/Song_Feature_Pred. Sizes in the comments are for MFCCs of 160 frames x 20
-coefficients. In each network the layer "trunk" holds what the scores are made of: there `layers.cut` takes a
-trained network apart, and `combiner` is built from two such halves.
+coefficients. In each network the layer "trunk" holds the features before the scores: there `layers.cut_before_scores`
+cuts a trained network, and `combiner` is built from two such parts.
 """
 
 from hitsong.backend import keras
@@ -113,7 +113,7 @@ def mfcc_cnn_simple(x, n_scores, convolutions=1):
 
 
 def mfcc_rnn(x, n_scores, units=64):
-    """Build the recurrent network: an LSTM reads the clip, its last step is scored.
+    """Build the recurrent network: an LSTM over the clip, scores from its last step.
 
     The study has two of this form: `mfcc_rnn` for one target, and `mfcc_rnn_multitask` for all five at once.
     With 64 units, 21,825 parameters and one score, or 22,085 and five.
@@ -135,11 +135,10 @@ def mfcc_rnn(x, n_scores, units=64):
 
 
 def combiner(x, n_scores, parts):
-    """Build a network from two trained ones, on what the one heard and the other read.
+    """Build a network on the features of two trained ones.
 
-    As usual in transfer learning, the parts are frozen: they answer as in serving and learn nothing, only the
-    3,461 parameters behind them do (64 and 32 features, five scores). They are saved with the combiner,
-    which needs nothing else afterwards.
+    As usual in transfer learning, the parts are frozen: they run in inference mode and only the 3,461
+    parameters behind them are trained (64 and 32 features, five scores). They are saved with the combiner.
 
     Parameters
     ----------
@@ -148,7 +147,7 @@ def combiner(x, n_scores, parts):
     n_scores : int
         How many scores to give for each clip.
     parts : dict of str to keras.Model
-        From `layers.cut`: mfcc_rnn_multitask, from its raw inputs to 64 features, and numeric_mlp, to 32.
+        From `layers.cut_before_scores`: mfcc_rnn_multitask, from its raw inputs to 64 features, and numeric_mlp, to 32.
 
     Returns
     -------

@@ -1,8 +1,8 @@
 """Study 3's networks: the spectrogram as a picture of 102 x 159 pixels, two to six convolutions, three classes.
 
 As in Rossi and Pleus (Stanford), whose shapes give the kernels. The picture is drawn inside the model, from
-the mel scaled to 0..1. Of the smaller networks the study only says how many convolutions they have and whether
-they see colours: here they are the first blocks of the largest, with its ending.
+the mel scaled to 0..1. Of the smaller networks the study gives only the number of convolutions and whether
+their input has colours: here they are the first blocks of the largest, with its ending.
 """
 
 from hitsong.backend import keras

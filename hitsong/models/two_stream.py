@@ -1,8 +1,8 @@
-"""Study 5's networks: popularity from a song's audio features, alone or beside what its picture shows.
+"""Study 5's networks: popularity from a song's audio features, alone or beside the picture of its mel.
 
-As by students of the WBS Coding School, on some 11,000 songs of archived "Discover" playlists. They say that a
-MobileNetV2 looks at the picture, that convolutional and dense layers follow, that dense layers take the features
-and more dense layers both together, but no sizes: those here are common ones.
+As by students of the WBS Coding School, on some 11,000 songs of archived "Discover" playlists. They name a
+MobileNetV2 on the picture followed by convolutional and dense layers, dense layers on the features and more dense
+layers on both, but no sizes: those here are common ones.
 """
 
 import threading
@@ -19,7 +19,7 @@ from hitsong.errors import UserError
 from hitsong.models.layers import Inference, Picture, Pixels
 
 SIDE = 224  # of the picture, as the backbones were trained on
-PATIENCE = 5  # seconds that a server may take to answer
+PATIENCE = 5  # seconds that a server may take to respond
 BACKBONES = [name for name in dir(keras.applications) if name[0].isupper()]
 
 
@@ -38,16 +38,16 @@ def features_only(x, n_scores, dropout=0.3):
     -------
     tensor [shape=(batch, n_scores)]
     """
-    return _scores(_read(x["numeric"]), n_scores, dropout)
+    return _scores(_dense_stream(x["numeric"]), n_scores, dropout)
 
 
 def two_stream(x, n_scores, backbone="MobileNetV2", weights="imagenet", fine_tune=False, dropout=0.3):
     """Build the network of two streams; 3,008,609 parameters with eleven columns and one score.
 
     Some 11,000 songs are few for a backbone, so one that comes with weights stays as it is: 750,625 parameters
-    learn. With `fine_tune` all of it learns too, as does better on spectrograms where clips are plenty
+    are trained. With `fine_tune` all of them are, which is better on spectrograms where there are many clips
     (arXiv:2007.11154); its batch norms keep their statistics, and a learning rate of 1e-5 to 1e-4 suits it.
-    Without weights it is trained from scratch, and a warning says so unless that was asked for.
+    Without weights it is trained from scratch, with a warning unless the config sets so.
 
     Parameters
     ----------
@@ -61,7 +61,7 @@ def two_stream(x, n_scores, backbone="MobileNetV2", weights="imagenet", fine_tun
     weights : str or None
         What the backbone starts from: "imagenet", a file of its weights, or None, from scratch.
     fine_tune : bool
-        Whether a backbone that comes with weights learns.
+        Whether a backbone that comes with weights is trained too.
     dropout : float
 
     Returns
@@ -73,29 +73,29 @@ def two_stream(x, n_scores, backbone="MobileNetV2", weights="imagenet", fine_tun
     UserError
         See `pretrained`.
     """
-    found, sentence = pretrained(backbone, weights)
-    if found != weights:
+    available, sentence = pretrained(backbone, weights)
+    if available != weights:
         warnings.warn(sentence, stacklevel=2)
-    network = _backbone(backbone, found)
-    seen = Pixels(backbone)(Picture(SIDE, SIDE, colour=True)(x["mel"]))  # (224, 224, 3)
-    if found is None:
-        seen = network(seen)  # (7, 7, 1280)
+    network = _backbone(backbone, available)
+    maps = Pixels(backbone)(Picture(SIDE, SIDE, colour=True)(x["mel"]))  # (224, 224, 3)
+    if available is None:
+        maps = network(maps)  # (7, 7, 1280)
     else:
         network.trainable = bool(fine_tune)
-        seen = Inference(network)(seen)  # (7, 7, 1280)
-    seen = keras.layers.Conv2D(64, 3, padding="same", activation="relu")(seen)  # (7, 7, 64)
-    seen = keras.layers.GlobalAveragePooling2D()(seen)  # (64,)
-    seen = keras.layers.Dense(64, activation="relu")(seen)  # (64,)
-    both = keras.layers.Concatenate()([seen, _read(x["numeric"])])  # (96,)
-    return _scores(both, n_scores, dropout)
+        maps = Inference(network)(maps)  # (7, 7, 1280)
+    maps = keras.layers.Conv2D(64, 3, padding="same", activation="relu")(maps)  # (7, 7, 64)
+    features = keras.layers.GlobalAveragePooling2D()(maps)  # (64,)
+    features = keras.layers.Dense(64, activation="relu")(features)  # (64,)
+    features = keras.layers.Concatenate()([features, _dense_stream(x["numeric"])])  # (96,)
+    return _scores(features, n_scores, dropout)
 
 
 @lru_cache
 def pretrained(backbone, weights):
-    """Find out what a backbone can start from, and say it.
+    """Find the weights that a backbone can start from.
 
-    ImageNet's weights come from Keras' cache or, once, over the network. Where nothing answers within seconds
-    there are none.
+    ImageNet's weights come from Keras' cache or, once, over the network. Where the server does not
+    respond within seconds, there are none.
 
     Parameters
     ----------
@@ -106,8 +106,8 @@ def pretrained(backbone, weights):
 
     Returns
     -------
-    found : str or None
-        `weights`, or None if ImageNet's are not to be had.
+    available : str or None
+        `weights`, or None if ImageNet's cannot be downloaded.
     sentence : str
         For the reader of the training's output.
 
@@ -130,40 +130,45 @@ def pretrained(backbone, weights):
             )
         try:
             with warnings.catch_warnings():
-                warnings.simplefilter("error", UserWarning)  # that is how Keras says what it did not find
+                warnings.simplefilter(
+                    "error", UserWarning
+                )  # Keras only warns of weights that it did not find
                 _backbone(backbone, weights)
         except (OSError, ValueError, UserWarning) as error:
             raise UserError(
                 f"train.parameters.two_stream.weights: {weights} holds no weights of {backbone} without its top"
             ) from error
         return weights, f"{backbone} starts from the weights in {weights}."
-    urllib.request.install_opener(urllib.request.build_opener(_Impatient))
+    urllib.request.install_opener(urllib.request.build_opener(_WithTimeout))
     try:
         _backbone(backbone, weights)
     except Exception as error:  # Keras raises nothing more special
         reason = getattr(error.__context__, "reason", error)
-        return None, f"{backbone} is trained from scratch: no ImageNet weights were to be had ({reason})."
+        return (
+            None,
+            f"{backbone} is trained from scratch: ImageNet weights could not be downloaded ({reason}).",
+        )
     finally:
         urllib.request.install_opener(None)
     return weights, f"{backbone} starts from its ImageNet weights."
 
 
-class _Impatient(urllib.request.HTTPSHandler):
+class _WithTimeout(urllib.request.HTTPSHandler):
     """Opens addresses as usual, but not for longer than `PATIENCE`: looking up a name has no limit of its own."""
 
     def https_open(self, request):
         request.timeout = PATIENCE
-        answer = Future()
+        response = Future()
 
         def ask():
             try:
-                answer.set_result(super(_Impatient, self).https_open(request))
+                response.set_result(super(_WithTimeout, self).https_open(request))
             except Exception as error:
-                answer.set_exception(error)
+                response.set_exception(error)
 
         threading.Thread(target=ask, daemon=True).start()
         try:
-            return answer.result(PATIENCE)
+            return response.result(PATIENCE)
         except TimeoutError:
             raise urllib.error.URLError(f"no answer within {PATIENCE} s") from None
 
@@ -174,14 +179,14 @@ def _backbone(name, weights):
         include_top=False, weights=weights, input_shape=(SIDE, SIDE, 3)
     )
     if weights is None:
-        # Made for a million pictures, their averages would take thousands of steps to follow.
+        # Their momentum suits a million pictures; here the averages would take thousands of steps to follow.
         for layer in network.layers:
             if isinstance(layer, keras.layers.BatchNormalization):
                 layer.momentum = 0.9
     return network
 
 
-def _read(numbers):
+def _dense_stream(numbers):
     """The stream of the features."""
     x = keras.layers.Dense(64, activation="relu")(numbers)  # (64,)
     return keras.layers.Dense(32, activation="relu")(x)  # (32,)

@@ -7,10 +7,11 @@ from hitsong.data.tracks import has_audio
 from hitsong.evaluation import kinds
 from hitsong.evaluation.evaluate import ranked
 from hitsong.files import read_json
-from hitsong.report import card, page, pictures, songs, tables, words
+from hitsong.report import page, pictures, songs, tables, words
 from hitsong.report.page import short
 from hitsong.report.sheet import subject
 from hitsong.study import STAGES
+from hitsong.training.stage import summarise
 
 INPUTS = {
     "spotify": "audio features and duration as the source gives them",
@@ -174,7 +175,7 @@ def _descriptions(infos, served, result):
     for name, info in infos.items():
         repetitions = result["rows"][name].get("repetitions") or 1
         seeds = f"; mean of {repetitions} seeds" if repetitions > 1 else ""
-        found[name] = f"{info['citation']}; {card.summary(info)}{seeds}"
+        found[name] = f"{info['citation']}; {summarise(info)}{seeds}"
     families = {"ridge": "linear baseline", "logistic": "linear baseline", "trees": "boosted trees"}
     for name in served:
         model, _, kind = name.partition("-")
@@ -190,7 +191,7 @@ def _facts(result, about, infos, target):
     if info:
         facts |= {
             "after": info["citation"],
-            "made of": card.summary(info),
+            "made of": summarise(info),
             "fitted on": ", ".join(f"{count:,} {side} tracks" for side, count in info["trained_on"].items()),
             "listens to": "; ".join(
                 f"{given['kind']} ({' × '.join(map(str, given['shape']))})"

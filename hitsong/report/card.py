@@ -3,8 +3,12 @@
 After Mitchell et al., "Model Cards for Model Reporting", arXiv:1810.03993.
 """
 
+import pandas as pd
+
 from hitsong.data.targets import CLASSES, Target
 from hitsong.files import replacing
+from hitsong.report import figures
+from hitsong.training.stage import summarise
 
 TERMS = {
     "spotify": "Spotify's Developer Terms (section IV.2) forbid training models on Spotify content.",
@@ -13,16 +17,15 @@ TERMS = {
 }
 
 
-def summary(info):
-    """How a model came about, in half a line."""
-    if info["form"] == "network":
-        return (
-            f"{info['parameters']:,} parameters, epoch {info['best_epoch']} of {info['epochs']} "
-            f"(stopped by {info['stopped']})" + "".join(f"; {note}" for note in info["notes"])
-        )
-    if info["form"] == "estimator":
-        return "best of " + ", ".join(info["candidates"])
-    return " + ".join(f"{weight:.2f} {name}" for name, weight in info["weights"].items() if weight >= 0.005)
+def write_new(bundle):
+    """Write the card, and the figure of the losses, of a model that has none; 06 adds the test results to it."""
+    if (bundle.folder / "card.md").exists():
+        return
+    if bundle.info["form"] == "network":
+        history = pd.read_csv(bundle.folder / "history.csv")
+        figure = figures.history(history, bundle.info["name"], bundle.info["best_epoch"])
+        figures.save(figure, bundle.folder / "history.png")
+    write(bundle)
 
 
 def write(bundle, tested=None):
@@ -35,12 +38,12 @@ def write(bundle, tested=None):
         The model's row of `report/metrics.json`: metrics on the test tracks, with intervals.
     """
     info = bundle.info
-    target = Target(**info["target"])
+    target, account = Target(**info["target"]), summarise(info)
     lines = [
         f"# {info['name']}",
         "",
         f"Predicts {target} of a track from {_words(info['inputs'])}. {info['citation']}.",
-        f"{summary(info)[0].upper()}{summary(info)[1:]}.",
+        f"{account[0].upper()}{account[1:]}.",
         "",
         "## Data",
         "",

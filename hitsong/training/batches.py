@@ -6,33 +6,33 @@ from hitsong.backend import tf
 from hitsong.models.augment import mixup
 
 AHEAD = 4  # batches that wait for the model
-SMALL = 8 * 2**20  # bytes of an input that is rather held in memory: tables, and mels of a handful of clips
+SMALL = 8 * 2**20  # bytes of an input that is held in memory: tables, and mels of a few clips
 
 
-def of_inputs(examples, batch_size):
+def stream_inputs(examples, batch_size):
     """Stream the raw inputs, in the order of the examples: dicts of float32 tensors by name."""
     positions = tf.data.Dataset.range(len(examples)).batch(batch_size)
     return positions.map(_reader(examples)).prefetch(AHEAD)
 
 
-def with_targets(examples, batch_size, outputs, weights=None, mixing=0.0, seed=0, classes=None):
+def stream_examples(examples, batch_size, outputs, weights=None, mixing=0.0, seed=0, classes=None):
     """Stream the raw inputs with the targets of the named outputs.
 
     Parameters
     ----------
     examples : hitsong.data.examples.Examples
-        In the order in which they are to be heard.
+        In the order in which they are to be used.
     batch_size : int
     outputs : list of str
         Names of the model's outputs, in the order of the target's columns.
     weights : np.ndarray [shape=(n,)], optional
-        What each example counts.
+        Of each example in the loss.
     mixing : float
         Alpha of mixup's Beta distribution; 0 mixes nothing.
     seed : int
         Of the mixing.
     classes : int, optional
-        How many buckets there are to mix.
+        How many buckets there are, if they are mixed.
 
     Returns
     -------
@@ -44,7 +44,7 @@ def with_targets(examples, batch_size, outputs, weights=None, mixing=0.0, seed=0
     y = {output: columns[:, number] for number, output in enumerate(outputs)}
 
     def batch(positions, y, *w):
-        return (read(positions), y, *({output: one for output in outputs} for one in w))
+        return (read(positions), y, *(dict.fromkeys(outputs, weight) for weight in w))
 
     parts = (np.arange(len(examples)), y, *(() if weights is None else (weights.astype(np.float32),)))
     stream = tf.data.Dataset.from_tensor_slices(parts).batch(batch_size).map(batch)
@@ -58,18 +58,22 @@ def with_targets(examples, batch_size, outputs, weights=None, mixing=0.0, seed=0
 def _reader(examples):
     """From positions to raw inputs; only the codes of a batch pass through Python, and TensorFlow widens them."""
     small = {
-        name: tf.constant(one.array[one.rows])
-        for name, one in examples.inputs.items()
-        if one.rows.size * one.array[:1].nbytes <= SMALL
+        name: tf.constant(values.array[values.rows])
+        for name, values in examples.inputs.items()
+        if values.rows.size * values.array[:1].nbytes <= SMALL
     }
 
-    def read_one(name, one, positions):
+    def read_input(name, values, positions):
         if name in small:
             stored = tf.gather(small[name], positions)
         else:
-            rows = tf.gather(tf.constant(one.rows), positions)
-            stored = tf.numpy_function(lambda rows: one.array[rows], [rows], one.array.dtype, stateful=False)
-        stored = tf.cast(tf.ensure_shape(stored, (None, *one.shape)), tf.float32)
-        return stored * one.scale + one.offset
+            rows = tf.gather(tf.constant(values.rows), positions)
+            stored = tf.numpy_function(
+                lambda rows: values.array[rows], [rows], values.array.dtype, stateful=False
+            )
+        stored = tf.cast(tf.ensure_shape(stored, (None, *values.shape)), tf.float32)
+        return stored * values.scale + values.offset
 
-    return lambda positions: {name: read_one(name, one, positions) for name, one in examples.inputs.items()}
+    return lambda positions: {
+        name: read_input(name, values, positions) for name, values in examples.inputs.items()
+    }

@@ -1,26 +1,57 @@
 """Ensembles: a weighted mean of what other models predict, the weights learnt on validation.
 
-L. Breiman: "Stacked Regressions", Machine Learning 24, 1996: weights that may not be negative hold up where free
+L. Breiman: "Stacked Regressions", Machine Learning 24, 1996: weights that may not be negative do well where free
 ones overfit, since members agree so much. Here they also sum to one, so that numbers stay on their scale and
 probabilities stay probabilities. Weights minimise the squared error: for classes that is the Brier score, for
 several audio features each counts in units of its variance.
 
 Learnt on the tracks of a few artists, weights are mostly noise, and equal ones hard to beat (J. Smith and K. F. Wallis,
-"A Simple Explanation of the Forecast Combination Puzzle", 2009). So equal weights have a say of their own, as if
-`PRIOR` groups of artists had voted for them.
+"A Simple Explanation of the Forecast Combination Puzzle", 2009). So the weights are shrunk towards equal ones, as if
+`PRIOR` more groups of artists had given equal weights.
 """
 
+import shutil
+
 import numpy as np
+import pandas as pd
 from scipy.optimize import nnls
 from sklearn.model_selection import GroupKFold
 
-from hitsong.errors import UserError
 from hitsong.evaluation.baseline import matrix
+from hitsong.training import workspace
 
 PRIOR = 30  # groups of artists
+FOLDS = 5  # of the ensemble's own validation
 
 
-def fit(members, y, groups, target):
+def fit(folder, validation, target, parts):
+    """Weight the members by their predictions for validation, and copy them into the ensemble's folder.
+
+    Parameters as for `hitsong.training.fit.fit`.
+
+    Returns
+    -------
+    predictions : np.ndarray [shape=(n,) or (n, k)]
+        For the validation tracks.
+    info : dict
+        What the bundle says of the fit; `out_of_fold` holds predictions with weights of other artists, if the
+        validation tracks are of more than one group.
+    """
+    members = {}
+    for name, path in parts.items():
+        shutil.rmtree(folder / "members" / name, ignore_errors=True)
+        shutil.copytree(path, folder / "members" / name, ignore=shutil.ignore_patterns(*workspace.WORK_FILES))
+        table = pd.read_parquet(path / "validation.parquet").set_index("track_id").loc[validation.track_ids]
+        predictions = table.filter(regex="^prediction").to_numpy()
+        members[name] = predictions[:, 0] if len(target.names) == 1 else predictions
+    weights = fit_weights(members, validation.y, validation.groups, target)
+    info = {"form": "ensemble", "weights": weights}
+    if len(np.unique(validation.groups)) > 1:
+        info["out_of_fold"] = predict_out_of_fold(members, validation.y, validation.groups, target, seed=1)
+    return predict(weights, members), info
+
+
+def fit_weights(members, y, groups, target):
     """Learn the weights.
 
     Parameters
@@ -74,37 +105,27 @@ def predict(weights, members):
     return sum(weight * np.asarray(members[name]) for name, weight in weights.items())
 
 
-def cross_validated(members, y, groups, target, folds, seed):
+def predict_out_of_fold(members, y, groups, target, seed):
     """Predict each track with weights learnt on the tracks of other artists.
 
-    These predictions tell how good the ensemble is, where those of `fit` on the same tracks would flatter it.
+    These predictions tell how good the ensemble is, where those of `fit_weights` on the same tracks would flatter it.
 
     Parameters
     ----------
     members, y, groups, target
-        As for `fit`.
-    folds : int
-        At most as many as there are groups, else that many.
+        As for `fit_weights`; at least two groups.
     seed : int
 
     Returns
     -------
     np.ndarray [shape=(n,) or (n, k)]
-
-    Raises
-    ------
-    UserError
-        If there is only one group.
     """
     y, groups = np.asarray(y, dtype=float), np.asarray(groups)
-    count = len(np.unique(groups))
-    if count < 2:
-        raise UserError("ensemble: all validation tracks are of one group of artists; collect more artists")
     members = {name: np.asarray(p, dtype=float) for name, p in members.items()}
     predictions = np.empty_like(next(iter(members.values())))
-    for rest, held_out in GroupKFold(min(folds, count), shuffle=True, random_state=seed).split(
-        y, groups=groups
-    ):
-        weights = fit({name: p[rest] for name, p in members.items()}, y[rest], groups[rest], target)
+    _, groups = np.unique(groups, return_inverse=True)  # integers: strings make the division quadratic
+    folds = GroupKFold(min(FOLDS, groups.max() + 1), shuffle=True, random_state=seed)
+    for rest, held_out in folds.split(y, groups=groups):
+        weights = fit_weights({name: p[rest] for name, p in members.items()}, y[rest], groups[rest], target)
         predictions[held_out] = predict(weights, {name: p[held_out] for name, p in members.items()})
     return predictions

@@ -1,8 +1,8 @@
-"""Probes: simple models on a table of what a pre-trained network heard in each clip.
+"""Probes: simple estimators on a table of what a pre-trained network computes from each clip.
 
 K. Choi, G. Fazekas, M. Sandler, K. Cho: "Transfer learning for music classification and regression tasks", ISMIR
-2017, arXiv:1703.09179: with few tracks, what a network learnt on many tells more than one that must learn to listen
-first. Here that network is musicnn (J. Pons, X. Serra, arXiv:1909.06654): 200 activations from just before it names
+2017, arXiv:1703.09179: with few tracks, features learnt on many predict better than a network trained from scratch.
+Here that network is musicnn (J. Pons, X. Serra, arXiv:1909.06654): 200 activations from just before it names
 tags, with the tags and the descriptors beside them where they are there.
 
 The candidates are the project's linear and tree baselines, and a small multi-layer perceptron; the one that ranks
@@ -11,6 +11,7 @@ validation best is kept.
 
 import warnings
 
+import joblib
 import numpy as np
 from sklearn.compose import TransformedTargetRegressor
 from sklearn.exceptions import ConvergenceWarning
@@ -21,15 +22,33 @@ from sklearn.preprocessing import StandardScaler
 from threadpoolctl import threadpool_limits
 
 from hitsong.evaluation import baseline, kinds
-from hitsong.evaluation.baseline import predict
-
-__all__ = ["ESTIMATORS", "fit", "predict"]
+from hitsong.files import replacing
 
 ESTIMATORS = ("ridge", "trees", "mlp")
 _HELD_OUT = 0.15  # of the training rows, to stop the perceptron
 
 
-def fit(X_train, y_train, X_val, y_val, target, settings, seed, estimators=ESTIMATORS):
+def fit(folder, train, validation, target, recipe):
+    """Fit the estimators and keep the best on validation; parameters as for `hitsong.training.fit.fit`.
+
+    Returns
+    -------
+    predictions : np.ndarray [shape=(n,) or (n, k)]
+        For the validation tracks.
+    info : dict
+        What the bundle says of the fit.
+    """
+    X_train, X_val = (examples.table(list(train.inputs)) for examples in (train, validation))
+    estimator, scores = choose_estimator(
+        X_train, train.y, X_val, validation.y, target, recipe.alphas, recipe.seed
+    )
+    with replacing(folder / "model.joblib") as temporary:
+        joblib.dump(estimator, temporary)
+    predictions = target.clip(baseline.predict(estimator, X_val, target))
+    return predictions, {"form": "estimator", "candidates": scores}
+
+
+def choose_estimator(X_train, y_train, X_val, y_val, target, alphas, seed, estimators=ESTIMATORS):
     """Fit the candidates on the training tracks, and choose by the validation tracks.
 
     Parameters
@@ -39,8 +58,8 @@ def fit(X_train, y_train, X_val, y_val, target, settings, seed, estimators=ESTIM
     y_train, y_val : array-like [shape=(n,) or (n, k)]
         Their encoded targets.
     target : hitsong.data.targets.Target
-    settings : config.Baseline
-        Or whatever has its `alphas`, the penalties that ridge chooses from.
+    alphas : sequence of float
+        The penalties that ridge chooses from.
     seed : int
     estimators : sequence of str
         Of "ridge" (logistic regression for classes), "trees" and "mlp".
@@ -48,7 +67,7 @@ def fit(X_train, y_train, X_val, y_val, target, settings, seed, estimators=ESTIM
     Returns
     -------
     estimator
-        The best, fitted on the training tracks; for `predict`.
+        The best, fitted on the training tracks.
     scores : dict of str to dict of str to float
         What each candidate reached on validation, in the `compared` metrics of its target kind. The first decides.
 
@@ -60,17 +79,26 @@ def fit(X_train, y_train, X_val, y_val, target, settings, seed, estimators=ESTIM
     fitted, scores = {}, {}
     for name in estimators:
         if name == "mlp":
-            fitted[name] = _perceptron(X_train, np.asarray(y_train, dtype=float), target, seed)
+            fitted[name] = _fit_perceptron(X_train, np.asarray(y_train, dtype=float), target, seed)
         else:
-            fitted[name] = baseline.fit(X_train, y_train, target, settings, seed, name)
-        measured = kinds.evaluate(target.kind, y_val, predict(fitted[name], X_val, target), target.names)
+            fitted[name] = baseline.fit(X_train, y_train, target, _Penalties(alphas), seed, name)
+        measured = kinds.evaluate(
+            target.kind, y_val, baseline.predict(fitted[name], X_val, target), target.names
+        )
         scores[name] = {metric: measured[metric] for metric in kinds.KINDS[target.kind].compared}
     best = max(scores, key=lambda name: scores[name][kinds.main(target.kind)])
     return fitted[best], scores
 
 
-def _perceptron(X, y, target, seed):
-    """One hidden layer; with enough tracks, some of them stop it, else its penalty alone holds it back."""
+class _Penalties:
+    """The settings that `baseline.fit` reads."""
+
+    def __init__(self, alphas):
+        self.alphas = alphas
+
+
+def _fit_perceptron(X, y, target, seed):
+    """One hidden layer; with enough tracks, held-out ones stop it, else only its penalty limits it."""
     rarest = np.unique(y, return_counts=True)[1].min() if target.classes else len(y)
     stopped = len(y) >= 100 and rarest >= 10
     shared = {
@@ -81,7 +109,7 @@ def _perceptron(X, y, target, seed):
     prepare = SimpleImputer(strategy="median", keep_empty_features=True), StandardScaler()
     if target.classes:
         estimator = make_pipeline(*prepare, MLPClassifier(**shared))
-    else:  # standardised, so that one feature's scale does not drown another's
+    else:  # standardised, so that one feature's scale does not outweigh another's
         inner = make_pipeline(*prepare, MLPRegressor(**shared))
         estimator = TransformedTargetRegressor(inner, transformer=StandardScaler())
     with threadpool_limits(1), warnings.catch_warnings():

@@ -1,4 +1,4 @@
-"""How a model is trained: its own recipe, with what the config and a search for parameters changed."""
+"""How each model is trained, what it is built from, and the fingerprint of its fit."""
 
 import inspect
 import math
@@ -63,19 +63,19 @@ class ProbeRecipe:
     seed: int
 
 
-def recipe(name, config, number=1, tuned=None):
-    """What a model is trained with.
+def make_recipe(name, config, number=1, tuned=None):
+    """The recipe of a model under a config.
 
     Parameters
     ----------
     name : str
         A key of `MODELS`.
     config : hitsong.config.Config
-        What its `train` gives stands above the model's own recipe; `train.parameters` above all.
+        What its `train` sets replaces the model's own recipe; `train.parameters` comes before all else.
     number : int
         Of the fit, where there are several of different seeds.
     tuned : dict, optional
-        Parameters that a search found.
+        The best parameters of a search.
 
     Returns
     -------
@@ -92,7 +92,7 @@ def recipe(name, config, number=1, tuned=None):
         return None
     if isinstance(model, Probe):
         return ProbeRecipe(tuple(config.baseline.alphas), seed)
-    own = {one.name: getattr(model, one.name) for one in fields(Recipe) if hasattr(model, one.name)}
+    own = {part.name: getattr(model, part.name) for part in fields(Recipe) if hasattr(model, part.name)}
     given = settings.model_dump(
         include={"epochs", "batch_size", "loss", "schedule", "crop_seconds"}, exclude_none=True
     )
@@ -113,11 +113,11 @@ def recipe(name, config, number=1, tuned=None):
 
 def trunk_parameters(name):
     """The hyper-parameters of a network's trunk, with the values of its study."""
-    found = inspect.signature(MODELS[name].build_trunk()).parameters.values()
-    return {one.name: one.default for one in found if one.default is not one.empty}
+    parameters = inspect.signature(MODELS[name].import_trunk()).parameters.values()
+    return {part.name: part.default for part in parameters if part.default is not part.empty}
 
 
-def learning_rate(recipe, losses):
+def next_learning_rate(recipe, losses):
     """The next epoch's learning rate from the validation losses of the epochs so far.
 
     A pure function, so that a resumed fit goes on exactly as an undisturbed one.
@@ -131,12 +131,10 @@ def learning_rate(recipe, losses):
 
 
 def inputs_of(name, study, config):
-    """The inputs of a model: a probe takes what there is of its optional ones, an ensemble those of its members."""
+    """The inputs of a model: a probe takes those of its optional ones that are there, an ensemble its members'."""
     model = MODELS[name]
     if isinstance(model, Ensemble):
-        return list(
-            dict.fromkeys(kind for member in members(config) for kind in inputs_of(member, study, config))
-        )
+        return inputs_of_all(members(config), study, config)
     optional = getattr(model, "optional", ())
     return [*model.inputs, *(kind for kind in optional if (study.features / f"{kind}.json").exists())]
 
@@ -147,7 +145,7 @@ def inputs_of_all(names, study, config):
 
 
 def members(config):
-    """What an ensemble is made of: the other models that are trained."""
+    """The members of an ensemble: the other models of `train.models`."""
     return [name for name in in_order(config.train.models) if not isinstance(MODELS[name], Ensemble)]
 
 
@@ -162,19 +160,58 @@ def needs_audio(name, study, config):
     return kinds != {"spotify"}
 
 
-def tuned_recipe(name, study, config, number=1):
-    """How a model is trained, with the parameters that a search has found."""
-    path = study.tuning / f"{name}.json"
-    return recipe(name, config, number, read_json(path)["parameters"] if path.exists() else None)
+def searched_on(corpus, name):
+    """What tuned parameters of a model depend on, as JSON can hold it: its data, target and scheme."""
+    return corpus.fingerprint(inputs_of(name, corpus.study, corpus.config))
+
+
+def tuned_parameters(corpus, name):
+    """The best parameters of a search on the same data, target and scheme.
+
+    Returns
+    -------
+    parameters : dict or None
+    note : str
+        A line where a search was made on other data, and so is not used; else empty.
+    """
+    path = corpus.study.tuning / f"{name}.json"
+    if not path.exists():
+        return None, ""
+    searches = read_json(path)["searches"]
+    search = searches.get(digest(searched_on(corpus, name)))
+    if search:
+        return search["parameters"], ""
+    return None, (
+        f"{name}: {path} holds parameters that were searched on other data, another target or another split; "
+        "they are not used (--tune N searches anew)"
+    )
+
+
+def tuned_recipe(corpus, name, number=1):
+    """The recipe of a model, with the best parameters of a search on the same data."""
+    return make_recipe(name, corpus.config, number, tuned_parameters(corpus, name)[0])
 
 
 def fingerprint(corpus, name, number=1):
-    """All that a fit of a model depends on, as JSON can hold it."""
-    study, config = corpus.study, corpus.config
-    made = tuned_recipe(name, study, config, number)
+    """All that a fit of a model depends on, as JSON can hold it.
+
+    Parameters
+    ----------
+    corpus : hitsong.data.corpus.Corpus
+        Its own fingerprint covers the tracks, their sides and truth, and the content of the inputs.
+    name : str
+    number : int
+        Of the fit, where there are several of different seeds.
+
+    Returns
+    -------
+    dict
+    """
+    recipe = tuned_recipe(corpus, name, number)
     return {
         "model": name,
-        "recipe": None if made is None else asdict(made),
-        **corpus.fingerprint(inputs_of(name, study, config)),
-        "parts": {part: digest(fingerprint(corpus, part, number)) for part in parts_of(name, config)},
+        "version": MODELS[name].version,
+        "recipe": None if recipe is None else asdict(recipe),
+        **corpus.fingerprint(inputs_of(name, corpus.study, corpus.config)),
+        "parts": {part: digest(fingerprint(corpus, part, number)) for part in parts_of(name, corpus.config)},
     }

@@ -145,3 +145,12 @@ def test_audio_features_are_columns_by_name():
 def test_settings_that_contradict_each_other_are_refused(settings, message):
     with pytest.raises(ValueError, match=message):
         config.Target(**settings)
+
+
+def test_numbers_stay_within_the_range_of_the_target():
+    counts = fit([0.0, 3.0, 10.0])
+    np.testing.assert_array_equal(counts.clip(np.array([-2.9, 4.0, 200.0])), [0, 4, 200])
+    percentile = fit([-5.0, 3.0, 10.0], transform="percentile")
+    np.testing.assert_array_equal(percentile.clip(np.array([-2.9, 4.0, 200.0])), [0, 4, 100])
+    balance = fit([-5.0, 3.0])  # a column of a table may be below 0
+    np.testing.assert_array_equal(balance.clip(np.array([-9.0])), [-9])

@@ -28,7 +28,7 @@ def planted(kind, n=240, seed=0):
 
 def network(kind, y, loss=None, bounded=False):
     """A head on a layer of scores, compiled."""
-    head = heads.make({"kind": kind, "names": NAMES.get(kind, (kind,))}, y, loss, bounded)
+    head = heads.make_head({"kind": kind, "names": NAMES.get(kind, (kind,))}, y, loss, bounded)
     x = keras.Input((3,))
     model = keras.Model(x, head.outputs(keras.layers.Dense(head.n_scores)(x)))
     model.compile("adam", loss=head.losses, loss_weights=head.weights or None, jit_compile=False)

@@ -15,7 +15,7 @@ from hitsong.errors import UserError
 from hitsong.models import crnn, heads
 from hitsong.models.build import build
 from hitsong.models.registry import MODELS, Network, in_order
-from hitsong.training.recipe import learning_rate, recipe, trunk_parameters
+from hitsong.training.recipe import make_recipe, next_learning_rate, trunk_parameters
 from tests.planted import MEL, MFCC, table
 
 Y = np.array([0, 1, 1, 0, 1, 0], np.float32)
@@ -45,8 +45,8 @@ def examples(mel=(16, 32), n=6):
 
 
 def make(name, kind="popularity", mel=(16, 32), y=Y, **train):
-    head = heads.make({"kind": kind, "names": NAMES.get(kind, (kind,))}, y)
-    made = recipe(name, Config(train={"models": [name], **train}))
+    head = heads.make_head({"kind": kind, "names": NAMES.get(kind, (kind,))}, y)
+    made = make_recipe(name, Config(train={"models": [name], **train}))
     return build(name, head, examples(mel).only(MODELS[name].inputs), made)
 
 
@@ -124,7 +124,8 @@ def test_normalisation_is_part_of_the_model(name, scaling):
     mel = heard(model)["mel"]
     low, width = (mel.mean(), mel.std()) if scaling == "standard" else (mel.min(), np.ptp(mel))
     x = keras.Input((16, 32))
-    bare = keras.Model(x, MODELS[name].build_trunk()({"mel": x}, 1))
+    zero = {"zero": -2.0} if MODELS[name].rectified else {}
+    bare = keras.Model(x, MODELS[name].import_trunk()({"mel": x}, 1, **zero))
     bare.set_weights(model.get_weights())
     by_hand = 20 + 10 * bare.predict((mel - low) / width, verbose=0)
     found = model.predict({"mel": mel}, verbose=0)["popularity"]
@@ -141,7 +142,7 @@ def test_crops_hear_parts_of_a_clip_and_specaugment_hides_parts_in_training_only
     for seconds in (0.01, 100.0):
         with pytest.raises(UserError, match="frames of clips that have 32"):
             make("inception_cnn", crop_seconds=seconds)
-    with pytest.raises(UserError, match="inception hears mel, tags"):
+    with pytest.raises(UserError, match="inception takes mel, tags"):
         make("inception", crop_seconds=1.4)
 
 
@@ -165,26 +166,30 @@ def test_mels_too_short_are_refused_with_advice(name, fewest):
 
 
 def test_learning_rates_follow_the_schedule():
-    made = recipe("crnn", Config())
+    made = make_recipe("crnn", Config())
     constant, shrinking, cosine = (
         replace(made, schedule=one, learning_rate=1.0, epochs=4)
         for one in ("constant", "shrinking", "cosine")
     )
-    assert learning_rate(constant, [5.0, 6.0]) == 1
+    assert next_learning_rate(constant, [5.0, 6.0]) == 1
     histories = [[], [3.0], [3.0, 2.0], [3.0, 2.0, 2.0], [3.0, 2.0, 2.5, 2.1, 1.0]]
-    assert [learning_rate(shrinking, losses) for losses in histories] == pytest.approx([1, 1, 1, 0.9, 0.81])
-    assert [learning_rate(cosine, [0.0] * epoch) for epoch in (0, 2, 4)] == pytest.approx([1, 0.5, 0])
+    assert [next_learning_rate(shrinking, losses) for losses in histories] == pytest.approx(
+        [1, 1, 1, 0.9, 0.81]
+    )
+    assert [next_learning_rate(cosine, [0.0] * epoch) for epoch in (0, 2, 4)] == pytest.approx([1, 0.5, 0])
 
 
 def test_the_config_stands_above_the_models_own_recipe_and_its_parameters_above_all():
-    own = recipe("inception_cnn", Config())
+    own = make_recipe("inception_cnn", Config())
     assert (own.optimizer, own.learning_rate, own.schedule, own.epochs) == ("Adagrad", 5e-3, "shrinking", 10)
     train = {"epochs": 3, "parameters": {"inception_cnn": {"learning_rate": 0.1, "dropout": 0.4}}}
-    made = recipe("inception_cnn", Config(train=train), number=2, tuned={"dropout": 0.2, "batch_size": 8})
+    made = make_recipe(
+        "inception_cnn", Config(train=train), number=2, tuned={"dropout": 0.2, "batch_size": 8}
+    )
     assert (made.epochs, made.learning_rate, made.batch_size, made.seed) == (3, 0.1, 8, 2)
     assert made.parameters == {"dropout": 0.4}
     with pytest.raises(UserError, match="'dropuot' is none of its parameters - did you mean 'dropout'"):
-        recipe("inception_cnn", Config(train={"parameters": {"inception_cnn": {"dropuot": 0.4}}}))
+        make_recipe("inception_cnn", Config(train={"parameters": {"inception_cnn": {"dropuot": 0.4}}}))
 
 
 @pytest.mark.parametrize("name", NETWORKS)

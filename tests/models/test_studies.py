@@ -22,9 +22,9 @@ MOBILENET_V2 = 2_257_984  # without its top, as Keras says
 # Name: trunk, inputs as in the study's preset, scores, parameters, hyper-parameters. Published counts as numbers,
 # the others as the sum over the study's table.
 TRUNKS = {
-    "inception": (inception.trunk, {"mel": MEL, "tags": TAGS}, 1, 176_886, {}),
-    "inception_cnn": (inception.cnn, {"mel": MEL}, 1, 158_625, {}),
-    "tag_dnn": (inception.tag_dnn, {"tags": TAGS}, 1, 18_261, {}),
+    "inception": (inception.trunk, {"mel": MEL, "tags": TAGS}, 1, 176_886, {"zero": -0.7}),
+    "inception_cnn": (inception.cnn, {"mel": MEL}, 1, 158_625, {"zero": -0.7}),
+    "tag_dnn": (inception.tag_dnn, {"tags": TAGS}, 1, 18_261, {"zero": -0.7}),
     "mlp": (hiphop.mlp, {"mel": LONG_MEL}, 1, 21_176_577, {}),
     "cnn1": (hiphop.cnn1, {"mel": LONG_MEL}, 1, 2_727_041, {}),
     "cnn2": (hiphop.cnn2, {"mel": LONG_MEL}, 1, 2_831_137, {}),
@@ -111,7 +111,7 @@ def train_a_step_of_each():
 
 def test_a_step_of_training_at_the_studies_sizes_crashes_no_network():
     run = subprocess.run(
-        [sys.executable, "-c", "from tests.test_studies import *; train_a_step_of_each()"],
+        [sys.executable, "-c", "from tests.models.test_studies import *; train_a_step_of_each()"],
         cwd=Path(__file__).parents[2], capture_output=True, text=True, timeout=600,
     )  # fmt: skip
     assert run.stdout.split() == [*TRUNKS, "all"], run.stderr[-2000:]
@@ -125,7 +125,7 @@ def test_a_step_of_training_at_the_studies_sizes_crashes_no_network():
 def test_the_weighted_average_is_the_same_in_training_and_in_serving(weight):
     """The study trained 0.5 * cnn + 0.5 * tags and served cnn + 0.5 * tags."""
     shapes = {"mel": (16, 32), "tags": TAGS}
-    model, x = make(inception.trunk, shapes, tag_weight=weight, dropout=0.0), some(shapes)
+    model, x = make(inception.trunk, shapes, tag_weight=weight, dropout=0.0, zero=-0.7), some(shapes)
     average = model.layers[-1]
     assert isinstance(average, layers.WeightedAverage)
     cnn, tags = (part.numpy() for part in keras.Model(model.input, average.input)(x))
@@ -137,7 +137,39 @@ def test_the_weighted_average_is_the_same_in_training_and_in_serving(weight):
 
 def test_a_weight_that_is_none_is_refused():
     with pytest.raises(UserError, match=r"tag_weight: 1\.5 is not between 0 and 1"):
-        make(inception.trunk, {"mel": (16, 32), "tags": TAGS}, tag_weight=1.5)
+        make(inception.trunk, {"mel": (16, 32), "tags": TAGS}, tag_weight=1.5, zero=None)
+
+
+def toy_fit(trunk, zero):
+    """Mean squared error [squared points] after fitting a dense tail on popularity as study 1's: many zeros."""
+    rng = np.random.default_rng(0)
+    tags = rng.normal(size=(2000, 50)).astype(np.float32)
+    y = np.maximum(0, 2 + 8 * tags[:, 0] + 3 * rng.normal(size=2000)).astype(np.float32)
+    mean, scale = y.mean(), y.std()
+    x = keras.Input((50,), name="tags")
+    scores = trunk({"tags": x}, 1, 0.0, zero=-mean / scale if zero == "head" else zero)
+    model = keras.Model(x, keras.layers.Rescaling(scale, offset=mean)(scores))
+    model.compile(keras.optimizers.Adam(3e-3), "mean_squared_error", jit_compile=False)
+    keras.utils.set_random_seed(1)
+    for layer in model.layers:  # the same start for all
+        if isinstance(layer, keras.layers.Dense):
+            layer.set_weights([rng.normal(0, 0.15, w.shape) for w in layer.get_weights()])
+    model.fit(tags, y, epochs=8, batch_size=64, verbose=0)
+    return np.mean((model.predict(tags, verbose=0)[:, 0] - y) ** 2)
+
+
+def test_the_output_rectifier_bends_at_popularity_0():
+    """Where the study has it: bent at the mean, it costs accuracy."""
+    at_zero, at_mean, linear = (toy_fit(inception.tag_dnn, zero) for zero in ("head", 0.0, None))
+    assert at_zero < 1.03 * linear
+    assert at_zero < 0.9 * at_mean
+
+
+def test_scores_below_popularity_0_fall_by_a_tenth_and_others_pass(monkeypatch):
+    x = np.array([[-3.0], [-1.0], [0.5]], np.float32)
+    rectified = inception._rectify_output(keras.ops.convert_to_tensor(x), -0.7)
+    np.testing.assert_allclose(rectified, [[-0.7 - 0.23], [-0.73], [0.5]], rtol=1e-5)
+    assert inception._rectify_output(x, None) is x
 
 
 # ---------------------------------------------------------------------- study 2

@@ -118,7 +118,7 @@ def fit(study, config, tracks, name, folder):
     kinds = recipe.inputs_of(name, study, config)
     training.fit(
         folder, name, data.side(kinds, "train"), data.side(kinds, "validation"), target=data.target,
-        recipe=recipe.tuned_recipe(name, study, config), fingerprint=recipe.fingerprint(data, name),
+        recipe=recipe.tuned_recipe(data, name), fingerprint=recipe.fingerprint(data, name),
         about=data.about() | {"collected_from": "planted", "synthetic": True},
     )  # fmt: skip
 

@@ -22,7 +22,8 @@ from hitsong.data.examples import Examples, Input, statistics
 from hitsong.data.targets import Target
 from hitsong.errors import UserError
 from hitsong.training import batches, bundle
-from hitsong.training.fit import balanced, best_epoch, status, stop_reason
+from hitsong.training.network import balance_weights, best_epoch, stop_reason
+from hitsong.training.workspace import status, work_folder
 from tests import planted
 from tests.planted import MEL, settings
 
@@ -85,7 +86,7 @@ def test_a_network_learns_a_planted_signal(tmp_path):
 def test_the_popular_target_gives_probabilities(run, examples, tmp_path):
     labelled = replace(examples, y=(examples.y > 30).astype(np.float32))
     found = run(
-        tmp_path, "crnn", target=Target("popular", threshold=30.0),
+        tmp_path / "fit", "crnn", target=Target("popular", threshold=30.0),
         train=labelled.take(np.arange(40)), validation=labelled.take(np.arange(40, 60)),
     )  # fmt: skip
     assert found.info["outputs"] == ["popular"]
@@ -140,16 +141,16 @@ def test_all_aids_together_survive_a_kill(run, tmp_path, monkeypatch):
 
 def test_rare_popularity_counts_as_much_as_frequent():
     y = np.r_[np.zeros(80), np.linspace(1, 100, 20)]
-    weights = balanced(Target("popularity"), y)
+    weights = balance_weights(Target("popularity"), y)
     assert weights.mean() == pytest.approx(1)
     assert weights[80:].sum() > weights[:80].sum()  # though they are a fifth
     classes = np.r_[np.zeros(90), np.ones(10)]
-    weights = balanced(Target("popular", threshold=1.0), classes)
+    weights = balance_weights(Target("popular", threshold=1.0), classes)
     assert weights[:90].sum() == pytest.approx(weights[90:].sum())
 
 
 def test_mixed_precision_answers_in_full_precision(run, examples, tmp_path):
-    found = run(tmp_path, made=settings(epochs=1, mixed_precision=True))
+    found = run(tmp_path / "fit", made=settings(epochs=1, mixed_precision=True))
     assert found.predict(examples).dtype == np.float32
     assert keras.config.dtype_policy().name == "float32"  # put back
     assert any(layer.dtype_policy.name == "mixed_float16" for layer in found.model.layers)
@@ -205,8 +206,8 @@ def test_a_bundle_loads_and_verifies_in_a_fresh_process_without_the_training_cod
     script = """
 import sys
 import numpy as np
-from hitsong import bundle
-from hitsong.examples import Examples, Input
+from hitsong.training import bundle
+from hitsong.data.examples import Examples, Input
 array = np.load(sys.argv[2], mmap_mode="r")
 names = np.array([f"track-{i:03d}" for i in range(60)])
 found = bundle.load(sys.argv[1])
@@ -227,7 +228,7 @@ def test_verify_notices_changed_features_and_missing_tracks(undisturbed, example
     found = undisturbed["inception_cnn"]
     mel = examples.inputs["mel"]
     louder = replace(examples, inputs={"mel": replace(mel, specification={**MEL, "offset": -60.0})})
-    with pytest.raises(UserError, match="differ from the reference"):
+    with pytest.raises(UserError, match="differ from those of the fit"):
         found.verify(louder)
     with pytest.raises(UserError, match="none of the reference tracks"):
         found.verify(examples.take(np.arange(10)))
@@ -300,16 +301,19 @@ def _crash(run, folder, name, crash, monkeypatch, **options):
             run(folder, name, **options)
 
 
-# Each epoch replaces two files, checkpoint and state; then come model, history, validation and bundle.
+# First comes the state. Each epoch replaces two files, checkpoint and state. Then come model, history, validation
+# and bundle.
 @pytest.mark.parametrize(
     ("name", "crash"),
-    [("inception_cnn", 2), ("inception_cnn", 3), ("crnn", 4), ("inception_cnn", 7), ("inception_cnn", 10)],
+    [("inception_cnn", 1), ("inception_cnn", 3), ("crnn", 5), ("inception_cnn", 8), ("inception_cnn", 11)],
 )
 def test_a_fit_stopped_between_two_files_ends_the_same(undisturbed, run, tmp_path, monkeypatch, name, crash):
-    _crash(run, tmp_path, name, crash, monkeypatch)
-    assert status(tmp_path, FINGERPRINT) == ("none" if crash == 2 else "interrupted")
-    assert_same_fit(run(tmp_path, name), undisturbed[name])
-    assert files_in(tmp_path) == FILES
+    folder = tmp_path / "fit"
+    _crash(run, folder, name, crash, monkeypatch)
+    assert status(folder, FINGERPRINT) == ("none" if crash == 1 else "interrupted")
+    assert_same_fit(run(folder, name), undisturbed[name])
+    assert files_in(folder) == FILES
+    assert files_in(work_folder(folder).parent) == []
 
 
 def test_a_fit_killed_outright_ends_the_same(run, tmp_path):
@@ -327,7 +331,7 @@ planted.fit(sys.argv[2], "inception_cnn", clips.take(np.arange(40)), clips.take(
 """
     folder = tmp_path / "fit"
     process = subprocess.Popen([sys.executable, "-c", script, tmp_path / "store", folder], cwd=ROOT)
-    checkpoint = folder / "epoch-0003.keras"
+    checkpoint = work_folder(folder) / "epoch-0003.keras"
     while not checkpoint.exists():
         assert process.poll() is None
         time.sleep(0.01)
@@ -356,9 +360,10 @@ def test_another_fingerprint_fits_anew(undisturbed, run, tmp_path):
 
 
 def test_a_checkpoint_of_another_fit_is_discarded(undisturbed, run, tmp_path, monkeypatch):
-    _crash(run, tmp_path, "inception_cnn", 5, monkeypatch, fingerprint={"inputs": "ffffff"})
-    assert status(tmp_path, FINGERPRINT) == "stale"
-    assert_same_fit(run(tmp_path), undisturbed["inception_cnn"])
+    folder = tmp_path / "fit"
+    _crash(run, folder, "inception_cnn", 6, monkeypatch, fingerprint={"inputs": "ffffff"})
+    assert status(folder, FINGERPRINT) == "stale"
+    assert_same_fit(run(folder), undisturbed["inception_cnn"])
 
 
 def test_the_decisions_are_functions_of_the_history():
@@ -380,14 +385,16 @@ def test_the_decisions_are_functions_of_the_history():
 
 def test_a_collapsed_model_is_named(run, examples, tmp_path):
     flat = replace(examples, y=np.full(60, 12.0, np.float32))
-    found = run(tmp_path, train=flat.take(np.arange(40)), made=settings(epochs=1))
+    found = run(tmp_path / "fit", train=flat.take(np.arange(40)), made=settings(epochs=1))
     assert found.info["collapsed"]
     assert found.predict(examples) == pytest.approx(12.0)
 
 
 def test_divergence_keeps_the_best_epoch(run, tmp_path, monkeypatch):
-    monkeypatch.setattr("hitsong.training.fit.learning_rate", lambda recipe, losses: 1e30 if losses else 5e-3)
-    found = run(tmp_path)
+    monkeypatch.setattr(
+        "hitsong.training.network.next_learning_rate", lambda recipe, losses: 1e30 if losses else 5e-3
+    )
+    found = run(tmp_path / "fit")
     assert (found.info["stopped"], found.info["best_epoch"], found.info["epochs"]) == ("divergence", 1, 2)
     assert np.isfinite([weights.sum() for weights in found.model.get_weights()]).all()
 
@@ -395,14 +402,17 @@ def test_divergence_keeps_the_best_epoch(run, tmp_path, monkeypatch):
 def test_divergence_from_the_start_is_an_error_with_advice(run, tmp_path):
     made = settings(parameters={"inception_cnn": {"learning_rate": 1e30}})
     with pytest.raises(UserError, match="infinite or undefined in epoch 1.*learning_rate=1e"):
-        run(tmp_path, made=made)
-    assert files_in(tmp_path) == []
+        run(tmp_path / "fit", made=made)
+    assert files_in(tmp_path / ".training") == []
+    assert not (tmp_path / "fit").exists()
 
 
 @pytest.mark.parametrize("part", ["train", "validation"])
-def test_no_clips_is_an_error(run, examples, tmp_path, part):
-    with pytest.raises(UserError, match="there are no (training|validation) clips"):
-        run(tmp_path, **{part: examples.take(np.arange(0))})
+def test_too_few_clips_are_an_error_that_leaves_nothing(run, examples, tmp_path, part):
+    for count, message in enumerate(["there are no [a-z]+ clips", "there is only 1 [a-z]+ clip"]):
+        with pytest.raises(UserError, match=message):
+            run(tmp_path / "fit", **{part: examples.take(np.arange(count))})
+    assert not list(tmp_path.iterdir())
 
 
 # --- Data -------------------------------------------------------------------------------------------
@@ -430,7 +440,7 @@ def test_missing_numbers_are_left_out_and_become_the_mean():
     np.testing.assert_allclose(found.mean, [2, 5])
     np.testing.assert_allclose(found.std, [1, 1])
     np.testing.assert_allclose(
-        normalise.layer("numeric", found, "standard")(values), [[-1, 0], [1, 0], [0, 0]]
+        normalise.make_normalisation("numeric", found, "standard")(values), [[-1, 0], [1, 0], [0, 0]]
     )
 
 
@@ -444,7 +454,7 @@ def test_silence_everywhere_has_a_deviation_to_divide_by():
 def test_batches_hold_each_clip_once_with_its_own_target(examples, monkeypatch, small):
     monkeypatch.setattr(batches, "SMALL", small)
     order = np.random.default_rng(1).permutation(60)
-    stream = batches.with_targets(examples.take(order), 16, ["popularity"])
+    stream = batches.stream_examples(examples.take(order), 16, ["popularity"])
     parts = [(x["mel"].numpy(), y["popularity"].numpy()) for x, y in stream]
     assert [len(x) for x, _ in parts] == [16, 16, 16, 12]
     np.testing.assert_allclose(np.concatenate([y for _, y in parts])[:, 0], examples.y[order])
@@ -475,12 +485,12 @@ def test_several_devices_share_a_fit(tmp_path):
 import sys
 from pathlib import Path
 import numpy as np
-from hitsong import training
-from hitsong.models.backend import tf
+from hitsong.training import network
+from hitsong.backend import tf
 from tests import planted
 two = [tf.config.LogicalDeviceConfiguration()] * 2
 tf.config.set_logical_device_configuration(tf.config.list_physical_devices("CPU")[0], two)
-training.graphics_cards = lambda: ["CPU:0", "CPU:1"]
+network.list_graphics_cards = lambda: ["CPU:0", "CPU:1"]
 clips = planted.clips(Path(sys.argv[1]))
 made = planted.settings(epochs=1)
 sides = clips.take(np.arange(40)), clips.take(np.arange(40, 60))
