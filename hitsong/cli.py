@@ -36,7 +36,7 @@ def settings(arguments):
     Raises
     ------
     UserError
-        If a setting is not valid, or `train.models` names no model.
+        If a setting is not valid, or `train.models` or `train.parameters` names a model that does not exist.
     """
     set_options(options(arguments))
     overrides = [*arguments.set, *([f"study={arguments.study}"] if arguments.study else [])]

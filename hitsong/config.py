@@ -53,6 +53,16 @@ AUDIO_FEATURES = [
 ]  # fmt: skip
 
 
+# Pydantic's messages in the words of a YAML file, and its names for the types of a setting.
+_WORDS = {
+    "^(Input|String|List) should be a valid dictionary.*": "must be a section of `key: value` lines",
+    "^(Input|String|List|Value) should": "must", "a valid string": "text", "a valid (integer|number|list)": r"a \1",
+    "a integer": "a whole number", "a list$": "a list [a, b]", "a valid boolean": "true or false",
+    "have at least 1 (character|item).*": "not be empty", " after validation.*": "",
+}  # fmt: skip
+_TYPE_NAME = re.compile(r"(function-|literal\[|list\[|constrained-|str$|int$|float$|bool$)")
+
+
 class Section(BaseModel):
     """A part of the config: immutable, strict about types, closed to unknown keys."""
 
@@ -123,7 +133,7 @@ class Table(Section):
         Annotated[str, Field(min_length=1)] | list[Annotated[str, Field(min_length=1)]] | None
     ) = None
     decimal: Literal[".", ","] | None = None
-    date_format: Annotated[str, Field(pattern="%[Yy]")] | None = None
+    date_format: _matching(".*%[Yy].*", "a format as strptime has it, for example '%d/%m/%Y'") | None = None
     encoding: str | None = None
     audio_root: str | None = None
     popularity_source: Annotated[str, Field(min_length=1)] = "table"
@@ -192,6 +202,8 @@ class Collect(Section):
             name, value = needed.get(self.strategy, ("", True))
             if value is None:
                 raise ValueError(f"strategy {self.strategy} needs collect.{name}")
+        if self.per_genre and (self.source, self.strategy) != ("spotify", "search"):
+            raise ValueError("per_genre belongs to source spotify with strategy search")
         if self.years and len(years := self.years.split("-")) == 2 and years[0] > years[1]:
             raise ValueError(f"years {self.years} run backwards")
         return self
@@ -423,6 +435,17 @@ class Config(Section):
     evaluate: Evaluate = Evaluate()
     compute: Compute = Compute()
 
+    @model_validator(mode="before")
+    @classmethod
+    def _rank_as_percentile(cls, content):
+        """Deezer's rank (0 to a million, far from linear) is predicted as a percentile, unless the file says how."""
+        match content:
+            case {"collect": {"source": "deezer"}}:
+                target = content.get("target", {})
+                if isinstance(target, dict) and target.get("kind", "popularity") == "popularity":
+                    return {**content, "target": {"transform": "percentile", **target}}
+        return content
+
 
 def load(path, overrides=()):
     """Read a config file and apply `key.path=value` overrides.
@@ -448,7 +471,7 @@ def load(path, overrides=()):
     try:
         return Config.model_validate(content)
     except ValidationError as error:
-        raise UserError("\n".join(f"{path}: {_explain(fault)}" for fault in error.errors())) from None
+        raise UserError("\n".join(f"{path}: {line}" for line in _explain(error.errors()))) from None
 
 
 def parse(text):
@@ -479,20 +502,32 @@ def _apply(content, override):
     content[last] = value
 
 
-def _explain(fault):
-    """Turn one pydantic fault into a line: where, what, and what was probably meant."""
-    location = [str(part) for part in fault["loc"] if not str(part).startswith(("function-", "literal["))]
-    where = ".".join(location) or "config"
+def _explain(faults):
+    """Pydantic's faults as lines: where, what, and what was probably meant."""
+    lines = {}
+    for fault in faults:
+        # A setting of several types has a fault for each, under a name of pydantic's own.
+        location = [str(part) for part in fault["loc"] if not _TYPE_NAME.match(str(part))]
+        where, given = ".".join(location) or "config", fault["input"]
+        shown = "" if isinstance(given, dict | BaseModel) else f" (found {given!r})"
+        lines.setdefault((where, shown), []).append(_message(fault, location))
+    return [
+        f"{where}: {' or '.join([first, *(m.removeprefix('must be ') for m in more)])}{shown}"
+        for (where, shown), (first, *more) in lines.items()
+    ]
+
+
+def _message(fault, location):
     if fault["type"] == "extra_forbidden":
-        *parents, name = location
-        return f"{where}: unknown key{nearest(name, _keys(parents))}"
+        return f"unknown key{nearest(location[-1], _keys(location[:-1]))}"
     if fault["type"] == "literal_error":
         allowed = fault["ctx"]["expected"].replace("'", "").replace(" or ", ", ").split(", ")
-        return f"{where}: {fault['input']!r} is not a choice{nearest(fault['input'], allowed)}"
+        close = nearest(fault["input"], allowed)
+        return f"must be one of {', '.join(allowed)}{close if close.endswith('?') else ''}"
     message = fault["msg"].removeprefix("Value error, ")
-    message = message[0].lower() + message[1:]
-    shown = "" if isinstance(fault["input"], dict | BaseModel) else f" (found {fault['input']!r})"
-    return f"{where}: {message}{shown}"
+    for theirs, ours in _WORDS.items():
+        message = re.sub(theirs, ours, message)
+    return message[0].lower() + message[1:]
 
 
 def _keys(parents):

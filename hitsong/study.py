@@ -280,9 +280,11 @@ def lock(folder, script):
     UserError
         If another process holds it; the message names that process.
     """
-    folder.mkdir(parents=True, exist_ok=True)
-    path = folder / ".lock"
-    file = path.open("a+", encoding="utf-8")
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        file = (folder / ".lock").open("a+", encoding="utf-8")
+    except OSError as error:
+        raise UserError(f"data: {folder} cannot be made or written to: {error.strerror}") from None
     try:
         fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except BlockingIOError:

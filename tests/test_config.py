@@ -43,9 +43,9 @@ def test_an_empty_file_gives_the_defaults(written):
     [
         ("featurs: {}", "featurs", "'features'"),
         ("features: {mel: {n_mel: 64}}", "features.mel.n_mel", "'n_mels'"),
-        ("train: {epochs: many}", "train.epochs", "integer"),
+        ("train: {epochs: many}", "train.epochs", "whole number"),
         ("train: {epochs: 0}", "train.epochs", "greater than 0"),
-        ("train: {epochs: 2.5}", "train.epochs", "integer"),
+        ("train: {epochs: 2.5}", "train.epochs", "whole number"),
         ("split: {scheme: artis}", "split.scheme", "'artist'"),
         ("split: {train: 0.9}", "split", "must be 1"),
         ("features: {mel: {fmax: 20000}}", "features.mel", "half the sample rate"),
@@ -55,7 +55,16 @@ def test_an_empty_file_gives_the_defaults(written):
         ("collect: {source: fma}", "collect", "collect.root"),
         ("collect: {market: Taiwan}", "collect.market", "such as TW"),
         ("study: ../elsewhere", "study", "letters, digits"),
-        ("collect: {genre: 7}", "collect.genre", "string"),
+        ("collect: {genre: 7}", "collect.genre", "must be text or a list"),
+        ("collect: {years: twenty}", "collect.years", "such as 2019 or 2019-2021"),
+        ("collect: {years: 2021-2019}", "collect", "run backwards"),
+        ("collect: {per_genre: 5}", "collect", "per_genre belongs to"),
+        ("collect: {source: table, table: {path: t.csv, colums: {}}}", "collect.table.colums", "'columns'"),
+        ("collect: {source: table, table: {path: t.csv, date_format: dmy}}", "date_format", "'%d/%m/%Y'"),
+        ("standin: {faults: [{kind: quota}, {knd: quota}]}", "standin.faults.1.knd", "'kind'"),
+        ("standin: {faults: [{kind: quotta}]}", "standin.faults.0.kind", "'quota'"),
+        ("standin: {faults: [3]}", "standin.faults.0", "section"),
+        ("target: {threshold: mean}", "target.threshold", "must be a number or one of median"),
         ("- a list", "config.yaml", "expected"),
         ("seed: 1\nseed: 2", "config.yaml", "duplicate"),
         ("seed: [", "config.yaml", "YAML"),
@@ -83,6 +92,37 @@ def test_overrides(written):
     assert (loaded.train.epochs, loaded.train.batch_size) == (3, 8)
     assert loaded.collect.genre == "hip-hop"
     assert loaded.baseline.alphas == [0.005]
+
+
+def test_numbers_and_dates_of_yaml_are_taken_as_text_where_text_is_meant(written):
+    loaded = config.load(
+        written(
+            "study: 2024\ncollect: {source: table, years: 2021, table: {path: t.csv, read_at: 2024-03-01}}"
+        )
+    )
+    assert (loaded.study, loaded.collect.years) == ("2024", "2021")
+    assert loaded.collect.table.read_at == "2024-03-01"
+    assert config.load(written(""), ["study=2024"]).study == "2024"
+
+
+def test_no_models_may_be_asked_for(written):
+    assert config.load(written("train: {models: []}")).train.models == []
+
+
+@pytest.mark.parametrize(
+    ("text", "transform"),
+    [
+        ("collect: {source: deezer}", "percentile"),
+        ("{collect: {source: deezer}, target: {transform: null}}", None),
+        ("{collect: {source: deezer}, target: {transform: log1p}}", "log1p"),
+        ("{collect: {source: deezer}, target: {kind: popular}}", None),
+        ("collect: {source: spotify}", None),
+    ],
+)
+def test_the_rank_of_deezer_is_predicted_as_a_percentile(written, text, transform):
+    loaded = config.load(written(text))
+    assert loaded.target.transform == transform
+    assert config.Config.model_validate(loaded.model_dump(mode="json")) == loaded
 
 
 def test_a_genre_called_no_stays_a_word(written):
