@@ -73,8 +73,8 @@ class Popularity(Part):
     """Where popularity comes from, and when it was read."""
 
     source: str
-    first_fetched: str
-    last_fetched: str
+    first_fetched: str | None
+    last_fetched: str | None
 
 
 class Step(Part):

@@ -138,6 +138,8 @@ def interval(bounds):
 
 
 def dates(popularity):
-    """When popularity was read: a day, or from one day to another."""
+    """When popularity was read: a day, a span of days, or that it is unknown."""
+    if popularity["first_fetched"] is None:
+        return "on an unknown day"
     first, last = popularity["first_fetched"][:10], popularity["last_fetched"][:10]
     return first if first == last else f"{first} to {last}"

@@ -54,15 +54,15 @@ def sheet(study, config, tracks, target, counts, leaks, looks, inputs):
         steps.append(("with a clip that can be heard", len(tracks)))
     used = sides[config.split.scheme]
     steps += [(words, used[side]) for side, words in _SIDES.items() if used[side]]
-    fetched = tracks["fetched_at"].astype(str)
+    read_on = tracks["fetched_at"].dropna().astype(str)
     return {
         "study": config.study,
         "collected_from": subject(config, False),
         "synthetic": study.synthetic,
         "popularity": {
             "source": tracks["popularity_source"].iat[0],
-            "first_fetched": fetched.min(),
-            "last_fetched": fetched.max(),
+            "first_fetched": read_on.min() if len(read_on) else None,
+            "last_fetched": read_on.max() if len(read_on) else None,
         },
         "target": target.description(),
         "funnel": [{"step": step, "tracks": int(number)} for step, number in steps],
