@@ -214,7 +214,7 @@ def attack(url, clips, count, seed=0, clients=8):
         rng = np.random.default_rng([seed, number])
         name = names[number % len(names)]
         pieces = form(FILES[name](rng, songs)) if name in FILES else REQUESTS[name](rng, songs)
-        return name, exchange(url, pieces)
+        return name, exchange(url, pieces, half_close=name in INCOMPLETE)
 
     table = defaultdict(Counter)
     with ThreadPoolExecutor(clients) as pool:
@@ -223,8 +223,8 @@ def attack(url, clips, count, seed=0, clients=8):
     return table
 
 
-def exchange(url, pieces, patience=60):
-    """Send pieces of bytes until there is an answer, and read its status."""
+def exchange(url, pieces, half_close=False, patience=60):
+    """Send pieces of bytes until there is a response, and read its status; `half_close` ends an incomplete request."""
     address = urlsplit(url)
     with socket.create_connection((address.hostname, address.port), timeout=patience) as wire:
         try:
@@ -235,7 +235,8 @@ def exchange(url, pieces, patience=60):
                     if answer := wire.recv(65536):
                         return status_of(answer)
                 wire.settimeout(patience)
-            wire.shutdown(socket.SHUT_WR)
+            if half_close:
+                wire.shutdown(socket.SHUT_WR)
             return status_of(wire.recv(65536))
         except (ConnectionError, BrokenPipeError):
             with contextlib.suppress(OSError):
@@ -457,6 +458,8 @@ REQUESTS = {
     "fat_headers": fat_headers, "torn_form": torn_form, "mislabelled": mislabelled, "garbage": garbage,
     "foreign": foreign,
 }  # fmt: skip
+
+INCOMPLETE = {"stalled", "garbage"}
 
 
 if __name__ == "__main__":

@@ -5,7 +5,7 @@ replaced by something. Silence is a bad choice: no clip of the training set has 
 reacts to the rectangle rather than to the missing music. One level for all bands is as bad: above 5 kHz, where music is
 quiet, the mean of all bins is loud noise. Here the replacement is the median of each band in the same clip
 (`band_medians`): level and colour of the sound stay, events are removed. `benchmarks/explain.py` compares the choices
-on planted sounds. The maps are therefore about events; a property of the whole clip (its level, its brightness) lies in no
+on planted sounds. The maps are therefore about events; a property of the whole clip (level, brightness) lies in no
 single part of it.
 
 An explanation is about the model. Whether people care for the same things is another question.

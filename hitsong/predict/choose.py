@@ -2,62 +2,89 @@
 
 from hitsong.config import nearest
 from hitsong.errors import UserError
-from hitsong.evaluation import kinds
-from hitsong.files import read_json
-from hitsong.training import bundle as bundles
+from hitsong.evaluation.kinds import KINDS
+from hitsong.files import read_json, sha256
+from hitsong.study import Study, command
+from hitsong.training import bundle
 
 
-def choose(study, name=None):
-    """Choose the study's model that a song is to be judged by, and load it.
+def choose_bundle(config, name=None):
+    """Choose the model of a study that predicts for audio files, and load it.
 
-    The one that 06 found best, if it can judge a file; else, of those that can, the best on validation.
+    The best model of a current report (06) if it needs nothing but the file; else the best on validation among those
+    that need nothing else. Models of another target than the config's are not compared.
 
     Parameters
     ----------
-    study : hitsong.study.Study
+    config : hitsong.config.Config
     name : str, optional
-        Of a model that is wanted.
+        The model to load instead.
 
     Returns
     -------
     bundle : hitsong.training.bundle.Bundle
-    why : str
-        What was chosen, and why not another, in a line.
+    reason : str
+        What was chosen, and why, in a line.
 
     Raises
     ------
     UserError
-        If there is no such model, or none that hears.
+        If there is no such model, or none that needs nothing but the file.
     """
+    study = Study.of(config)
     infos = {path.parent.name: read_json(path) for path in sorted(study.models.glob("*/bundle.json"))}
     if name is not None and name not in infos:
         raise UserError(f"{study.models}: there is no finished model {name!r}{nearest(name, infos)}")
     if not infos:
-        raise UserError(f"{study.models}: there is no finished model; run: python 05_train.py")
-    deaf = [one for one, info in infos.items() if _blind(info)]
-    if name in deaf or len(deaf) == len(infos):
+        raise UserError(f"{study.models}: there is no finished model; run: {command('train')}")
+    usable = {model: info for model, info in infos.items() if not _needs_spotify(info)}
+    if not usable or (name is not None and name not in usable):
         raise UserError(
-            f"{', '.join([name] if name else deaf)}: made for Spotify's audio features, which no file carries; "
-            "add one that hears to train.models, such as crnn, and run: python 05_train.py"
+            f"{name or ', '.join(infos)}: needs Spotify's audio features, which no file carries; add a model of the "
+            f"sound, such as crnn, to train.models and run: {command('train')}"
         )
-    results = study.report / "metrics.json"
-    best = read_json(results)["best"] if results.exists() else None
-    able = [one for one in infos if one not in deaf]
-    if name is not None:
-        chosen, why = name, "as asked for"
-    elif best in able:
-        chosen, why = best, "the best of the study by 06_evaluate.py"
-    else:
-        main = kinds.main(infos[able[0]]["target"]["kind"])
-        chosen = max(able, key=lambda one: infos[one]["validation"][main])
-        why = f"of those that can judge a file the best on validation ({main})"
-        if best is not None:
-            why += f"; {best}, the best of the study, " + (
-                "needs Spotify's audio features" if best in deaf else "is no bundle in models/"
+    chosen, reason = (name, "chosen by --model") if name else _best(study, config, infos, usable)
+    return bundle.load(study.models / chosen), f"{chosen}: {reason}"
+
+
+def _best(study, config, infos, usable):
+    """The best of the usable models, and why it is."""
+    kinds = {model: info["target"]["kind"] for model, info in usable.items()}
+    comparable = [model for model, kind in kinds.items() if kind == config.target.kind]
+    if not comparable:
+        if len(set(kinds.values())) > 1:
+            models = ", ".join(f"{model} ({kind})" for model, kind in kinds.items())
+            raise UserError(
+                f"{study.models}: no model predicts {config.target.kind}; choose with --model: {models}"
             )
-    return bundles.load(study.models / chosen), f"{chosen}: {why}"
+        comparable = list(kinds)
+    best, note = _best_of_report(study)
+    if best in comparable:
+        return best, "the best of the study by 06_evaluate.py"
+    main = KINDS[kinds[comparable[0]]].main
+    chosen = max(comparable, key=lambda model: usable[model]["validation"][main])
+    if best in infos and best not in usable:
+        note = f"; {best}, the best of the study, needs Spotify's audio features"
+    elif best is not None:
+        note = f"; {best}, the best of the study, is not among them"
+    return chosen, f"the best on validation ({main}) of {len(comparable)} that need only the file{note}"
 
 
-def _blind(info):
-    """Whether a model asks for what no file carries."""
-    return any(made["kind"] == "spotify" for made in info["inputs"].values())
+def _best_of_report(study):
+    """The best model of the study's report; None and a note if it was fitted again since."""
+    results, record = study.report / "metrics.json", study.record("evaluate")
+    if not (results.exists() and record.exists()):
+        return None, ""
+    best = read_json(results)["best"]
+    path = study.models / str(best) / "bundle.json"
+    measured = read_json(record)["inputs"].get(path.relative_to(study.folder).as_posix())
+    if path.exists() and sha256(path) != measured:
+        return (
+            None,
+            f"; {best}, the best of the last report, was fitted again since: run {command('evaluate')}",
+        )
+    return best, ""
+
+
+def _needs_spotify(info):
+    return any(spec["kind"] == "spotify" for spec in info["inputs"].values())

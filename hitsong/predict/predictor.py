@@ -1,4 +1,4 @@
-"""What a finished model says of one file; service and command line both come through here."""
+"""What a finished model predicts for a file; service and command line both use this."""
 
 from dataclasses import dataclass
 
@@ -9,36 +9,37 @@ from hitsong import config
 from hitsong.evaluation import conformal
 from hitsong.features import descriptors, tags
 from hitsong.features.extract import NETWORK
-from hitsong.predict.clip import CLIPPED
 
-SILENT = 1e-4  # largest sample, of 1, of what stage 02 calls silence
-SHORTEST = 5.0  # seconds in which there is something to hear
-UNUSUAL = 0.1  # share of descriptors beyond their usual range; one in a hundred is to be expected
+CLIPPED = 1e-3  # share of samples at full scale from which a song counts as distorted
+SHORTEST = 5.0  # seconds; shorter files get a warning
+UNUSUAL = 0.1  # share of descriptors outside their usual range; 1 % is expected by chance
 LEVEL = 0.9  # of intervals
 TAGS_SHOWN = 10
 BINS = 24
 AMONG_BOTH = (
-    "Among tracks: how many of the study's tracks are less popular than this number; among predictions: for how many "
-    "tracks that it was not fitted on the model says less. Models stay near the middle, so only the second uses the "
-    "whole scale."
+    "Among tracks: the share of the study's tracks that are less popular than this number. Among predictions: the "
+    "share of tracks, none of them used for fitting, with a lower prediction. Predictions stay near the mean, so only "
+    "the second uses the whole scale."
 )
-AMONG_PREDICTIONS = "Among predictions: for how many tracks that it was not fitted on the model says less."
+AMONG_PREDICTIONS = (
+    "Among predictions: the share of tracks, none of them used for fitting, with a lower prediction."
+)
 
 
 @dataclass(frozen=True)
-class Judgement:
-    """What a model says of one file.
+class Prediction:
+    """A model's prediction for one file.
 
     Attributes
     ----------
     scores : np.ndarray [shape=() or (k,)]
-        The prediction; columns are the target's names.
+        In the order of the target's names.
     features : dict of str to np.ndarray
         The model's inputs, in natural units, without an axis for tracks.
     tags : list of (str, float) or None
-        The highest of the auto-tagger's scores, if it was asked.
+        The auto-tagger's highest scores; None if it did not run.
     warnings : list of (str, str)
-        What makes the answer doubtful: a code, and a sentence.
+        Reasons to doubt the prediction: a code, and a sentence.
     """
 
     scores: np.ndarray
@@ -47,66 +48,66 @@ class Judgement:
     warnings: list
 
 
-class Listener:
-    """A model that judges what was heard, one file at a time.
+class Predictor:
+    """A model that predicts from the features of audio files.
 
     Parameters
     ----------
     bundle : hitsong.training.bundle.Bundle
     show : sequence of str
-        Kinds of feature to be made beside those that the model needs.
+        Kinds of feature to make beside those that the model needs.
 
     Attributes
     ----------
     settings : hitsong.config.Features
-        For `hear`: the kinds, made as in training.
+        For `hitsong.predict.song_features.read_features`: the kinds, with the parameters of training.
     """
 
     def __init__(self, bundle, show=()):
         self.bundle, self.target = bundle, bundle.target
         self.inputs = bundle.info["inputs"]
-        made = {one["kind"]: one["parameters"] for one in self.inputs.values()}
-        sections = {kind: made[kind] for kind in ("mel", "mfcc") if kind in made}
+        parameters = {spec["kind"]: spec["parameters"] for spec in self.inputs.values()}
+        sections = {kind: parameters[kind] for kind in ("mel", "mfcc") if kind in parameters}
         for kind in NETWORK:
-            sections |= {"tags": made[kind]} if kind in made else {}
-        self.settings = config.Features(kinds=list(dict.fromkeys([*made, *show])), **sections)
+            sections |= {"tags": parameters[kind]} if kind in parameters else {}
+        self.settings = config.Features(kinds=list(dict.fromkeys([*parameters, *show])), **sections)
         self._residuals = residuals(bundle)
         self._tagger = None
         if set(NETWORK) & set(self.settings.kinds):
             self._tagger = tags.Tagger(self.settings.tags.model)
-            self._names = tags.names(self.settings.tags.model)
+            self._tag_names = tags.names(self.settings.tags.model)
 
-    def judge(self, heard):
-        """Predict, from what `hear` made with `settings`.
+    def predict(self, song):
+        """Predict for one song: `Prediction` of a `hitsong.predict.song_features.SongFeatures` made with `settings`."""
+        return self.finish(song, *self.tag([song])[0])
 
-        Parameters
-        ----------
-        heard : Heard
+    def tag(self, songs):
+        """Tags and embedding of several songs in one batch: a list of pairs, (None, None) without the tagger."""
+        if self._tagger is None:
+            return [(None, None)] * len(songs)
+        return list(zip(*self._tagger.tag([song.features["patches"] for song in songs]), strict=True))
 
-        Returns
-        -------
-        Judgement
-        """
-        found = dict(heard.features)
-        if self._tagger is not None:
-            scores, embedding = self._tagger.tag([found["patches"]])
-            found |= {"tags": scores[0], "embedding": embedding[0]}
-        features = {name: natural(found[made["kind"]], made) for name, made in self.inputs.items()}
-        prediction = self.bundle.predict_features({name: value[None] for name, value in features.items()})[0]
-        named = None
-        if self._tagger is not None:
-            order = np.argsort(-found["tags"])[:TAGS_SHOWN]
-            named = [(self._names[place], float(found["tags"][place])) for place in order]
-        return Judgement(prediction, features, named, self._warnings(heard, features, found))
+    def finish(self, song, tag_scores, embedding):
+        """Predict for one song whose tags are known, see `tag`."""
+        stored = dict(song.features)
+        if tag_scores is not None:
+            stored |= {"tags": tag_scores, "embedding": embedding}
+        features = {name: natural_units(stored[spec["kind"]], spec) for name, spec in self.inputs.items()}
+        scores = self.bundle.predict_features({name: value[None] for name, value in features.items()})[0]
+        highest = None
+        if tag_scores is not None:
+            order = np.argsort(-tag_scores)[:TAGS_SHOWN]
+            highest = [(self._tag_names[place], float(tag_scores[place])) for place in order]
+        return Prediction(scores, features, highest, self._warnings(song, features))
 
-    def prediction(self, scores):
+    def value(self, scores):
         """A prediction in JSON's types: a number, or one for each of the target's names."""
-        return self._named(scores)
+        return self._by_name(scores)
 
     def interval(self, scores):
-        """How sure the prediction is, by split-conformal calibration on the validation tracks.
+        """The split-conformal interval of a prediction, calibrated on the validation tracks.
 
-        Where these are too few for `LEVEL`, at the highest level that they allow.
+        With too few of them for `LEVEL`, the highest level that they allow.
 
         Returns
         -------
@@ -120,45 +121,42 @@ class Listener:
             if float(level) <= LEVEL and level not in calibration["unbounded"]
         )
         if self.target.classes:
-            chosen = conformal.sets(calibration, scores[None], level)[0]
-            return {
-                "level": level,
-                "set": [name for name, there in zip(self.classes, chosen, strict=True) if there],
-            }
+            members = conformal.sets(calibration, scores[None], level)[0]
+            names = [name for name, member in zip(self.classes, members, strict=True) if member]
+            return {"level": level, "set": names}
         low, high = self.bundle.interval(scores[None], level)
-        return {"level": level, "low": self._named(low[0]), "high": self._named(high[0])}
+        return {"level": level, "low": self._by_name(low[0]), "high": self._by_name(high[0])}
 
     def percentile(self, scores):
-        """Where a prediction stands, from 0 to 100, ties by mid-rank; None for audio features.
+        """The percentile of a prediction, 0 to 100, ties by mid-rank; None for audio features.
 
         Returns
         -------
         dict or None
             `among_tracks` (popularity; None for classes), `among_predictions`, and `explained`.
         """
-        genre = self.bundle.info["genre"]
         if self.target.kind == "audio_features":
             return None
+        reference = self.bundle.info["genre"]
         score = float(self.target.score(scores[None])[0])
-        tracks = self.target.kind == "popularity"
+        popularity = self.target.kind == "popularity"
         return {
-            "among_tracks": standing(score, genre["popularity"]) if tracks else None,
-            "among_predictions": standing(score, genre["predictions"]),
-            "explained": AMONG_BOTH if tracks else AMONG_PREDICTIONS,
+            "among_tracks": percentile_of(score, reference["popularity"]) if popularity else None,
+            "among_predictions": percentile_of(score, reference["predictions"]),
+            "explained": AMONG_BOTH if popularity else AMONG_PREDICTIONS,
         }
 
-    def order(self, judged):
-        """Rank predictions, the highest first: positions; None for audio features, which have no order."""
+    def rank(self, predictions):
+        """Rank the scores of several songs, the highest first: positions; None for audio features, without order."""
         if self.target.kind == "audio_features":
             return None
-        return np.argsort(-self.target.score(np.stack(judged)), kind="stable")
+        return np.argsort(-self.target.score(np.stack(predictions)), kind="stable")
 
-    def above(self, first, second):
+    def probability_above(self, first, second):
         """The probability that one track turns out above another, a tie counting half.
 
-        For numbers, what both predictions are off by is drawn, independently, from what the model was off by
-        on the validation tracks, with half a track more for either order; classes are drawn, independently, with
-        their probabilities.
+        For numbers, the errors of both predictions are drawn independently from the errors on the validation tracks,
+        with half a track more for either order; classes are drawn independently with their probabilities.
 
         Parameters
         ----------
@@ -166,18 +164,20 @@ class Listener:
             The predictions' scores.
         """
         if self.target.classes:
-            p, q = (np.array([1 - one, one]) if np.ndim(one) == 0 else one for one in (first, second))
+            p, q = (np.array([1 - s, s]) if np.ndim(s) == 0 else s for s in (first, second))
             below = np.cumsum(q) - q / 2
             return float(p @ below)
-        reached = self._residuals + (first - second)
-        places = [np.searchsorted(self._residuals, reached, side) for side in ("left", "right")]
+        shifted = self._residuals + (first - second)
+        places = [np.searchsorted(self._residuals, shifted, side) for side in ("left", "right")]
         count = len(self._residuals)
-        return float((np.mean(places) + 0.5) / (count + 1))  # never quite sure: so many tracks cannot tell
+        return float(
+            (np.mean(places) + 0.5) / (count + 1)
+        )  # never 0 or 1, which so few tracks cannot support
 
     def distribution(self):
-        """What a prediction can be drawn against: `edges` and `counts`, or None.
+        """The distribution to draw a prediction against: `edges` and `counts`, or None.
 
-        The popularity of the study's tracks; for "popular" the model's answers for the validation tracks.
+        The popularity of the study's tracks; for "popular" the predictions for the validation tracks.
         """
         info = self.bundle.info
         if self.target.kind == "popularity":
@@ -191,68 +191,63 @@ class Listener:
         """The names of the classes that `interval` chooses from."""
         return ("not popular", "popular") if self.target.kind == "popular" else self.target.names
 
-    def _named(self, values):
+    def _by_name(self, values):
         if np.ndim(values) == 0:
             return float(values)
         return dict(zip(self.target.names, map(float, values), strict=True))
 
-    def _warnings(self, heard, features, found):
-        """What makes the answer doubtful."""
+    def _warnings(self, song, features):
         warnings = []
-        if heard.peak < SILENT:
-            warnings.append(("silent", "This is silence; whatever is said of it means nothing."))
-        elif heard.clipped > CLIPPED:
-            warnings.append(
-                ("clipped", f"{heard.clipped:.1%} of the samples are at full scale: it sounds distorted.")
+        if song.clipped > CLIPPED:
+            message = f"{song.clipped:.1%} of the samples are at full scale: the song sounds distorted."
+            warnings.append(("clipped", message))
+        expected = self.settings.mel.seconds
+        if song.seconds < SHORTEST:
+            message = f"The file has only {song.seconds:.1f} s: too little for a prediction to mean much."
+            warnings.append(("too_short", message))
+        elif "mel" in self.inputs and song.seconds < 0.95 * expected:
+            message = (
+                f"The model expects {expected:g} s; the file has {song.seconds:.1f} s, padded with silence."
             )
-        if heard.seconds < SHORTEST:
-            warnings.append(("too_short", f"In {heard.seconds:.1f} s there is little to hear."))
-        elif "mel" in self.inputs and heard.seconds < 0.95 * self.settings.mel.seconds:
-            warnings.append(
-                (
-                    "too_short",
-                    f"The model hears {self.settings.mel.seconds:g} s; of this there are {heard.seconds:.1f}, "
-                    "and silence after that.",
-                )
-            )
-        if strange := self._strange(features, found):
-            warnings.append(("unusual", f"Unlike most that the model has learnt from: {'; '.join(strange)}."))
+            warnings.append(("too_short", message))
+        if unusual := self._unusual(song, features):
+            warnings.append(("unusual", f"Unlike most of the training tracks: {'; '.join(unusual)}."))
         return warnings
 
-    def _strange(self, features, found):
-        """Properties outside what ends 99 % of the training clips, in words."""
-        seen, strange = self.bundle.info["seen"], []
-        if "mel" in features and "mel" in seen:
-            measured = {"level": features["mel"].mean(), "spread": features["mel"].std()}
-            for what, value in measured.items():
-                low, high = seen["mel"][what]
+    def _unusual(self, song, features):
+        """Properties outside the central 99 % of the training clips, in words."""
+        usual, unusual = self.bundle.info["seen"], []
+        if "mel" in features and "mel" in usual:
+            for name, value in (("level", features["mel"].mean()), ("spread", features["mel"].std())):
+                low, high = usual["mel"][name]
                 if not low <= value <= high:
-                    strange.append(f"its {what} of {value:.0f} dB (usual are {low:.0f} to {high:.0f})")
-        if "descriptors" in found and "descriptors" in seen:
-            values = dict(zip(descriptors.COLUMNS, found["descriptors"], strict=True))
-            beyond = [
-                name for name, (low, high) in seen["descriptors"].items() if not low <= values[name] <= high
-            ]
-            if len(beyond) > UNUSUAL * len(seen["descriptors"]):
-                strange.append(f"{len(beyond)} of {len(values)} descriptors, such as {', '.join(beyond[:3])}")
-        return strange
+                    unusual.append(f"its {name} of {value:.0f} dB (usual: {low:.0f} to {high:.0f})")
+        if "descriptors" in song.features and "descriptors" in usual:
+            values = dict(zip(descriptors.COLUMNS, song.features["descriptors"], strict=True))
+            ranges = usual["descriptors"]
+            outside = [name for name, (low, high) in ranges.items() if not low <= values[name] <= high]
+            if len(outside) > UNUSUAL * len(ranges):
+                unusual.append(
+                    f"{len(outside)} of {len(values)} descriptors, such as {', '.join(outside[:3])}"
+                )
+        return unusual
 
 
 def residuals(bundle):
-    """What a model of popularity was off by on the validation tracks, truth minus prediction, in order; else None."""
+    """Errors of a model of popularity on the validation tracks, truth minus prediction, sorted; None for others."""
     if bundle.target.kind != "popularity":
         return None
     table = pd.read_parquet(bundle.folder / "validation.parquet")
     return np.sort(table["y"] - table["prediction"])
 
 
-def standing(value, knots):
-    """The percentile of a value among what `knots`, pairs of value and mid-rank percentile, describe."""
+def percentile_of(value, knots):
+    """The percentile of a value in the distribution that `knots`, (value, mid-rank percentile), describe."""
     return float(np.interp(value, *np.transpose(knots)))
 
 
 def histogram(knots, total):
-    """Counts of what `knots` describe, in bins of equal width: `edges` and `counts`."""
+    """Counts of the distribution that `knots` describe, in bins of equal width: `edges` and `counts`."""
     values, percentiles = np.transpose(knots)
     edges = np.linspace(values[0], values[-1] if values[-1] > values[0] else values[0] + 1, BINS + 1)
     below = np.interp(edges, values, percentiles)
@@ -261,6 +256,6 @@ def histogram(knots, total):
     return {"edges": edges.tolist(), "counts": counts.tolist()}
 
 
-def natural(stored, made):
+def natural_units(stored, spec):
     """A feature in natural units, exactly as training reads it from the store: float32."""
-    return stored * np.float32(made["scale"]) + np.float32(made["offset"])
+    return stored * np.float32(spec["scale"]) + np.float32(spec["offset"])

@@ -1,33 +1,35 @@
-"""How much the service does for one request, and for all of them together."""
+"""Limits on one request, and on all requests together."""
 
 import os
 from dataclasses import dataclass, field
 
+FORM_BYTES = 4096  # of a multipart form around a file: boundaries and a part's headers
+
 
 @dataclass(frozen=True)
 class Limits:
-    """Bounds of the service.
+    """Limits of the service.
 
     Attributes
     ----------
     file_bytes : int
         Of one audio file.
     seconds : float
-        Of sound in one file, once decoded.
+        Decoded length of one file.
     files : int
         Songs of one ranking; together they may have as many bytes as four files.
     in_flight : int
-        Requests at work or waiting for it; whoever comes on top of that is told to come back.
+        Requests in work or waiting; further ones get status 503.
     workers : int
-        Processes that decode; one per core.
+        Decoder processes; one per core.
     job_seconds : float
         After which a decoder that has not finished is killed.
     memory_bytes : int
         Of a decoder's address space.
     receive_seconds : float
-        In which a whole request must have arrived.
+        In which a whole request must arrive.
     kept, kept_seconds : int, float
-        Recent predictions that can still be explained, and for how long.
+        How many recent predictions can be explained, and for how long.
     """
 
     file_bytes: int = 30_000_000
@@ -50,6 +52,3 @@ class Limits:
     def rank_bytes(self):
         """Of the body of a ranking."""
         return 4 * self.file_bytes + self.files * FORM_BYTES
-
-
-FORM_BYTES = 4096  # what a form adds to a file: boundaries and a part's headers

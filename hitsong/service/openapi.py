@@ -1,26 +1,26 @@
-"""The API's description, OpenAPI 3.1: paths by hand, shapes from `answers`."""
+"""The API's description, OpenAPI 3.1: paths by hand, schemas from `schemas`."""
 
 from pydantic.json_schema import models_json_schema
 
 from hitsong import __version__
-from hitsong.service import answers
+from hitsong.service import schemas
 from hitsong.service.problems import MEDIA_TYPE
 
-SHAPES = (answers.Song, answers.Ranking, answers.Card, answers.Health, answers.Problem)
+SCHEMAS = (schemas.Song, schemas.Ranking, schemas.ModelCard, schemas.Health, schemas.Problem)
 
 PROBLEMS = {
-    400: "The form is broken, or holds something else than the files asked for",
+    400: "The form is broken, or has other fields than audio files",
     401: "The access token is missing or wrong",
     403: "The request comes from another site",
-    404: "There is nothing of that name, or not any more",
+    404: "Nothing has this name or id, or it has expired",
     413: "Too many bytes, too many files, or too many minutes of sound",
     415: "The body is no form (multipart/form-data)",
-    421: "The service answers to localhost only",
-    422: "The file cannot be heard",
-    503: "Too many requests are at work; `Retry-After` says when to come back",
+    421: "The service can be used as localhost only",
+    422: "The file cannot be decoded as audio, or is silent",
+    503: "Too many requests are in work; `Retry-After` says when to try again",
 }
 
-OWN = {400, 413, 415, 503}  # of what takes a form
+FORM_PROBLEMS = {400, 413, 415, 503}  # of operations that take a form
 
 
 def description(limits):
@@ -33,10 +33,10 @@ def description(limits):
     Returns
     -------
     dict
-        As JSON can hold it.
+        In JSON's types.
     """
-    _, shapes = models_json_schema(
-        [(shape, "serialization") for shape in SHAPES], ref_template="#/components/schemas/{model}"
+    _, definitions = models_json_schema(
+        [(schema, "serialization") for schema in SCHEMAS], ref_template="#/components/schemas/{model}"
     )
     megabytes, minutes = limits.file_bytes / 1e6, limits.seconds / 60
     bounds = f"MP3, FLAC, OGG or WAV; up to {megabytes:g} MB and {minutes:g} minutes each."
@@ -46,30 +46,30 @@ def description(limits):
             "title": "Hitsong",
             "version": __version__,
             "summary": "How popular may a song become, from its sound alone?",
-            "description": "A score sorts many songs; it is a sieve, not a verdict on one. It knows nothing of who "
-            "made a song. Nothing of an upload is kept but what its pictures are made from, in memory and for a while.",
+            "description": "A score helps to sort many songs; about a single song it is often wrong. It does not "
+            "depend on who made a song. Uploads are not stored; what the images need stays in memory for a while.",
             "license": {"name": "MIT", "identifier": "MIT"},
         },
         "servers": [{"url": "/"}],
         "security": [{}, {"token": []}],
         "tags": [
-            {"name": "songs", "description": "Judging songs"},
-            {"name": "pictures", "description": "What was heard, and what mattered in it"},
+            {"name": "songs", "description": "Scores of songs"},
+            {"name": "images", "description": "A song's spectrogram, and what raises and lowers its score"},
             {"name": "service", "description": "The model and the service itself"},
         ],
         "paths": {
             "/predict": {
                 "post": _operation(
-                    "predict", "songs", "Judge one song", bounds, _json("Song"), OWN | {401, 403, 422},
+                    "predict", "songs", "Score one song", bounds, _json("Song"), FORM_PROBLEMS | {401, 403, 422},
                     requestBody=_form("file", {"type": "string", "contentMediaType": "application/octet-stream"}),
                 )
             },
             "/rank": {
                 "post": _operation(
-                    "rank", "songs", "Put several songs in order",
+                    "rank", "songs", "Rank several songs",
                     f"{bounds} At most {limits.files} files and {limits.rank_bytes / 1e6:.0f} MB together. Files that "
-                    "cannot be heard are listed under `failed`.",
-                    _json("Ranking"), OWN | {401, 403},
+                    "cannot be decoded are listed under `failed`.",
+                    _json("Ranking"), FORM_PROBLEMS | {401, 403},
                     requestBody=_form(
                         "files",
                         {
@@ -79,15 +79,15 @@ def description(limits):
                     ),
                 )
             },
-            "/spectrogram/{id}.png": _picture(
-                "spectrogram", "The spectrogram of what was heard",
+            "/spectrogram/{id}.png": _image(
+                "spectrogram", "The spectrogram of the excerpt that the model uses",
                 "Time runs to the right, pitch upwards; a pixel for each bin, the brighter the louder.", {401, 404},
             ),
-            "/explain/{id}.png": _picture(
-                "explain", "What mattered in it",
-                "An overlay of the spectrogram's size: how the answer changes where a part is hidden (occlusion, "
-                "arXiv:1311.2901); orange raises it, blue lowers it, transparent does nothing. Not for models that do "
-                "not hear the spectrogram.",
+            "/explain/{id}.png": _image(
+                "explain", "What raises and lowers the score",
+                "An overlay of the spectrogram's size: how the score changes when a part is hidden (occlusion, "
+                "arXiv:1311.2901). Orange parts raise it, blue parts lower it, transparent parts have no effect. Only "
+                "for models of the mel-spectrogram.",
                 {401, 404, 503},
                 {
                     "name": "output", "in": "query", "required": False, "schema": {"type": "string"},
@@ -96,7 +96,7 @@ def description(limits):
             ),
             "/model": {
                 "get": _operation(
-                    "model", "service", "The model, its card, and the limits", "", _json("Card"), {401}
+                    "model", "service", "The model, its card, and the limits", "", _json("ModelCard"), {401}
                 )
             },
             "/health": {
@@ -122,23 +122,23 @@ def description(limits):
             },
         },
         "components": {
-            "schemas": shapes["$defs"],
+            "schemas": definitions["$defs"],
             "securitySchemes": {
-                "token": {"type": "http", "scheme": "bearer", "description": "Where the service was given one"}
+                "token": {"type": "http", "scheme": "bearer", "description": "If the service was started with one"}
             },
             "responses": {
                 str(status): {
-                    "description": what,
+                    "description": text,
                     "content": {MEDIA_TYPE: {"schema": {"$ref": "#/components/schemas/Problem"}}},
                     **({"headers": {"Retry-After": RETRY}} if status == 503 else {}),
                 }
-                for status, what in PROBLEMS.items()
+                for status, text in PROBLEMS.items()
             },
         },
     }  # fmt: skip
 
 
-RETRY = {"description": "In so many seconds", "schema": {"type": "integer"}}
+RETRY = {"description": "Seconds to wait", "schema": {"type": "integer"}}
 
 
 def _operation(name, tag, summary, text, content, problems, security=None, **more):
@@ -159,25 +159,25 @@ def _operation(name, tag, summary, text, content, problems, security=None, **mor
     return operation if security is None else {**operation, "security": security}
 
 
-def _json(shape):
-    return {"application/json": {"schema": {"$ref": f"#/components/schemas/{shape}"}}}
+def _json(schema):
+    return {"application/json": {"schema": {"$ref": f"#/components/schemas/{schema}"}}}
 
 
-def _form(field, shape):
+def _form(field, content):
     schema = {
         "type": "object",
         "required": [field],
-        "properties": {field: shape},
+        "properties": {field: content},
         "additionalProperties": False,
     }
     return {"required": True, "content": {"multipart/form-data": {"schema": schema}}}
 
 
-def _picture(name, summary, text, problems, *parameters):
+def _image(name, summary, text, problems, *parameters):
     identifier = {
-        "name": "id", "in": "path", "required": True, "description": "Of a prediction",
+        "name": "id", "in": "path", "required": True, "description": "The id of a prediction",
         "schema": {"type": "string", "pattern": "^[A-Za-z0-9_-]{22}$"},
     }  # fmt: skip
     content = {"image/png": {"schema": {"type": "string", "contentMediaType": "image/png"}}}
-    operation = _operation(name, "pictures", summary, text, content, problems)
+    operation = _operation(name, "images", summary, text, content, problems)
     return {"parameters": [identifier, *parameters], "get": operation}

@@ -1,4 +1,4 @@
-"""What goes wrong, as clients read it: `application/problem+json`, RFC 9457."""
+"""Errors as clients receive them: `application/problem+json`, RFC 9457."""
 
 import json
 from http import HTTPStatus
@@ -7,18 +7,18 @@ MEDIA_TYPE = "application/problem+json"
 
 
 class Problem(Exception):
-    """A request that is answered with a problem.
+    """An error response.
 
     Parameters
     ----------
     status : int
         Of HTTP.
     code : str
-        What is wrong, for programs.
+        For programs.
     detail : str
         What is wrong and what to do, for people.
     headers : dict of str to str, optional
-        That go with the answer.
+        Added to the response.
     """
 
     def __init__(self, status, code, detail, headers=None):
@@ -26,7 +26,7 @@ class Problem(Exception):
         self.status, self.code, self.detail, self.headers = status, code, detail, headers or {}
 
     def body(self):
-        """The problem as bytes of JSON."""
+        """The response's body: bytes of JSON."""
         content = {
             "type": "about:blank",
             "title": HTTPStatus(self.status).phrase,

@@ -1,10 +1,10 @@
-"""The HTTP server: waitress, with its gaps closed.
+"""The HTTP server: waitress, with stricter limits.
 
-Waitress receives requests in one thread, spools bodies beyond half a megabyte to files without a name, hands whole
-requests to its threads, and bounds headers and bodies by count. Added here: its own errors as problems; a bound on
-the time that a request may take to arrive, and on the lines around chunks, which cost it time that grows with their
-square; a few seconds in which a client that was refused in mid-sentence can still read why; and a stop that
-finishes what is in flight.
+Waitress receives requests in one thread, spools bodies beyond half a megabyte to unnamed files, passes complete
+requests to its threads, and limits the size of headers and bodies. Added here: its own errors as problem+json; limits
+on the time in which a request must arrive, and on the lines around chunks, whose parsing time grows with their square;
+a few seconds in which a client that is still sending can read why it was refused; notice of clients that disconnect
+while their request is in work; and a stop that finishes the requests in flight.
 """
 
 import contextlib
@@ -22,7 +22,7 @@ from waitress.task import ErrorTask
 from waitress.utilities import BadRequest
 
 from hitsong.errors import UserError
-from hitsong.service.guard import HEADERS
+from hitsong.service.access import SECURITY_HEADERS
 from hitsong.service.problems import MEDIA_TYPE, Problem
 
 HEADER_BYTES = 16_384
@@ -30,28 +30,28 @@ CHUNK_LINE_BYTES = 4096  # of a chunk's size and extensions, and of the trailer
 HEADER_SECONDS = 20.0
 IDLE_SECONDS = 60
 LINGER_SECONDS = 3.0
-GRACE_SECONDS = 60.0  # to finish what is in flight
+GRACE_SECONDS = 60.0  # to finish the requests in flight
 CONNECTIONS = 200
-SPARE_THREADS = 8  # beyond those at work, for what is refused or quick
+SPARE_THREADS = 8  # beyond those in work, for refusals and quick requests
 
 REASONS = {
-    400: ("bad_request", "this is no HTTP request as it should be"),
-    413: ("too_large", "the body is larger than is taken here"),
+    400: ("bad_request", "this is no valid HTTP request"),
+    413: ("too_large", "the body is too large"),
     431: ("headers_too_large", f"the headers have more than {HEADER_BYTES} bytes"),
-    500: ("internal", "something went wrong here; it has been logged"),
-    501: ("not_implemented", "this transfer encoding is not known here"),
+    500: ("internal", "an internal error; the service's log has the details"),
+    501: ("not_implemented", "this transfer encoding is not supported"),
 }
 
 
 class _Problem(ErrorTask):
-    """Answers what waitress itself refuses."""
+    """Waitress's own errors as problem+json."""
 
     def execute(self):
         code, detail = REASONS[self.request.error.code]
         problem = Problem(self.request.error.code, code, detail)
         body = problem.body()
         self.status = f"{problem.status} {self.request.error.reason}"
-        self.response_headers = [("Content-Type", MEDIA_TYPE), *HEADERS.items()]
+        self.response_headers = [("Content-Type", MEDIA_TYPE), *SECURITY_HEADERS.items()]
         self.set_close_on_finish()
         self.content_length = len(body)
         self.channel.refused = True
@@ -61,16 +61,16 @@ class _Problem(ErrorTask):
 class _Parser(HTTPRequestParser):
     """A request as it arrives."""
 
-    path = ""  # of what could not be read; waitress names it in its log
+    path = ""  # of an invalid request; waitress names it in its log
 
     def __init__(self, adj):
         super().__init__(adj)
-        self.began = time.monotonic()
+        self.started = time.monotonic()
 
     def parse_header(self, header_plus):
         super().parse_header(header_plus)
         if self.path != "/rank":
-            self.adj = self.adj.for_one
+            self.adj = self.adj.one_file
 
     def received(self, data):
         consumed = super().received(data)
@@ -79,20 +79,20 @@ class _Parser(HTTPRequestParser):
             if len(receiver.control_line) > CHUNK_LINE_BYTES or len(receiver.trailer) > CHUNK_LINE_BYTES:
                 self.error, self.completed = BadRequest("chunk"), True
         if self.error is not None:
-            self.expect_continue = False  # do not ask for what was refused
+            self.expect_continue = False  # do not invite a refused body
         return consumed
 
     def overdue(self, now, receive_seconds):
-        """Whether it should have been here by now."""
-        return now - self.began > (receive_seconds if self.headers_finished else HEADER_SECONDS)
+        """Whether it should have arrived by now."""
+        return now - self.started > (receive_seconds if self.headers_finished else HEADER_SECONDS)
 
 
 class _Channel(HTTPChannel):
     """A connection."""
 
     parser_class, error_task_class = _Parser, _Problem
-    refused = False  # by waitress, perhaps in mid-sentence
-    lingers_until = None  # when to hang up on a client that was refused and may still be sending
+    refused = False  # by waitress, perhaps while the client still sends
+    lingers_until = None  # when to close the connection of such a client
 
     def received(self, data):
         return False if self.lingers_until else super().received(data)
@@ -103,10 +103,10 @@ class _Channel(HTTPChannel):
     def handle_close(self):
         """Close; after a refusal only once the client has closed, or a few seconds later.
 
-        A socket that is closed on unread data resets the connection, and the client may lose the answer.
+        Closing a socket with unread data resets the connection, and the client may lose the response.
         """
-        told = self.refused and self.connected and not self.total_outbufs_len
-        if not told or self.lingers_until:
+        response_sent = self.refused and self.connected and not self.total_outbufs_len
+        if not response_sent or self.lingers_until:
             super().handle_close()
             return
         self.lingers_until, self.will_close = time.monotonic() + LINGER_SECONDS, False
@@ -115,18 +115,18 @@ class _Channel(HTTPChannel):
 
     @property
     def busy(self):
-        """Whether a request is arriving, at work, or being answered."""
+        """Whether a request is arriving, in work, or its response being sent."""
         return bool(self.requests or self.request is not None or self.total_outbufs_len)
 
     def overdue(self, now, receive_seconds):
-        """Whether the client has had all the time that it is given."""
+        """Whether the client has used all of its time."""
         if self.lingers_until:
             return self.lingers_until < now
         return self.request is not None and self.request.overdue(now, receive_seconds)
 
 
 class Server(TcpWSGIServer):
-    """The server; it listens from now on, and answers once it runs.
+    """The server; it listens once made, and responds once it runs.
 
     Parameters
     ----------
@@ -164,9 +164,10 @@ class Server(TcpWSGIServer):
                 max_request_header_size=HEADER_BYTES,
                 max_request_body_size=limits.rank_bytes + 1,
                 asyncore_use_poll=True,
+                channel_request_lookahead=1,  # read on while a request is in work, to notice a closed connection
             )
-            adjustments.for_one = copy.copy(adjustments)
-            adjustments.for_one.max_request_body_size = limits.predict_bytes + 1
+            adjustments.one_file = copy.copy(adjustments)
+            adjustments.one_file.max_request_body_size = limits.predict_bytes + 1
             super().__init__(app, {}, adj=adjustments)
         except (OSError, ValueError) as error:
             raise UserError(
@@ -174,7 +175,7 @@ class Server(TcpWSGIServer):
             ) from None
         logging.getLogger("waitress.queue").setLevel(
             logging.ERROR
-        )  # a queue is no news: the service sheds load
+        )  # no warnings about a queue: the service limits it itself
         self._receive_seconds, self._stopping = limits.receive_seconds, False
         name = f"[{self.effective_host}]" if ":" in self.effective_host else self.effective_host
         self.url = f"http://{name}:{self.effective_port}"
@@ -186,25 +187,25 @@ class Server(TcpWSGIServer):
                 channel.will_close = True
 
     def run(self):
-        """Serve until `stop` is called, then finish what is in flight."""
+        """Serve until `stop` is called, then finish the requests in flight."""
         while not self._stopping:
-            self._turn()
-        wasyncore.dispatcher.close(self)  # takes no one on any more
+            self._run_once()
+        wasyncore.dispatcher.close(self)  # accepts no more connections
         last = time.monotonic() + GRACE_SECONDS
         while time.monotonic() < last and any(
             channel.busy for channel in list(self.active_channels.values())
         ):
             self.maintenance(time.time())
-            self._turn()
+            self._run_once()
         self.task_dispatcher.shutdown(timeout=1)
         wasyncore.close_all(self._map)
 
     def stop(self, *_):
-        """Ask it to stop, from another thread or as the handler of a signal; asked twice, it stops at once."""
+        """Stop, from another thread or as the handler of a signal; a second call stops at once."""
         if self._stopping:
             raise KeyboardInterrupt
         self._stopping = True
         self.pull_trigger()
 
-    def _turn(self):
+    def _run_once(self):
         wasyncore.loop(timeout=1, use_poll=True, map=self._map, count=1)

@@ -1,4 +1,4 @@
-"""The files of a multipart form, one at a time as they are read, none larger than it may be."""
+"""The files of a multipart form, read one at a time, with limits on sizes and numbers."""
 
 import re
 import unicodedata
@@ -13,7 +13,7 @@ BUFFER = 1 << 20  # bytes of anything but a file's content
 LONGEST_NAME = 120
 
 
-def files(stream, boundary, field, file_bytes, most):
+def read_files(stream, boundary, field, file_bytes, most):
     """Read the files of a form.
 
     Parameters
@@ -23,11 +23,11 @@ def files(stream, boundary, field, file_bytes, most):
     boundary : str
         Between the parts, as the request's Content-Type names it.
     field : str
-        Of the form; there must be no other.
+        The only field that the form may have.
     file_bytes : int
-        The largest that a file may be.
+        Largest size of a file.
     most : int
-        How many files there may be.
+        Largest number of files.
 
     Yields
     ------
@@ -46,9 +46,9 @@ def files(stream, boundary, field, file_bytes, most):
         count += 1
         if count > most:
             raise Problem(413, "too_many_files", f"more than {most} file{'s' * (most > 1)} in one request")
-        yield shown(part.filename), data
+        yield clean_name(part.filename), data
     if not count:
-        raise Problem(400, "no_file", f"the form holds no file in the field {field!r}")
+        raise Problem(400, "no_file", f"the form has no file in the field {field!r}")
 
 
 def _parts(stream, boundary, file_bytes):
@@ -76,11 +76,13 @@ def _parts(stream, boundary, file_bytes):
         raise Problem(400, "broken_form", "the body is no complete multipart form") from None
 
 
-def shown(name):
-    """A client's name of a file, as it may be shown: no folders, nothing invisible, not too long.
+def clean_name(name):
+    """A client's name of a file, fit to be shown: no folders, no invisible characters, not too long.
 
-    >>> shown("C:\\\\Music\\\\my song.mp3"), shown("../../etc/passwd"), shown("\\u202egnp.exe\\x00"), shown("")
-    ('my song.mp3', 'passwd', 'gnp.exe', 'unnamed')
+    >>> clean_name("C:\\\\Music\\\\my song.mp3"), clean_name("../../etc/passwd"), clean_name("\\u202egnp.exe\\x00")
+    ('my song.mp3', 'passwd', 'gnp.exe')
+    >>> clean_name("")
+    'unnamed'
     """
     name = re.split(r"[/\\]", name)[-1]
     visible = "".join(letter for letter in name if unicodedata.category(letter)[0] != "C")

@@ -12,24 +12,23 @@ import pytest
 import requests
 
 from hitsong.predict import __main__
-from hitsong.predict.clip import hear
-from hitsong.predict.predictor import Listener
+from hitsong.predict.predictor import Predictor
+from hitsong.predict.song_features import read_features
 from hitsong.study import Study
-from hitsong.training import bundle
 from tests.conftest import ROOT
-from tests.service.test_service import folder_of, planted
+from tests.small_study import bundle_of, small_study
 
 
 @pytest.fixture(scope="module")
 def study():
-    return Study.of(planted()[0])
+    return Study.of(small_study()[0])
 
 
 @pytest.fixture(scope="module")
 def config(tmp_path_factory):
     """The planted study's config as a file: JSON is YAML, too."""
     path = tmp_path_factory.mktemp("config") / "config.yaml"
-    path.write_text(json.dumps(planted()[0].model_dump(mode="json", exclude_none=True)))
+    path.write_text(json.dumps(small_study()[0].model_dump(mode="json", exclude_none=True)))
     return path
 
 
@@ -81,14 +80,17 @@ def test_the_command_line_and_the_service_say_the_same(printed, served, songs):
 def test_the_script_says_what_it_serves_and_ends_when_asked(served):
     printed, url, process = served
     assert re.match(r"http://127\.0\.0\.1:\d+$", url)
-    assert printed.startswith("inception: of those that can judge a file the best on validation")
-    assert "predicts popularity, learnt from 15 tracks of planted" in printed
-    assert "careful: these tracks are synthetic" in printed
-    assert "a sieve, and not a verdict" in printed
+    assert printed.startswith("inception: the best on validation (spearman) of 1 that need only the file")
+    assert (
+        "trained on 15 tracks of study planted: planted songs; popularity from planted, read 2026-02-03"
+        in printed
+    )
+    assert "careful: these songs are synthetic" in printed
+    assert "A score helps to sort many songs" in printed
     process.send_signal(signal.SIGTERM)
     out, err = process.communicate(timeout=20)
     assert (process.returncode, err) == (0, "")
-    assert "what was in flight is answered" in out
+    assert "the requests in flight were finished" in out
 
 
 @pytest.mark.parametrize(
@@ -96,6 +98,7 @@ def test_the_script_says_what_it_serves_and_ends_when_asked(served):
     [
         (["--host", "0.0.0.0"], "HITSONG_TOKEN"),
         (["--max-mb", "0"], "--max-mb and --max-minutes must be above 0"),
+        (["--port", "80808"], "--port 80808: choose one from 1 to 65535"),
         (["--model", "inceptoin"], "did you mean 'inception'"),
         (["--set", "study=elsewhere"], "run: python 05_train.py"),
     ],
@@ -142,9 +145,9 @@ def test_files_that_cannot_be_heard_are_named_and_the_others_judged(config, song
     ],
 )
 def test_every_kind_of_target_can_be_read(study, songs, capsys, kind, said, columns):
-    listener = Listener(bundle.load(folder_of(study, kind)), ["descriptors"])
-    row = __main__._row(listener, songs[0], hear(songs[0], listener.settings))
-    __main__._table([row])
+    predictor = Predictor(bundle_of(kind), ["descriptors"])
+    row = __main__._row(predictor, songs[0], read_features(songs[0], predictor.settings))
+    __main__._print_table([row])
     assert re.search(said, capsys.readouterr().out)
-    __main__._csv([row])
+    __main__._print_csv([row])
     assert columns <= set(next(csv.reader(io.StringIO(capsys.readouterr().out))))

@@ -17,18 +17,16 @@ import pytest
 import requests
 import soundfile
 
-from hitsong.predict.predictor import Listener
+from hitsong.predict.predictor import Predictor
+from hitsong.service.access import AccessControl
 from hitsong.service.app import create_app
-from hitsong.service.guard import Guard
+from hitsong.service.decoders import DecodeError, DecoderPool
 from hitsong.service.limits import Limits
+from hitsong.service.scoring import ScoringService, shown_kinds
 from hitsong.service.server import Server
-from hitsong.service.service import Service, show
-from hitsong.service.worker import Pool, Unheard
-from hitsong.study import Study
-from hitsong.training import bundle
 from tests.conftest import ROOT
-
-from .test_service import planted
+from tests.serving import running
+from tests.small_study import bundle_of
 
 LIMITS = Limits(workers=2, seconds=600.0, file_bytes=2_000_000, files=4, receive_seconds=2.0)
 
@@ -38,39 +36,24 @@ specification.loader.exec_module(benchmark)
 
 
 @pytest.fixture(scope="module")
-def study():
-    return Study.of(planted()[0])
+def predictor():
+    return Predictor(bundle_of("popularity"), shown_kinds())
 
 
 @pytest.fixture(scope="module")
-def listener(study):
-    return Listener(bundle.load(study.models / "inception"), show())
+def service(predictor):
+    decoders = DecoderPool(predictor.settings, LIMITS)
+    yield ScoringService(predictor, decoders, LIMITS)
+    decoders.close()
 
 
-@contextmanager
-def running(service):
-    """The service behind its real server."""
-    server = Server(create_app(service, Guard("127.0.0.1")), "127.0.0.1", 0, service.limits)
-    thread = threading.Thread(target=server.run)
-    thread.start()
-    try:
-        yield server
-    finally:
-        server.stop()
-        thread.join(20)
-        assert not thread.is_alive()
-
-
-@pytest.fixture(scope="module")
-def service(listener):
-    pool = Pool(listener.settings, LIMITS)
-    yield Service(listener, pool, LIMITS)
-    pool.close()
+def server_of(service):
+    return Server(create_app(service, AccessControl("127.0.0.1")), "127.0.0.1", 0, service.limits)
 
 
 @pytest.fixture(scope="module")
 def server(service):
-    with running(service) as server:
+    with running(server_of(service)) as server:
         yield server
 
 
@@ -111,7 +94,7 @@ def test_hundreds_of_hostile_uploads_change_nothing(server, service, song):
     assert set(table["foreign"]) == {403, 421}
     assert {200, 422} == set(table["flipped"]) | set(table["random"])
     assert predict(server, song).json()["prediction"] == before
-    assert service.pool.restarts == 0
+    assert service.decoders.restarts == 0
     assert requests.get(f"{server.url}/health", timeout=5).json()["in_flight"] == 0
 
 
@@ -200,8 +183,8 @@ def test_a_small_file_of_many_hours_is_refused_at_its_header(service):
     bomb = silence(700)
     assert len(bomb) < 200_000
     started = time.monotonic()
-    with pytest.raises(Unheard, match="longer than 10 minutes") as refused:
-        service.pool.hear(bomb)
+    with pytest.raises(DecodeError, match="longer than 10 minutes") as refused:
+        service.decoders.decode(bomb)
     assert refused.value.code == "too_long"
     assert time.monotonic() - started < 2
 
@@ -210,17 +193,17 @@ def test_a_file_that_lies_about_its_length_is_refused(service):
     liar = bytearray(silence(2))
     liar[21] |= 0x0F
     liar[22:26] = b"\xff" * 4  # samples in its header: all ones
-    with pytest.raises(Unheard):
-        service.pool.hear(bytes(liar))
+    with pytest.raises(DecodeError):
+        service.decoders.decode(bytes(liar))
 
 
-def test_a_file_that_needs_too_much_memory_is_refused_and_the_worker_lives(listener, song):
-    with pool_of(listener, memory_bytes=1 << 30) as pool:
-        with pytest.raises(Unheard) as refused:
-            pool.hear(silence(590, channels=8))
+def test_a_file_that_needs_too_much_memory_is_refused_and_the_worker_lives(predictor, song):
+    with pool_of(predictor, memory_bytes=1 << 30) as pool:
+        with pytest.raises(DecodeError) as refused:
+            pool.decode(silence(590, channels=8))
         assert refused.value.code == "unreadable"
         assert "memory" in str(refused.value)
-        assert pool.hear(song).seconds == 3.0
+        assert pool.decode(song).seconds == 3.0
         assert pool.restarts == 0
 
 
@@ -228,8 +211,8 @@ def test_a_file_that_needs_too_much_memory_is_refused_and_the_worker_lives(liste
 
 
 @contextmanager
-def pool_of(listener, **limits):
-    pool = Pool(listener.settings, replace(LIMITS, workers=1, **limits))
+def pool_of(predictor, **limits):
+    pool = DecoderPool(predictor.settings, replace(LIMITS, workers=1, **limits))
     pool.wait()
     try:
         yield pool
@@ -237,53 +220,53 @@ def pool_of(listener, **limits):
         pool.close()
 
 
-def test_a_decoder_that_takes_too_long_is_killed_and_another_takes_its_place(listener, song):
-    with pool_of(listener, job_seconds=0.3) as pool:
+def test_a_decoder_that_takes_too_long_is_killed_and_another_takes_its_place(predictor, song):
+    with pool_of(predictor, job_seconds=0.3) as pool:
         slow = silence(590)
         started = time.monotonic()
-        with pytest.raises(Unheard, match="longer than") as refused:
-            pool.hear(slow)
+        with pytest.raises(DecodeError, match="longer than") as refused:
+            pool.decode(slow)
         assert refused.value.code == "too_slow"
         assert time.monotonic() - started < 2
         assert pool.restarts == 1
         for attempt in range(20):  # until the new one is warm
             try:
-                assert pool.hear(song).seconds == 3.0
+                assert pool.decode(song).seconds == 3.0
                 break
-            except Unheard:
+            except DecodeError:
                 assert attempt < 19
 
 
-def test_a_file_that_its_decoder_dies_of_is_answered(listener, service, song, monkeypatch):
-    with pool_of(listener) as pool:
-        monkeypatch.setattr(service, "pool", pool)
+def test_a_file_that_its_decoder_dies_of_is_answered(predictor, service, song, monkeypatch):
+    with pool_of(predictor) as pool:
+        monkeypatch.setattr(service, "decoders", pool)
         slow = silence(590)
 
         def murder():
             time.sleep(0.15)
-            os.kill(pool._workers[0].process.pid, signal.SIGSEGV)
+            os.kill(pool._decoders[0].process.pid, signal.SIGSEGV)
 
-        with running(service) as server:
+        with running(server_of(service)) as server:
             threading.Thread(target=murder).start()
             died = requests.post(f"{server.url}/rank", files=[("files", slow), ("files", song)], timeout=30)
-            assert [failure["code"] for failure in died.json()["failed"]] == ["died"]
+            assert [failure["code"] for failure in died.json()["failed"]] == ["crashed"]
             assert len(died.json()["rows"]) == 1
             assert predict(server, song).status_code == 200
         assert pool.restarts == 1
 
 
-def test_a_worker_that_dies_while_it_waits_is_replaced_before_the_next_file(listener, song):
-    with pool_of(listener) as pool:
-        process = pool._workers[0].process
+def test_a_worker_that_dies_while_it_waits_is_replaced_before_the_next_file(predictor, song):
+    with pool_of(predictor) as pool:
+        process = pool._decoders[0].process
         os.kill(process.pid, signal.SIGKILL)
         process.join()
-        assert pool.hear(song).seconds == 3.0
+        assert pool.decode(song).seconds == 3.0
         assert pool.restarts == 1
 
 
-def test_workers_never_load_tensorflow(listener):
-    with pool_of(listener) as pool:
-        mapped = Path(f"/proc/{pool._workers[0].process.pid}/maps").read_text()
+def test_workers_never_load_tensorflow(predictor):
+    with pool_of(predictor) as pool:
+        mapped = Path(f"/proc/{pool._decoders[0].process.pid}/maps").read_text()
         assert "libsndfile" in mapped
         assert "tensorflow" not in mapped
 
@@ -292,16 +275,16 @@ def test_workers_never_load_tensorflow(listener):
 
 
 def test_a_stop_finishes_what_is_in_flight(service, song, monkeypatch):
-    begun, hear = threading.Event(), service.pool.hear
+    begun, decode = threading.Event(), service.decoders.decode
 
-    def slow(audio):
+    def slow(audio, disconnected):
         begun.set()
         time.sleep(1)
-        return hear(audio)
+        return decode(audio, disconnected)
 
-    monkeypatch.setattr(service.pool, "hear", slow)
+    monkeypatch.setattr(service.decoders, "decode", slow)
     answers = []
-    with running(service) as server:
+    with running(server_of(service)) as server:
         asking = threading.Thread(target=lambda: answers.append(predict(server, song)))
         asking.start()
         assert begun.wait(10)

@@ -78,8 +78,8 @@ def test_one_song_is_answered_explained_and_played(visit, clips):
         }"""
     )
     answer = answered(tab, [clips[0]])
-    uploaded = "Uploaded. The service decodes and analyses."
-    assert tab.evaluate("said") == ["Uploading.", uploaded, "Here is the answer."]
+    uploaded = "Uploaded. The service analyses it."
+    assert tab.evaluate("said") == ["Uploading.", uploaded, "The result is ready."]
     expect(tab.locator("#result-title")).to_have_text(clips[0].name)
     assert value(tab.locator(".figure")) == pytest.approx(answer["prediction"], abs=0.5)
     score = tab.locator(".score").inner_text()
@@ -87,13 +87,13 @@ def test_one_song_is_answered_explained_and_played(visit, clips):
     tab.get_by_text("How to read this").click()
     expect(tab.locator(".score")).to_contain_text(answer["percentile"]["explained"])
 
-    # What mattered lies over the spectrogram, and can be dimmed and taken away.
+    # The overlay lies over the spectrogram, and can be dimmed and switched off.
     overlay = tab.locator(".overlay")
     assert shown(tab.locator(".spectrogram")) == shown(overlay)
     expect(overlay).to_have_css("opacity", "0.8")
     tab.get_by_label("Strength").fill("40")
     expect(overlay).to_have_css("opacity", "0.4")
-    tab.get_by_label("What mattered").uncheck()
+    tab.get_by_label("Colours").uncheck()
     expect(overlay).to_have_css("opacity", "0")
 
     # The player plays the song at hand; the line over the picture follows, and leads.
@@ -102,7 +102,7 @@ def test_one_song_is_answered_explained_and_played(visit, clips):
     assert audio.evaluate("audio => audio.duration") == pytest.approx(answer["seconds"], abs=0.2)
     picture.click()  # in its middle
     box = picture.bounding_box()
-    middle = (answer["heard"]["start"] + answer["heard"]["end"]) / 2
+    middle = (answer["excerpt"]["start"] + answer["excerpt"]["end"]) / 2
     assert audio.evaluate("audio => audio.currentTime") == pytest.approx(middle, abs=0.2)
     line = tab.locator(".playhead").bounding_box()
     assert line["x"] - box["x"] == pytest.approx(box["width"] / 2, abs=3)
@@ -237,7 +237,7 @@ def test_all_is_done_by_keyboard(visit, clips):
     slider = tab.get_by_role("slider", name="Position in the song")
     expect(slider).to_be_focused()
     assert slider.evaluate("slider => getComputedStyle(slider).outlineStyle") == "solid"
-    start, end = answer["heard"]["start"], answer["heard"]["end"]
+    start, end = answer["excerpt"]["start"], answer["excerpt"]["end"]
     sixth = (end - start) / 6
     for key, seconds in (("ArrowRight", sixth), ("PageUp", 4 * sixth), ("ArrowLeft", 3 * sixth), ("Home", 0)):
         press(key)
@@ -348,7 +348,7 @@ def test_every_kind_of_target_is_drawn(visit, served, clips):
     for kind, exchanged in KINDS.items():
         song |= exchanged | {"percentile": None}
         answered(tab, [clips[0]])
-        text = re.sub(r"\s*\n\s*", "\n", tab.locator(".answer").inner_text())
+        text = re.sub(r"\s*\n\s*", "\n", tab.locator(".summary").inner_text())
         for said in SAID[kind]:
             assert said in text
         if kind == "popularity":
@@ -415,7 +415,7 @@ def test_numbers_are_worded_without_false_certainty(visit):
     tab = visit()
     said = tab.evaluate(
         """async () => {
-          const {percent, number, clock} = await import("/page/words.js");
+          const {percent, number, clock} = await import("/page/format.js");
           const {ticks} = await import("/page/charts.js");
           const {csv} = await import("/page/ranking.js");
           const row = {

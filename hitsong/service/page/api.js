@@ -1,11 +1,11 @@
-// The service, as the page speaks with it. A token, where one is needed, is held in memory only.
+// Requests to the service. A token, where one is needed, is kept in memory only.
 
-const TRIES = 6; // of a busy service
+const TRIES = 6; // while the service is busy
 const PAUSE = 5; // seconds before another try, where the service does not say
 
 let token = null;
 
-/** What went wrong with a request: `status` (0: no answer), `title`, `detail`, `retryAfter` in seconds. */
+/** A failed request: `status` (0: no response), `title`, `detail`, `retryAfter` in seconds. */
 export class Problem extends Error {
   constructor(status, {title = "", detail = ""} = {}, retryAfter = null) {
     super(title);
@@ -19,7 +19,7 @@ export function setToken(value) {
   token = value;
 }
 
-/** Get something of the service. `type` is how to read it: "json" or "blob". */
+/** Get a resource. `type` is how to read it: "json" or "blob". */
 export async function get(path, type, signal) {
   let response;
   try {
@@ -28,25 +28,25 @@ export async function get(path, type, signal) {
     throw signal?.aborted ? error : new Problem(0);
   }
   if (!response.ok) {
-    throw new Problem(response.status, await described(response), seconds(response.headers.get("Retry-After")));
+    throw new Problem(response.status, await readProblem(response), seconds(response.headers.get("Retry-After")));
   }
   return response[type]();
 }
 
 /**
- * Send files, and read the answer.
+ * Send files, and read the response.
  *
  * @param {string} path
  * @param {string} field - the form's field that holds the files
  * @param {File[]} files
- * @param {object} listener - `uploading(sent, total)` as bytes leave, `uploaded()` when all have left
+ * @param {object} listener - `uploading(sent, total)` while bytes are sent, `uploaded()` after the last
  * @param {AbortSignal} signal
  */
 export function post(path, field, files, {uploading, uploaded}, signal) {
   const form = new FormData();
   for (const file of files) form.append(field, file, file.name);
   return new Promise((resolve, reject) => {
-    const request = new XMLHttpRequest(); // fetch does not tell how much of an upload has left
+    const request = new XMLHttpRequest(); // fetch reports no progress of uploads
     request.open("POST", path);
     request.responseType = "json";
     for (const [name, value] of Object.entries(authorization())) request.setRequestHeader(name, value);
@@ -65,28 +65,28 @@ export function post(path, field, files, {uploading, uploaded}, signal) {
 }
 
 /**
- * Ask until the service has time.
+ * Send a request again while the service is busy.
  *
- * @param {function(): Promise} ask
+ * @param {function(): Promise} send
  * @param {AbortSignal} signal
- * @param {function(number)} waiting - told every second how many are left until the next try
+ * @param {function(number)} waiting - called every second with the seconds left until the next try
  */
-export async function patiently(ask, signal, waiting = () => {}) {
+export async function retryWhileBusy(send, signal, waiting = () => {}) {
   for (let attempt = 1; ; attempt++) {
     try {
-      return await ask();
+      return await send();
     } catch (error) {
       if (error.status !== 503 || attempt === TRIES) throw error;
       for (let left = Math.ceil(error.retryAfter ?? PAUSE); left > 0; left--) {
         waiting(left);
-        await settled((resolve) => setTimeout(resolve, 1000), signal);
+        await abortable((resolve) => setTimeout(resolve, 1000), signal);
       }
     }
   }
 }
 
-/** A promise that also ends, as a failure, when the signal is given. */
-export const settled = (start, signal) =>
+/** A promise that rejects when the signal is aborted. */
+export const abortable = (start, signal) =>
   new Promise((resolve, reject) => {
     signal.addEventListener("abort", () => reject(signal.reason), {once: true});
     start(resolve);
@@ -96,10 +96,10 @@ const authorization = () => (token ? {Authorization: `Bearer ${token}`} : {});
 
 const seconds = (header) => (Number.isFinite(parseFloat(header)) ? parseFloat(header) : null);
 
-async function described(response) {
+async function readProblem(response) {
   try {
     return await response.json();
   } catch {
-    return {}; // whatever stands between the page and the service need not speak JSON
+    return {}; // a proxy's response need not be JSON
   }
 }

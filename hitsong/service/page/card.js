@@ -1,4 +1,4 @@
-// The model and its card: the little of Markdown that cards are written in, as elements.
+// The model card: the part of Markdown that cards use, as elements.
 
 import {h} from "./dom.js";
 

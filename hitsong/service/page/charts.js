@@ -1,8 +1,8 @@
-// Charts as SVG without a view box: places along x are percentages and along y pixels, so that a chart
-// takes any width while its letters keep their size.
+// Charts as SVG without a view box: x in percent and y in pixels, so that a chart takes any width and
+// its text keeps its size.
 
 import {h, s} from "./dom.js";
-import {number, percent} from "./words.js";
+import {number, percent} from "./format.js";
 
 const HEIGHT = 200;
 const TOP = 34; // room for the label of the marker
@@ -10,13 +10,13 @@ const BOTTOM = 24; // room for the ticks
 const INSET = 1.5; // percent left free at either end
 
 /**
- * The distribution of what the model learnt from, with one song's place in it.
+ * The distribution of the study's tracks or predictions, with one song marked.
  *
  * @param {{edges: number[], counts: number[]}} distribution
  * @param {number} value - the song's
  * @param {?{low: number, high: number}} interval - drawn as a band
  * @param {function(number): string} format - of values
- * @param {string} label - what the picture shows, for those who do not see it
+ * @param {string} label - what the chart shows, for screen readers
  */
 export function histogram({edges, counts}, value, interval, format, label) {
   // Room for a value beyond all tracks, yet not so much that the tracks shrink to nothing.
@@ -94,12 +94,12 @@ export function ticks(low, high, about, steps) {
   const rough = (high - low) / about;
   const power = 10 ** Math.floor(Math.log10(rough));
   const step = (steps ?? [1, 2, 5, 10].map((n) => n * power)).find((n) => n >= rough * 0.999) ?? rough;
-  const first = Math.ceil(low / step - 0.01); // what falls short by a hair is still labelled
+  const first = Math.ceil(low / step - 0.01); // ticks at the very ends count
   const last = Math.floor(high / step + 0.01);
   return Array.from({length: last - first + 1}, (_, i) => (first + i) * step);
 }
 
-/** Letters near an edge of the chart are set towards its middle. */
+/** Text near an edge of the chart is aligned towards its middle. */
 function anchor(x, margin) {
   if (x < margin) return "start";
   return x > 100 - margin ? "end" : "middle";

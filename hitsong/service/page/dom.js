@@ -5,7 +5,7 @@ const SVG = "http://www.w3.org/2000/svg";
 /** The element of the page with this id. */
 export const byId = (id) => document.getElementById(id);
 
-/** A copy of what a template of the page holds. */
+/** A copy of a template's content. */
 export const copyOf = (id) => byId(id).content.cloneNode(true);
 
 /** An HTML element: `h("p", {class: "muted"}, "text", child)`. */

@@ -1,27 +1,28 @@
-// The page's course: songs are chosen, sent, waited for and shown; or something goes wrong and is said.
+// The page: choose or record songs, send them, wait, show the result or the error.
 
-import {Problem, get, hasToken, patiently, post, setToken, settled} from "./api.js";
+import {Problem, abortable, get, hasToken, post, retryWhileBusy, setToken} from "./api.js";
 import {markdown} from "./card.js";
 import {byId, h} from "./dom.js";
+import {clock, count, date, megabytes, sentence} from "./format.js";
+import {ADVICE, HEADLINES, OTHERWISE} from "./messages.js";
 import {showRanking} from "./ranking.js";
 import {LONGEST, record} from "./recorder.js";
 import {pairs, showSong} from "./song.js";
-import {ADVICE, OTHERWISE, QUESTIONS} from "./texts.js";
-import {clock, count, date, megabytes, sentence} from "./words.js";
 
-let sending = null; // AbortController of what is on its way
-let showing = new AbortController(); // of the result that is shown
+
+let sending = null; // AbortController of the running request
+let showing = new AbortController(); // of the result on the page
 let recording = null;
-let limits = null; // of the service, as soon as it has told them
+let limits = null; // of the service, once known
 
-/** Show one of the panels that take each other's place. */
-function panel(name) {
+/** Show one of the panels, hide the others. */
+function showPanel(name) {
   for (const id of ["drop", "recording", "progress", "access"]) byId(id).hidden = id !== name;
   byId("problem").replaceChildren();
 }
 
-/** Tell those who cannot see it. */
-const say = (words) => (byId("live").textContent = words);
+/** Announce to screen readers. */
+const announce = (text) => (byId("live").textContent = text);
 
 // ---- choosing
 
@@ -32,7 +33,7 @@ byId("files").addEventListener("change", ({target}) => {
   if (files.length) analyse(files);
 });
 
-// The whole window takes what is dropped: beside the frame, the browser would leave the page for the file.
+// The whole window accepts files: dropped beside the frame, the browser would open them instead of the page.
 let depth = 0;
 const hover = (change) => (event) => {
   if (!event.dataTransfer?.types.includes("Files")) return;
@@ -57,11 +58,11 @@ byId("record").addEventListener("click", async () => {
       if (seconds >= LONGEST) finishRecording();
     });
     stopSending();
-    panel("recording");
+    showPanel("recording");
     byId("stop").focus();
-    say("Recording.");
+    announce("Recording.");
   } catch (error) {
-    complain("Recording is not possible", error.message);
+    showError("Recording is not possible", error.message);
   }
   byId("record").disabled = false;
 });
@@ -83,28 +84,28 @@ function discardRecording() {
 // ---- sending
 
 async function analyse(chosen) {
-  const files = named(chosen);
+  const files = withUniqueNames(chosen);
   stopSending();
   if (recording) discardRecording();
   sending = new AbortController();
   const {signal} = sending;
   try {
-    const answer = await insist(files, signal);
+    const result = await sendUntilAccepted(files, signal);
     sending = null;
-    show(answer, files);
+    showResult(result, files);
   } catch (error) {
     if (signal.aborted) return;
     sending = null;
     if (!(error instanceof Problem)) throw error;
     const [title, advice] = ADVICE[error.status] ?? OTHERWISE;
-    const passing = error.status === 0 || error.status >= 500; // the same songs may do another time
-    const whose = files.length === 1 && error.detail ? `${files[0].name}: ` : "";
-    complain(title, whose + error.detail, advice, passing && (() => analyse(chosen)));
+    const temporary = error.status === 0 || error.status >= 500; // the same songs may succeed later
+    const name = files.length === 1 && error.detail ? `${files[0].name}: ` : "";
+    showError(title, name + error.detail, advice, temporary && (() => analyse(chosen)));
   }
 }
 
-/** The files under names that the service gives back as they are, each with its own: rows are told apart by them. */
-function named(files) {
+/** The files with unique names that the service returns unchanged: rows are matched to files by name. */
+function withUniqueNames(files) {
   const taken = new Set();
   return files.map((file) => {
     const clean = [...file.name.replace(/[\p{C}\\/]/gu, "").trim()].slice(0, 100).join("") || "song";
@@ -115,12 +116,12 @@ function named(files) {
   });
 }
 
-/** Send the files until there is an answer: waits for a busy service, asks for a token. */
-async function insist(files, signal) {
-  refuse(files);
+/** Send the files until they are accepted: waits for a busy service, asks for a token. */
+async function sendUntilAccepted(files, signal) {
+  checkLimits(files);
   for (;;) {
     try {
-      return await patiently(() => send(files, signal), signal, waiting);
+      return await retryWhileBusy(() => send(files, signal), signal, waiting);
     } catch (error) {
       if (error.status !== 401) throw error;
       await askForToken(signal);
@@ -128,14 +129,14 @@ async function insist(files, signal) {
   }
 }
 
-/** Refuse what the service would refuse, before it is sent. */
-function refuse(files) {
+/** Refuse what the service would refuse, before sending it. */
+function checkLimits(files) {
   if (limits === null) return;
   const {largest_bytes: largest, most_files: most} = limits;
   const large = files.find((file) => file.size > largest);
   if (large) {
-    const whose = files.length === 1 ? "" : `${large.name}: `;
-    const detail = `${whose}${megabytes(large.size)} MB; a song may have up to ${megabytes(largest)} MB`;
+    const name = files.length === 1 ? "" : `${large.name}: `;
+    const detail = `${name}${megabytes(large.size)} MB; a song may have up to ${megabytes(largest)} MB`;
     throw new Problem(413, {detail});
   }
   if (files.length > most) {
@@ -144,14 +145,14 @@ function refuse(files) {
 }
 
 async function send(files, signal) {
-  panel("progress");
+  showPanel("progress");
   byId("waiting").hidden = true;
   byId("cancel").focus();
   byId("result").hidden = true;
   byId("what").textContent = files.length === 1 ? files[0].name : count(files.length, "song");
   byId("elapsed").textContent = "";
   step("upload");
-  say("Uploading.");
+  announce("Uploading.");
   let ticking;
   const listener = {
     uploading(sent, total) {
@@ -160,7 +161,7 @@ async function send(files, signal) {
     },
     uploaded() {
       step("analysis");
-      say("Uploaded. The service decodes and analyses.");
+      announce("Uploaded. The service analyses it.");
       const began = performance.now();
       ticking = setInterval(() => {
         byId("elapsed").textContent = `${Math.round((performance.now() - began) / 1000)} s`;
@@ -176,7 +177,7 @@ async function send(files, signal) {
   }
 }
 
-/** Mark where the work stands. How far the analysis is, the service does not tell: the bar then has no value. */
+/** Mark the current step. The service reports no progress of the analysis: the bar then has no value. */
 function step(current) {
   for (const name of ["upload", "analysis"]) {
     const line = byId(`step-${name}`);
@@ -191,15 +192,15 @@ function step(current) {
 function waiting(left) {
   byId("waiting").hidden = false;
   byId("waiting").textContent = `The service is busy. Next try in ${left} s.`;
-  say("The service is busy. The page waits and tries again.");
+  announce("The service is busy. The page waits and tries again.");
 }
 
 async function askForToken(signal) {
-  panel("access");
+  showPanel("access");
   byId("access-refused").hidden = !hasToken();
   byId("token").value = "";
   byId("token").focus();
-  await settled((resolve) => {
+  await abortable((resolve) => {
     byId("access").onsubmit = (event) => {
       event.preventDefault();
       setToken(byId("token").value);
@@ -216,7 +217,7 @@ function stopSending() {
 
 function cancel() {
   stopSending();
-  byId("result").hidden = !byId("answer").hasChildNodes();
+  byId("result").hidden = !byId("song-or-ranking").hasChildNodes();
   back("Cancelled.");
 }
 
@@ -227,16 +228,16 @@ addEventListener("keydown", ({key}) => {
   else if (sending) cancel();
 });
 
-// ---- what comes of it
+// ---- results and errors
 
-function back(words) {
-  panel("drop");
+function back(text) {
+  showPanel("drop");
   byId("choose").focus();
-  say(words);
+  announce(text);
 }
 
-function complain(title, detail, advice = "", again = false) {
-  panel("drop");
+function showError(title, detail, advice = "", again = false) {
+  showPanel("drop");
   const lines = [h("h2", {}, title)];
   if (detail) lines.push(h("p", {}, sentence(detail)));
   if (advice) lines.push(h("p", {}, advice));
@@ -246,28 +247,28 @@ function complain(title, detail, advice = "", again = false) {
     lines.push(h("div", {class: "buttons"}, button));
   }
   byId("problem").replaceChildren(h("div", {class: "panel problem"}, ...lines));
-  say("");
+  announce("");
   (again ? byId("problem").querySelector("button") : byId("choose")).focus();
 }
 
-function show(answer, files) {
+function showResult(result, files) {
   showing.abort();
   showing = new AbortController();
-  panel("drop");
-  document.body.classList.add("answered");
+  showPanel("drop");
+  document.body.classList.add("has-result");
   const {signal} = showing;
   const single = files.length === 1;
-  byId("answer").replaceChildren(
-    single ? showSong(answer, files[0], signal) : showRanking(answer, files, signal),
+  byId("song-or-ranking").replaceChildren(
+    single ? showSong(result, files[0], signal) : showRanking(result, files, signal),
   );
-  byId("result-title").textContent = single ? answer.name : titleOf(answer.rows);
+  byId("result-title").textContent = single ? result.name : rankingTitle(result.rows);
   byId("result").hidden = false;
   byId("result-title").focus();
-  say(single ? "Here is the answer." : "Here is the ranking.");
+  announce(single ? "The result is ready." : "The ranking is ready.");
 }
 
-function titleOf(rows) {
-  if (rows.length === 0) return "None of these could be read as music";
+function rankingTitle(rows) {
+  if (rows.length === 0) return "None of these files could be read as music";
   return count(rows.length, "song") + (rows[0].rank === null ? "" : ", ranked");
 }
 
@@ -278,24 +279,25 @@ async function describeModel() {
   try {
     model = await get("/model", "json");
   } catch (error) {
-    if (error instanceof Problem) return; // the page says so until the service tells
+    if (error instanceof Problem) return; // the page shows that the model is not known
     throw error;
   }
   const {train, validation} = model.trained_on;
   limits = model;
   byId("limits").textContent =
     `, up to ${megabytes(model.largest_bytes)} MB and ${count(model.longest_seconds / 60, "minute")} each`;
-  byId("question").textContent = QUESTIONS[model.target.kind];
+  byId("question").textContent = HEADLINES[model.target.kind];
   byId("synthetic").hidden = !model.synthetic;
   byId("lead").textContent =
-    `The model has listened to ${count(train, "track")}, and judges from sound alone: it knows nothing of who made a song. `
-    + "Choose several to have them ranked.";
+    `The model was trained on ${count(train, "track")} and uses the sound alone, not who made a song. `
+    + "Choose several songs to rank them.";
   byId("model-missing").hidden = true;
   byId("model-facts").replaceChildren(...pairs({
     Model: model.name,
     Study: model.study,
-    "Learnt from": `${count(train, model.synthetic ? "made-up track" : "track")}, and ${validation.toLocaleString("en")} more to check it`,
-    "Popularity as of": date(model.snapshot),
+    Data: model.collected_from,
+    "Trained on": `${count(train, model.synthetic ? "synthetic track" : "track")}; validated on ${validation.toLocaleString("en")} more`,
+    Popularity: `from ${model.source}, read on ${date(model.snapshot)}`,
     Version: model.version,
   }));
   byId("card").hidden = !model.card;

@@ -1,36 +1,36 @@
-// The player of a song the user chose, over the picture of what the model heard.
+// The player of a song, over the spectrogram of the excerpt that the model uses.
 
-import {Problem, get, patiently} from "./api.js";
+import {Problem, get, retryWhileBusy} from "./api.js";
 import {timeAxis} from "./charts.js";
 import {h} from "./dom.js";
-import {clock, sentence, spoken} from "./words.js";
+import {clock, sentence, words} from "./format.js";
 
 const KEY = "Time runs from left to right, pitch from low to high; bright is loud.";
-const MATTERED = "What mattered was found by hiding one part after the other and judging the song anew.";
-const calm = matchMedia("(prefers-reduced-motion: reduce)");
+const METHOD = "The coloured parts were found by hiding one part after the other and computing the score again.";
+const reducedMotion = matchMedia("(prefers-reduced-motion: reduce)");
 
 /**
- * Bring the player in `root` (a copy of the song's template) to life.
+ * Start the player in `root` (a copy of the song's template).
  *
  * @param {Element} root
- * @param {Blob} file - the song, played from here and not fetched again
- * @param {object} song - as the service answers it
- * @param {AbortSignal} signal - ends the player and frees what it holds
+ * @param {Blob} file - the song, played locally
+ * @param {object} song - the service's result
+ * @param {AbortSignal} signal - stops the player and frees its URLs
  */
 export function startPlayer(root, file, song, signal) {
   const [audio, button, shown, picture, playhead, caption] = [
     "audio", ".play", ".controls .clock", ".picture", ".playhead", ".caption",
   ].map((selector) => root.querySelector(selector));
-  const {start, end} = song.heard;
-  const held = [URL.createObjectURL(file)];
-  audio.src = held[0];
+  const {start, end} = song.excerpt;
+  const urls = [URL.createObjectURL(file)];
+  audio.src = urls[0];
   signal.addEventListener("abort", () => {
     audio.pause();
-    held.forEach((url) => URL.revokeObjectURL(url));
+    urls.forEach((url) => URL.revokeObjectURL(url));
   });
-  const step = Math.min(5, (end - start) / 6); // seconds by an arrow key
+  const step = Math.min(5, (end - start) / 6); // seconds for an arrow key
   const within = (seconds) => Math.min(end, Math.max(start, seconds));
-  const follow = () => {
+  const update = () => {
     const now = within(audio.currentTime);
     playhead.style.left = `${(100 * (now - start)) / (end - start)}%`;
     shown.textContent = `${clock(now)} / ${clock(end)}`;
@@ -38,18 +38,18 @@ export function startPlayer(root, file, song, signal) {
     picture.setAttribute("aria-valuetext", `${clock(now)} of ${clock(end)}`);
     if (!audio.paused && audio.currentTime >= end) audio.pause();
   };
-  const glide = () => {
-    follow();
-    if (!audio.paused) requestAnimationFrame(glide);
+  const animate = () => {
+    update();
+    if (!audio.paused) requestAnimationFrame(animate);
   };
   const seek = (seconds) => {
     audio.currentTime = within(seconds);
-    follow();
+    update();
   };
   const toggle = () => {
     if (!audio.paused) return audio.pause();
     if (audio.currentTime < start || audio.currentTime >= end) audio.currentTime = start;
-    audio.play().catch(() => {}); // what cannot be played raises "error" too
+    audio.play().catch(() => {}); // the "error" event reports it
   };
   const state = () => {
     button.setAttribute("aria-label", audio.paused ? "Play" : "Pause");
@@ -60,8 +60,8 @@ export function startPlayer(root, file, song, signal) {
   picture.setAttribute("aria-valuemax", end.toFixed(1));
   timeAxis(root.querySelector(".axis"), start, end, clock);
   for (const event of ["play", "pause", "ended"]) audio.addEventListener(event, state);
-  for (const event of ["timeupdate", "seeked"]) audio.addEventListener(event, follow); // four times a second
-  audio.addEventListener("play", () => calm.matches || glide());
+  for (const event of ["timeupdate", "seeked"]) audio.addEventListener(event, update); // four times a second
+  audio.addEventListener("play", () => reducedMotion.matches || animate());
   audio.addEventListener("loadedmetadata", () => seek(start), {once: true});
   audio.addEventListener("error", () => {
     button.disabled = true;
@@ -89,25 +89,25 @@ export function startPlayer(root, file, song, signal) {
     else return;
     event.preventDefault();
   });
-  follow();
-  showPictures(root, song, caption, held, signal);
+  update();
+  showPictures(root, song, caption, urls, signal);
 }
 
-/** Fetch the spectrogram, then what mattered in it, and let the second be switched and dimmed. */
-async function showPictures(root, {id, target, heard, seconds}, caption, held, signal) {
-  const [spectrogram, overlay, mattered] = [".spectrogram", ".overlay", ".mattered"].map((one) => root.querySelector(one));
-  const [shown, strength] = mattered.querySelectorAll("input");
-  const output = mattered.querySelector("select");
+/** Fetch the spectrogram and the overlay of what raises and lowers the score, with its controls. */
+async function showPictures(root, {id, target, excerpt, seconds}, caption, urls, signal) {
+  const [spectrogram, overlay, controls] = [".spectrogram", ".overlay", ".map-controls"].map((name) => root.querySelector(name));
+  const [shown, strength] = controls.querySelectorAll("input");
+  const output = controls.querySelector("select");
   const legend = root.querySelector(".legend");
-  const part = `The model hears ${clock(heard.start)} to ${clock(heard.end)} of ${clock(seconds)}.`;
-  const key = heard.end - heard.start < seconds - 1 ? `${part} ${KEY}` : KEY;
+  const part = `The model uses ${clock(excerpt.start)} to ${clock(excerpt.end)} of ${clock(seconds)}.`;
+  const key = excerpt.end - excerpt.start < seconds - 1 ? `${part} ${KEY}` : KEY;
   const place = async (image, path) => {
-    const blob = await patiently(() => get(path, "blob", signal), signal);
-    held.push(URL.createObjectURL(blob));
-    if (signal.aborted) return URL.revokeObjectURL(held.at(-1));
-    image.src = held.at(-1);
+    const blob = await retryWhileBusy(() => get(path, "blob", signal), signal);
+    urls.push(URL.createObjectURL(blob));
+    if (signal.aborted) return URL.revokeObjectURL(urls.at(-1));
+    image.src = urls.at(-1);
   };
-  const dim = () => {
+  const show = () => {
     const visible = shown.checked && overlay.naturalWidth > 0;
     overlay.style.opacity = visible ? strength.value / 100 : 0;
     overlay.parentElement.classList.toggle("explained", visible);
@@ -115,25 +115,25 @@ async function showPictures(root, {id, target, heard, seconds}, caption, held, s
     strength.disabled = !visible;
   };
   const explain = async () => {
-    caption.textContent = `${key} Working out what mattered …`;
-    const wanted = output.value ? `?output=${encodeURIComponent(output.value)}` : "";
-    await place(overlay, `/explain/${id}.png${wanted}`);
-    mattered.hidden = false;
-    caption.textContent = `${key} ${MATTERED}`;
+    caption.textContent = `${key} Computing what raises and lowers the score …`;
+    const query = output.value ? `?output=${encodeURIComponent(output.value)}` : "";
+    await place(overlay, `/explain/${id}.png${query}`);
+    controls.hidden = false;
+    caption.textContent = `${key} ${METHOD}`;
   };
   const failed = (error) => {
     if (!(error instanceof Problem)) return;
-    caption.textContent = `${key} What mattered cannot be shown: ${sentence(error.detail || "the service did not answer")}`;
+    caption.textContent = `${key} No map of the score: ${sentence(error.detail || "the service did not respond")}`;
   };
 
   if (target.kind === "audio_features") {
-    output.append(...target.names.map((name) => h("option", {value: name}, spoken(name))));
+    output.append(...target.names.map((name) => h("option", {value: name}, words(name))));
     output.parentElement.hidden = false;
     output.addEventListener("change", () => explain().catch(failed));
   }
-  for (const input of [shown, strength]) input.addEventListener("input", dim);
-  overlay.addEventListener("load", dim);
-  mattered.hidden = true;
+  for (const input of [shown, strength]) input.addEventListener("input", show);
+  overlay.addEventListener("load", show);
+  controls.hidden = true;
   caption.textContent = key;
   try {
     await Promise.all([place(spectrogram, `/spectrogram/${id}.png`), explain()]);

@@ -1,34 +1,34 @@
-// Several songs in order, each with its detail behind a button.
+// Several songs in order, each with its details behind a button.
 
 import {range} from "./charts.js";
 import {copyOf, h} from "./dom.js";
 import {headline, showSong} from "./song.js";
-import {number, percent, spoken} from "./words.js";
+import {number, percent, words} from "./format.js";
 
 /**
  * The table of a ranking.
  *
- * @param {{rows: object[], failed: object[], explained: string}} ranking - as the service answers it
- * @param {File[]} files - those that were sent, no two of the same name
- * @param {AbortSignal} signal - ends what the table holds
+ * @param {{rows: object[], failed: object[], explained: string}} ranking - the service's result
+ * @param {File[]} files - the files sent, all names different
+ * @param {AbortSignal} signal - stops players and frees URLs
  */
 export function showRanking({rows, failed, explained}, files, signal) {
   const root = h("div", {}, copyOf("ranking-template"));
-  const one = (selector) => root.querySelector(selector);
-  one(".failed").hidden = failed.length === 0;
-  one(".failed ul").append(...failed.map(({name, detail}) => h("li", {}, h("strong", {}, name), ` ${detail}`)));
-  one(".ranked").hidden = rows.length === 0;
+  const find = (selector) => root.querySelector(selector);
+  find(".failed").hidden = failed.length === 0;
+  find(".failed ul").append(...failed.map(({name, detail}) => h("li", {}, h("strong", {}, name), ` ${detail}`)));
+  find(".ranked").hidden = rows.length === 0;
   if (rows.length === 0) return root;
   const [{target, interval}] = rows;
-  one(".explained").textContent = explained;
-  one("details").hidden = rows.every((row) => row.above_next === null);
-  one("th.number").textContent = HEADINGS[target.kind];
-  one("th.range").textContent = target.kind === "popularity" ? `${percent(interval.level)} interval` : "";
+  find(".explained").textContent = explained;
+  find("details").hidden = rows.every((row) => row.above_next === null);
+  find("th.number").textContent = HEADINGS[target.kind];
+  find("th.range").textContent = target.kind === "popularity" ? `${percent(interval.level)} interval` : "";
   const domain = extent(rows);
   let close = () => {};
   for (const row of rows) {
     const [line, button] = lineOf(row, domain);
-    one("tbody").append(line);
+    find("tbody").append(line);
     button.addEventListener("click", () => {
       const opened = button.getAttribute("aria-expanded") === "true";
       close();
@@ -38,12 +38,12 @@ export function showRanking({rows, failed, explained}, files, signal) {
   const table = new Blob([csv(rows)], {type: "text/csv"});
   const url = URL.createObjectURL(table);
   signal.addEventListener("abort", () => URL.revokeObjectURL(url));
-  one(".download").href = url;
-  one(".download").download = "ranking.csv";
+  find(".download").href = url;
+  find(".download").download = "ranking.csv";
   return root;
 }
 
-const narrow = matchMedia("(max-width: 44rem)"); // where the style sheet leaves two columns out
+const narrow = matchMedia("(max-width: 44rem)"); // the style sheet hides two columns there
 
 const HEADINGS = {popularity: "Popularity", popular: "Popular", buckets: "Class", audio_features: ""};
 
@@ -55,12 +55,12 @@ function lineOf(row, domain) {
     h("td", {class: "rank"}, row.rank === null ? "" : String(row.rank)),
     h("th", {scope: "row"}, button, h("small", {class: "narrow"}, above && `${above} above the next`)),
     h("td", {class: "number"}, headline(row)),
-    h("td", {class: "range"}, drawn, domain ? h("span", {class: "unseen"}, words(row)) : ""),
+    h("td", {class: "range"}, drawn, domain ? h("span", {class: "unseen"}, intervalText(row)) : ""),
     h("td", {class: "above"}, above));
   return [line, button];
 }
 
-/** Show a row's detail below it; the answer closes it again. */
+/** Show a row's details below it; returns a function that closes them. */
 function open(row, line, button, file, signal) {
   const ended = new AbortController();
   signal.addEventListener("abort", () => ended.abort(), {signal: ended.signal});
@@ -80,7 +80,7 @@ function open(row, line, button, file, signal) {
   };
 }
 
-/** What the drawn intervals span: all of them, but no more than the study's tracks do; for numbers only. */
+/** The axis of the drawn intervals: all of them, but at most the range of the study's tracks; for numbers only. */
 function extent(rows) {
   const [{target, distribution}] = rows;
   if (target.kind !== "popularity") return null;
@@ -90,13 +90,13 @@ function extent(rows) {
   return low < high ? [low, high] : [edges[0], edges.at(-1)];
 }
 
-const words = ({interval: {low, high}}) => `${number(low, high - low)} to ${number(high, high - low)}`;
+const intervalText = ({interval: {low, high}}) => `${number(low, high - low)} to ${number(high, high - low)}`;
 
 /** Several numbers, or the shares of classes, in one line. */
 function summary({prediction, target}) {
   if (target.kind === "popular") return "";
   const show = target.kind === "buckets" ? percent : (value) => number(value, 0.1);
-  return target.names.map((name) => `${spoken(name)} ${show(prediction[name])}`).join(", ");
+  return target.names.map((name) => `${words(name)} ${show(prediction[name])}`).join(", ");
 }
 
 /** The table as CSV: a line for each song, a column for each number. */
@@ -107,7 +107,7 @@ export function csv(rows) {
     return {rank, name, ...(target.kind === "popular" ? {popular: prediction} : prediction), above_next};
   });
   const columns = Object.keys(lines[0]);
-  // A cell that begins like a formula would be run as one by spreadsheets.
+  // Spreadsheets would run a cell that begins like a formula.
   const cell = (value) => {
     const text = typeof value === "string" && /^[=+\-@]/.test(value) ? `'${value}` : String(value ?? "");
     return /[",\n]/.test(text) ? `"${text.replaceAll('"', '""')}"` : text;

@@ -1,23 +1,23 @@
-// Records the microphone as WAV. A MediaRecorder would give WebM, which the service does not decode.
+// Records the microphone as WAV: MediaRecorder writes WebM, which the service does not decode.
 
 export const LONGEST = 120; // seconds
 
 /**
- * Begin to record.
+ * Start recording.
  *
- * @param {function(number, number)} heard - called with the seconds recorded and the latest level, 0 to 1
+ * @param {function(number, number)} onLevel - called with the seconds recorded and the latest level, 0 to 1
  * @returns {Promise<{finish: function(): File, discard: function()}>}
- * @throws {Error} with a sentence for the user, if the microphone cannot be had
+ * @throws {Error} with a sentence for the user, if the microphone cannot be used
  */
-export async function record(heard) {
+export async function record(onLevel) {
   if (!navigator.mediaDevices) {
-    throw new Error("Recording needs a page that comes over HTTPS or from this computer (localhost).");
+    throw new Error("Recording works only on pages from HTTPS or from this computer (localhost).");
   }
   const context = new AudioContext();
   await context.audioWorklet.addModule("/page/recorder-worklet.js");
   let stream;
   try {
-    // What makes speech clearer spoils music.
+    // Processing for speech distorts music.
     const plain = {echoCancellation: false, noiseSuppression: false, autoGainControl: false};
     stream = await navigator.mediaDevices.getUserMedia({audio: plain});
   } catch (error) {
@@ -33,10 +33,10 @@ export async function record(heard) {
   recorder.port.onmessage = ({data}) => {
     blocks.push(...data);
     const peak = data.reduce((most, block) => block.reduce((m, x) => Math.max(m, Math.abs(x)), most), 0);
-    heard(blocks.length * (blocks[0].length / context.sampleRate), peak);
+    onLevel(blocks.length * (blocks[0].length / context.sampleRate), peak);
   };
   context.createMediaStreamSource(stream).connect(recorder);
-  recorder.connect(context.destination); // silent, but what leads nowhere is not run
+  recorder.connect(context.destination); // silent, but nodes without a destination do not run
 
   const discard = () => {
     recorder.port.onmessage = null;

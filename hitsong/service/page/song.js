@@ -1,38 +1,38 @@
-// One song: the answer, its place among others, what was heard and measured.
+// One song: its score, the score's place in the distribution, the spectrogram, tags and measurements.
 
 import {bar, histogram, range, tickFormat} from "./charts.js";
 import {copyOf, h} from "./dom.js";
 import {startPlayer} from "./player.js";
-import {count, date, either, number, percent, spoken} from "./words.js";
+import {count, date, either, number, percent, words} from "./format.js";
 
 const TAGS = 10; // of the highest scores
-const WHOSE = {popularity: "Popularity of the study’s tracks", popular: "The model’s answers for songs new to it"};
+const DISTRIBUTIONS = {popularity: "Popularity of the study’s tracks", popular: "The model’s predictions for other songs"};
 const NOTES = ["C", "C♯", "D", "E♭", "E", "F", "F♯", "G", "A♭", "A", "B♭", "B"];
 
-/** A song's answer in a word or two: "37", "62 %", "medium, 45 %"; nothing for several numbers at once. */
+/** A song's score in a word or two: "37", "62 %", "medium, 45 %"; nothing for several numbers at once. */
 export function headline({target, prediction, interval}) {
   if (target.kind === "popularity") return number(prediction, interval.high - interval.low);
   if (target.kind === "popular") return percent(prediction);
   if (target.kind === "audio_features") return "";
   const [name, share] = likeliest(prediction);
-  return `${spoken(name)}, ${percent(share)}`;
+  return `${words(name)}, ${percent(share)}`;
 }
 
 /**
- * All about one song.
+ * The result of one song.
  *
- * @param {object} song - as the service answers it
- * @param {File} file - to be played
- * @param {AbortSignal} signal - ends the player
+ * @param {object} song - the service's result
+ * @param {File} file - played locally
+ * @param {AbortSignal} signal - stops the player
  */
 export function showSong(song, file, signal) {
   const root = h("div", {class: "song"}, copyOf("song-template"));
-  const one = (selector) => root.querySelector(selector);
-  KINDS[song.target.kind](song, one(".score"), one(".place"));
-  fillOrHide(one(".warnings"), song.warnings.map(({message}) => h("li", {class: "note"}, message)));
-  fillOrHide(one(".tags"), (song.tags ?? []).slice(0, TAGS).map(({name, score}) => bar(name, score)), one(".tags ul"));
-  measurements(song.descriptors, one(".measured"), one(".all"));
-  one(".by").append(...made(song.model));
+  const find = (selector) => root.querySelector(selector);
+  KINDS[song.target.kind](song, find(".score"), find(".place"));
+  fillOrHide(find(".warnings"), song.warnings.map(({message}) => h("li", {class: "note"}, message)));
+  fillOrHide(find(".tags"), (song.tags ?? []).slice(0, TAGS).map(({name, score}) => bar(name, score)), find(".tags ul"));
+  measurements(song.descriptors, find(".measured"), find(".all"));
+  find(".by").append(...modelText(song.model));
   startPlayer(root, file, song, signal);
   return root;
 }
@@ -62,12 +62,12 @@ const KINDS = {
   buckets(song, score, place) {
     const [name] = likeliest(song.prediction);
     score.append(
-      h("p", {class: "figure"}, spoken(name)),
+      h("p", {class: "figure"}, words(name)),
       h("p", {class: "unit"}, `the likeliest class of ${song.target.unit}`),
       h("p", {}, inSet(song.interval)),
       ...ranks(song.percentile),
     );
-    const bars = song.target.names.map((each) => bar(spoken(each), song.prediction[each], each === name));
+    const bars = song.target.names.map((each) => bar(words(each), song.prediction[each], each === name));
     place.append(h("ul", {class: "bars"}, ...bars), h("figcaption", {}, "The probability of each class."));
   },
 
@@ -75,13 +75,13 @@ const KINDS = {
     score.append(
       h("p", {class: "figure words"}, count(target.names.length, "audio feature")),
       h("p", {class: "unit"}, target.unit),
-      h("p", {}, "What the model hears, as estimates of the numbers that Spotify gives to songs."),
+      h("p", {}, "Estimates of the audio features that Spotify publishes for songs."),
     );
     const rows = target.names.map((name) => {
       const [value, low, high] = [prediction[name], interval.low[name], interval.high[name]];
       const chart = range(value, {low, high}, [Math.min(0, low), Math.max(1, high)]);
-      const words = h("span", {class: "value"}, `${number(value, 0.1)} `, h("small", {}, between(low, high)));
-      return h("li", {}, h("span", {}, spoken(name)), words, chart);
+      const text = h("span", {class: "value"}, `${number(value, 0.1)} `, h("small", {}, between(low, high)));
+      return h("li", {}, h("span", {}, words(name)), text, chart);
     });
     place.append(
       h("ul", {class: "bars"}, ...rows),
@@ -93,12 +93,12 @@ const KINDS = {
 /** The classes from the likeliest on. */
 const likeliest = (shares) => Object.entries(shares).sort(([, a], [, b]) => b - a)[0];
 
-/** "18 to 59", with the digits that such a width is worth. */
+/** "18 to 59", with the digits that such a width supports. */
 const between = (low, high) => `${number(low, high - low)} to ${number(high, high - low)}`;
 
 function inSet({set, level}) {
-  if (set.length === 0) return `No class is probable enough for a certainty of ${percent(level)}.`;
-  return `At ${percent(level)} certainty: ${either(set.map(spoken))}.`;
+  if (set.length === 0) return `No class reaches ${percent(level)} certainty.`;
+  return `At ${percent(level)} certainty: ${either(set.map(words))}.`;
 }
 
 function ranks(percentile) {
@@ -109,20 +109,20 @@ function ranks(percentile) {
     lines.push(h("p", {}, "Above the popularity of ", h("strong", {}, percent(tracks / 100)), " of the study’s tracks"));
   }
   if (predictions !== null) {
-    lines.push(h("p", {}, "Above ", h("strong", {}, percent(predictions / 100)), " of the model’s answers for songs new to it"));
+    lines.push(h("p", {}, "Above ", h("strong", {}, percent(predictions / 100)), " of the model’s predictions for other songs"));
   }
   return [...lines, h("details", {}, h("summary", {}, "How to read this"), h("p", {}, explained))];
 }
 
-function drawPlace(song, place, interval, words) {
+function drawPlace(song, place, interval, text) {
   const {distribution, prediction, target} = song;
   if (!distribution) return (place.hidden = true);
   const format = target.kind === "popular" ? percent : tickFormat(distribution.edges[0], distribution.edges.at(-1));
-  const label = `${WHOSE[target.kind]}, and where this song lies: at ${words}.`;
+  const label = `${DISTRIBUTIONS[target.kind]}, and this song: ${text}.`;
   const band = interval ? ` The band is the ${percent(interval.level)} interval.` : "";
   place.append(
     histogram(distribution, prediction, interval, format, label),
-    h("figcaption", {}, `${WHOSE[target.kind]}, in grey.${band}`),
+    h("figcaption", {}, `${DISTRIBUTIONS[target.kind]}, in grey.${band}`),
   );
 }
 
@@ -146,16 +146,16 @@ function measurements(descriptors, few, all) {
   few.querySelector("dl").append(...pairs(facts));
   const rows = Object.entries(descriptors).map(([name, {value, unit}]) => {
     const plain = unit ? name.slice(0, -unit.length - 1) : name; // names end with their unit
-    return h("tr", {}, h("th", {scope: "row"}, spoken(plain)), h("td", {}, number(value)), h("td", {}, unit ?? ""));
+    return h("tr", {}, h("th", {scope: "row"}, words(plain)), h("td", {}, number(value)), h("td", {}, unit ?? ""));
   });
   all.querySelector("tbody").append(...rows);
 }
 
-/** A list of terms and what they are. */
+/** Terms and values as items of a description list. */
 export const pairs = (facts) =>
   Object.entries(facts).map(([term, fact]) => h("div", {}, h("dt", {}, term), h("dd", {}, fact)));
 
-function made({name, study, snapshot, synthetic}) {
-  const songs = synthetic ? "made-up (synthetic) songs" : `songs as they stood on ${date(snapshot)}`;
-  return ["Answered by ", h("strong", {}, name), ` of study ${study}, which learnt from ${songs}.`];
+function modelText({name, study, collected_from: data, source, snapshot, synthetic}) {
+  const songs = synthetic ? `synthetic songs (${data})` : `${data}, with their popularity on ${source} on ${date(snapshot)}`;
+  return ["Model ", h("strong", {}, name), ` of study ${study}, trained on ${songs}.`];
 }

@@ -1,8 +1,8 @@
-"""Who may ask: checks of a request's headers, before anything of its body is looked at.
+"""Access control by a request's headers, before its body is read.
 
-There are no cookies, so a page of another site can borrow no one's rights; what it could still do is to reach a service
-on this machine through its user's browser. `Sec-Fetch-Site` and `Origin` give away requests that another site
-has caused, and the `Host` header those that were led here under a foreign name (DNS rebinding).
+There are no cookies, so a page of another site cannot use anybody's rights; it could still reach a service on this
+machine through its user's browser. `Sec-Fetch-Site` and `Origin` show that another site caused a request, the `Host`
+header that a foreign name leads here (DNS rebinding).
 """
 
 import hmac
@@ -11,8 +11,8 @@ from urllib.parse import urlsplit
 
 from hitsong.service.problems import Problem
 
-# Whatever is sent is only what it says it is, loads nothing from elsewhere, and is shown in no one's frame.
-HEADERS = {
+# Responses load nothing from elsewhere, are never shown in another site's frame, and keep their declared type.
+SECURITY_HEADERS = {
     "Content-Security-Policy": "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' blob:; "
     "media-src blob:; connect-src 'self'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'",
     "Cross-Origin-Opener-Policy": "same-origin",
@@ -32,15 +32,15 @@ def is_loopback(host):
         return host.lower() == "localhost"
 
 
-class Guard:
+class AccessControl:
     """Refuses requests by their headers.
 
     Parameters
     ----------
     host : str
-        Where the service listens. On loopback it answers to the names of loopback alone.
+        The address that the service listens on. On loopback, `Host` must be a name of loopback.
     token : str or None
-        What `Authorization: Bearer` must carry, if anything.
+        The token that `Authorization: Bearer` must carry; None if anybody may use the service.
     """
 
     def __init__(self, host, token=None):
@@ -48,7 +48,7 @@ class Guard:
         self._token = None if token is None else token.encode()
 
     def check(self, method, headers, public):
-        """Let a request pass, or raise `Problem`.
+        """Raise `Problem` unless a request is allowed.
 
         Parameters
         ----------
@@ -56,39 +56,39 @@ class Guard:
         headers : mapping
             Of the request, by case-insensitive name.
         public : bool
-            What is asked for needs no token.
+            Whether the resource needs no token.
         """
         host = headers.get("Host", "")
         if self.local and not is_loopback(_split(f"//{host}").hostname or ""):
-            raise Problem(421, "wrong_host", "this service answers to localhost only")
+            raise Problem(421, "wrong_host", "this service can be used as localhost only")
         if method not in ("GET", "HEAD", "OPTIONS"):
-            _same_site(host, headers)
+            _require_same_site(host, headers)
         if self._token is not None and not public:
-            self._authorised(headers.get("Authorization", ""))
+            self._require_token(headers.get("Authorization", ""))
 
-    def _authorised(self, authorization):
-        scheme, _, given = authorization.partition(" ")
+    def _require_token(self, authorization):
+        scheme, _, token = authorization.partition(" ")
         # Header bytes arrive as Latin-1.
-        known = hmac.compare_digest(given.strip().encode("latin-1", "replace"), self._token)
-        if scheme.lower() != "bearer" or not known:
+        correct = hmac.compare_digest(token.strip().encode("latin-1", "replace"), self._token)
+        if scheme.lower() != "bearer" or not correct:
             raise Problem(
                 401, "no_token", "send the access token: Authorization: Bearer ...",
                 {"WWW-Authenticate": "Bearer"},
             )  # fmt: skip
 
 
-def _same_site(host, headers):
-    """Refuse what a page of another site has sent; clients that are no browsers send neither header."""
+def _require_same_site(host, headers):
+    """Refuse requests caused by other sites; clients that are no browsers send neither header."""
     site, origin = headers.get("Sec-Fetch-Site", "none"), headers.get("Origin")
     foreign = origin is not None and _split(origin).netloc.lower() != host.lower()
     if foreign or site not in ("same-origin", "none"):
         raise Problem(
-            403, "cross_site", "files are taken from this service's own page and from programs only"
+            403, "cross_site", "requests are accepted from this service's own page and from programs only"
         )
 
 
 def _split(url):
-    """The parts of an address; of none at all, if it is no address."""
+    """The parts of an address; empty ones if it is invalid."""
     try:
         return urlsplit(url)
     except ValueError:

@@ -1,4 +1,4 @@
-// Numbers and answers in words.
+// Numbers, dates and names as text.
 
 const LOCALE = "en";
 
@@ -11,7 +11,7 @@ export function clock(seconds) {
 /** Bytes as megabytes. */
 export const megabytes = (bytes) => (bytes / 1e6).toLocaleString(LOCALE, {maximumFractionDigits: 1});
 
-/** A share from 0 to 1 in percent; never rounded to a certainty that it is not. */
+/** A share from 0 to 1 in percent; never rounded to 0 or 100 %. */
 export function percent(share) {
   const whole = Math.round(100 * share);
   if (whole === 100 && share < 1) return "over 99\u00a0%";
@@ -19,7 +19,7 @@ export function percent(share) {
   return `${whole}\u00a0%`;
 }
 
-/** A number with as many digits as the width of its interval is worth. */
+/** A number with as many digits as the width of its interval supports. */
 export function number(value, width = Math.abs(value)) {
   const digits = width >= 10 ? 0 : width >= 1 ? 1 : 2;
   const plain = value.toLocaleString(LOCALE, {minimumFractionDigits: digits, maximumFractionDigits: digits});
@@ -32,8 +32,8 @@ export const count = (n, noun) => `${n.toLocaleString(LOCALE)} ${noun}${n === 1 
 /** "a, b, or c". */
 export const either = (items) => new Intl.ListFormat(LOCALE, {type: "disjunction"}).format(items);
 
-/** A name of code as words: not_popular is "not popular". */
-export const spoken = (name) => name.replaceAll("_", " ");
+/** A name from the API as words: not_popular is "not popular". */
+export const words = (name) => name.replaceAll("_", " ");
 
 /** A date, day first: 2025-11-20 is 20 November 2025. */
 export function date(iso) {

@@ -1,0 +1,268 @@
+"""Processes that decode files and make features, so that a hostile file can crash only one of them.
+
+They are forked from a small server process that has the libraries loaded and never loads TensorFlow, so a new one
+starts in milliseconds. Each has a memory limit; one that takes too long is killed. Audio is sent to it, and features
+come back, as plain bytes, never as pickles.
+"""
+
+import contextlib
+import logging
+import multiprocessing
+import multiprocessing.forkserver
+import os
+import queue
+import resource
+import signal
+import sys
+import tempfile
+import threading
+
+import soundfile
+
+from hitsong.features.decode import AudioError
+from hitsong.features.parallel import TOP_PAD
+from hitsong.predict.song_features import SongFeatures, read_features
+
+# One thread each, set before NumPy loads: with more, two workers are slower than one.
+ENVIRONMENT = {
+    "OMP_NUM_THREADS": "1", "OPENBLAS_NUM_THREADS": "1", "MKL_NUM_THREADS": "1", "MALLOC_TOP_PAD_": str(TOP_PAD),
+}  # fmt: skip
+LARGEST_RESULT = 1 << 28  # bytes of features
+
+
+log = logging.getLogger(__name__)
+
+
+class DecodeError(Exception):
+    """A file without features.
+
+    Parameters
+    ----------
+    code : str
+        "unreadable", "too_long", "too_slow", or "crashed".
+    reason : str
+    """
+
+    def __init__(self, code, reason):
+        super().__init__(reason)
+        self.code = code
+
+
+class ClientDisconnected(Exception):
+    """The client closed its connection: nobody waits for the result."""
+
+
+def start_fork_server():
+    """Start the process that decoders are forked from; it loads its libraries in the background."""
+    context = multiprocessing.get_context("forkserver")
+    context.set_forkserver_preload(["hitsong.service.decoder_preload", __name__])
+    with _worker_environment():
+        multiprocessing.forkserver.ensure_running()
+    return context
+
+
+class DecoderPool:
+    """Decoder processes that wait for files.
+
+    Parameters
+    ----------
+    settings : hitsong.config.Features
+        Which features they make.
+    limits : hitsong.service.limits.Limits
+
+    Attributes
+    ----------
+    restarts : int
+        Processes replaced so far.
+    """
+
+    def __init__(self, settings, limits):
+        self._arguments, self._limits = (settings, limits), limits
+        self._context = start_fork_server()
+        self.restarts = 0
+        self._decoders = [_Decoder(self._context, self._arguments) for _ in range(limits.workers)]
+        self._idle = queue.LifoQueue()
+        for decoder in self._decoders:
+            self._idle.put(decoder)
+
+    def wait(self):
+        """Wait until all processes are ready."""
+        for decoder in self._decoders:
+            decoder.wait()
+
+    def decode(self, audio, disconnected=lambda: False):
+        """Make the features of a file, as soon as a process is idle.
+
+        Parameters
+        ----------
+        audio : bytes
+        disconnected : callable
+            Whether the client has gone; asked before the work begins.
+
+        Returns
+        -------
+        hitsong.predict.song_features.SongFeatures
+
+        Raises
+        ------
+        DecodeError
+        ClientDisconnected
+        """
+        decoder = self._idle.get()
+        try:
+            if disconnected():
+                raise ClientDisconnected()
+            if not decoder.process.is_alive():  # killed while idle
+                self._replace(decoder)
+            return decoder.decode(audio, self._limits.job_seconds)
+        except DecodeError as error:
+            if not decoder.process.is_alive():
+                log.warning("a decoder process was lost: %s", error)
+                self._replace(decoder)
+            raise
+        finally:
+            self._idle.put(decoder)
+
+    def _replace(self, decoder):
+        decoder.start(self._context, self._arguments)
+        self.restarts += 1
+
+    def close(self):
+        """End all processes."""
+        for decoder in self._decoders:
+            decoder.end()
+
+
+class _Decoder:
+    """One decoder process, and the pipe to it."""
+
+    def __init__(self, context, arguments):
+        self.start(context, arguments)
+
+    def start(self, context, arguments):
+        """Start a process, replacing one that has ended."""
+        self.pipe, child_end = context.Pipe()
+        self.process = context.Process(target=_work, args=(child_end, *arguments), daemon=True)
+        self.process.start()
+        child_end.close()
+        self.ready = False
+
+    def wait(self):
+        """Wait until it is ready."""
+        if not self.ready:
+            self.pipe.recv_bytes()
+            self.ready = True
+
+    def decode(self, audio, seconds):
+        """Send a file and wait for its features; kill the process after so many seconds."""
+        timed_out = threading.Event()
+
+        def kill():
+            timed_out.set()
+            self.process.kill()
+
+        timer = threading.Timer(seconds, kill)
+        timer.start()
+        try:
+            self.wait()
+            self.pipe.send_bytes(audio)
+            code, result = self.pipe.recv_bytes(32), self.pipe.recv_bytes(LARGEST_RESULT)
+        except (OSError, EOFError):
+            self.end()
+            if timed_out.is_set():
+                raise DecodeError("too_slow", f"decoding takes longer than {seconds:g} s") from None
+            raise DecodeError("crashed", "the decoder process crashed while decoding this file") from None
+        finally:
+            timer.cancel()
+        if code != b"features":
+            raise DecodeError(code.decode(), result.decode())
+        return SongFeatures.from_bytes(result)
+
+    def end(self):
+        """Kill the process and wait for its end."""
+        self.process.kill()
+        self.process.join()
+        self.pipe.close()
+
+
+@contextlib.contextmanager
+def _worker_environment():
+    """Set the processes' environment while their server starts."""
+    before = {name: os.environ.get(name) for name in ENVIRONMENT}
+    os.environ.update(ENVIRONMENT)
+    try:
+        yield
+    finally:
+        for name, value in before.items():
+            if value is None:
+                del os.environ[name]
+            else:
+                os.environ[name] = value
+
+
+# --- In the decoder process -------------------------------------------------------------------------
+
+
+def _work(pipe, settings, limits):
+    """Make the features of one file after the other, until the service has ended."""
+    _confine(limits.memory_bytes)
+    pipe.send_bytes(b"ready")
+    while True:
+        try:
+            audio = pipe.recv_bytes()
+        except EOFError:
+            return
+        for part in _result(audio, settings, limits):
+            pipe.send_bytes(part)
+
+
+def _confine(memory_bytes):
+    """Limit the memory, leave Ctrl-C to the service, and write nothing to its terminal."""
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    null = os.open(os.devnull, os.O_RDWR)
+    for descriptor in (0, 1, 2):  # decoding libraries write about broken files there
+        os.dup2(null, descriptor)
+    resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
+    if sys.platform == "linux":  # other systems do not enforce it
+        resource.setrlimit(resource.RLIMIT_AS, (memory_bytes, memory_bytes))
+
+
+def _result(audio, settings, limits):
+    """A code, and the features or the reason why there are none: two byte strings."""
+    try:
+        with _as_path(audio) as path:
+            _check_length(path, limits.seconds)
+            return b"features", read_features(path, settings, whole_mel=True).to_bytes()
+    except DecodeError as error:
+        return error.code.encode(), str(error).encode()
+    except AudioError as error:
+        return b"unreadable", str(error).encode()
+    except MemoryError:
+        return b"unreadable", b"decoding it takes more memory than one file may use"
+    except Exception as error:  # a library failed on this file
+        return b"unreadable", f"not decodable as audio ({type(error).__name__})".encode()
+
+
+@contextlib.contextmanager
+def _as_path(audio):
+    """Bytes as a path for libraries that open files; in memory where the system can do that."""
+    if hasattr(os, "memfd_create"):
+        with open(os.memfd_create("audio"), "wb", buffering=0) as file:
+            file.write(audio)
+            yield f"/proc/self/fd/{file.fileno()}"
+    else:
+        with tempfile.NamedTemporaryFile(buffering=0) as file:
+            file.write(audio)
+            yield file.name
+
+
+def _check_length(path, seconds):
+    """Refuse what would decode to more than so many seconds: a small file can hold hours of silence."""
+    try:
+        info = soundfile.info(path)
+    except soundfile.SoundFileError:
+        return  # the decoder names the reason
+    if info.frames > seconds * info.samplerate:
+        raise DecodeError(
+            "too_long", f"longer than {seconds / 60:g} minutes, or its header does not say how long it is"
+        )

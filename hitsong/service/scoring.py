@@ -1,0 +1,260 @@
+"""From an uploaded file to its result: decoder processes, networks, and a memory of recent songs."""
+
+import io
+import secrets
+import threading
+import time
+from collections import OrderedDict, deque
+from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import contextmanager
+
+import numpy as np
+import soundfile
+
+from hitsong.features import descriptors, tags
+from hitsong.files import digest
+from hitsong.predict.song_features import shown_mel
+from hitsong.service import images
+from hitsong.service.decoders import ClientDisconnected
+from hitsong.service.metrics import Metrics
+from hitsong.service.problems import Problem
+
+RETRY_AFTER = 2  # seconds
+WARM_UP_SECONDS = 10
+SONGS_AT_ONCE = 3  # in one pass of the tagging network: 30 patches
+SHOWN = ("descriptors", "tags")  # made of every file, whatever the model's inputs
+
+# By the last word of a descriptor's name.
+UNITS = {"lufs": "LUFS", "lu": "LU", "dbfs": "dBFS", "db": "dB", "bpm": "BPM", "hz": "Hz"}
+
+
+def shown_kinds():
+    """Kinds of feature that are made to be shown: no tags where the auto-tagger is not installed."""
+    return [kind for kind in SHOWN if kind != "tags" or tags.available()]
+
+
+class ScoringService:
+    """Scores uploaded files, and remembers recent songs so that they can be explained.
+
+    Parameters
+    ----------
+    predictor : hitsong.predict.predictor.Predictor
+        Made with `shown_kinds()`.
+    decoders : hitsong.service.decoders.DecoderPool
+    limits : hitsong.service.limits.Limits
+    """
+
+    def __init__(self, predictor, decoders, limits):
+        self.predictor, self.decoders, self.limits = predictor, decoders, limits
+        self.bundle, self.info = predictor.bundle, predictor.bundle.info
+        self.recent = RecentSongs(limits.kept, limits.kept_seconds)
+        self.metrics = Metrics(decoders)
+        self.model = {
+            "name": self.info["name"],
+            "study": self.info["study"],
+            "collected_from": self.info["collected_from"],
+            "source": self.info["popularity_source"],
+            "version": digest(self.info["fingerprint"]),
+            "trained_on": self.info["trained_on"],
+            "snapshot": self.info["fetched"],
+            "synthetic": self.info["synthetic"],
+        }
+        self.target = {
+            "kind": predictor.target.kind,
+            "names": list(predictor.target.names),
+            "unit": unit(predictor.target, self.info),
+        }
+        self._networks = _Networks(predictor)
+        self._slots = threading.BoundedSemaphore(limits.in_flight)
+
+    def warm_up(self):
+        """Score noise once, so that the first song need not wait for tables and graphs."""
+        noise = np.random.default_rng(0).normal(0, 0.1, (WARM_UP_SECONDS * 22050, 1)).astype(np.float32)
+        file = io.BytesIO()
+        soundfile.write(file, noise, 22050, format="WAV")
+        self.score("", file.getvalue())
+
+    @contextmanager
+    def slot(self):
+        """Count a request in flight; raises `Problem` 503 if there are too many."""
+        if not self._slots.acquire(blocking=False):
+            raise Problem(
+                503, "busy", f"{self.limits.in_flight} requests are in work already; try again in a moment",
+                {"Retry-After": str(RETRY_AFTER)},
+            )  # fmt: skip
+        self.metrics.in_flight.inc()
+        try:
+            yield
+        finally:
+            self.metrics.in_flight.dec()
+            self._slots.release()
+
+    def score(self, name, audio, disconnected=lambda: False):
+        """Score one file.
+
+        Parameters
+        ----------
+        name : str
+            Of the file, fit to be shown.
+        audio : bytes
+        disconnected : callable
+            Whether the client has gone; asked before each step.
+
+        Returns
+        -------
+        song : dict
+            In the form of `hitsong.service.schemas.Song`.
+        scores : np.ndarray
+            The prediction.
+
+        Raises
+        ------
+        hitsong.service.decoders.DecodeError
+            If the file cannot be decoded.
+        ClientDisconnected
+            If the client has gone; the rest of the work is dropped.
+        """
+        started = time.perf_counter()
+        try:
+            song = self.decoders.decode(audio, disconnected)
+            decoded = time.perf_counter()
+            prediction = self._networks.predict(song, disconnected)
+        except ClientDisconnected:
+            self.metrics.dropped.inc()
+            raise
+        codes, start, end = shown_mel(song, self.predictor.settings)
+        song_id = self.recent.put(RecentSong(codes, prediction.features))
+        finished = time.perf_counter()
+        timings = {"decode": decoded - started, "predict": finished - decoded, "total": finished - started}
+        for step in ("decode", "predict"):
+            self.metrics.steps.labels(step).observe(timings[step])
+        warnings = [{"code": code, "message": message} for code, message in prediction.warnings]
+        if prediction.tags is None:
+            message = "There are no tags: the package musicnn is not installed."
+            warnings.append({"code": "no_tags", "message": message})
+        described = zip(descriptors.COLUMNS, song.features["descriptors"], strict=True)
+        result = {
+            "id": song_id,
+            "name": name,
+            "seconds": song.seconds,
+            "excerpt": {"start": start, "end": end},
+            "target": self.target,
+            "prediction": self.predictor.value(prediction.scores),
+            "interval": self.predictor.interval(prediction.scores),
+            "percentile": self.predictor.percentile(prediction.scores),
+            "distribution": self.predictor.distribution(),
+            "tags": prediction.tags and [{"name": tag, "score": score} for tag, score in prediction.tags],
+            "descriptors": {
+                column: {"value": float(value), "unit": UNITS.get(column.rpartition("_")[2])}
+                for column, value in described
+            },
+            "model": self.model,
+            "warnings": warnings,
+            "timings": timings,
+        }
+        return result, prediction.scores
+
+    def explain(self, recent, output):
+        """The overlay of a recent song: PNG bytes, made once."""
+        with recent.lock:
+            if output not in recent.overlays:
+                recent.overlays[output] = images.explanation_png(
+                    self._networks.predict_features, recent.features, self.predictor.target,
+                    self.predictor.settings.mel, recent.codes.shape[1], output,
+                )  # fmt: skip
+            return recent.overlays[output]
+
+
+class _Networks:
+    """Predicts for waiting songs in one thread: a pass of a network uses all cores, so two at once gain nothing."""
+
+    def __init__(self, predictor):
+        self._predictor = predictor
+        self._executor = ThreadPoolExecutor(1, "networks")
+        self._waiting = deque()
+
+    def predict(self, song, disconnected):
+        """Wait for the `Prediction` of a song."""
+        future = Future()
+        self._waiting.append((song, disconnected, future))
+        self._executor.submit(self._predict_waiting)
+        return future.result()
+
+    def predict_features(self, features):
+        """Predictions for ready features."""
+        return self._executor.submit(self._predictor.bundle.predict_features, features).result()
+
+    def _predict_waiting(self):
+        """Predict for some of the waiting songs, their tags in one batch."""
+        batch = []
+        while self._waiting and len(batch) < SONGS_AT_ONCE:
+            song, disconnected, future = self._waiting.popleft()
+            if disconnected():
+                future.set_exception(ClientDisconnected())
+            else:
+                batch.append((song, future))
+        if not batch:
+            return
+        try:
+            tagged = self._predictor.tag([song for song, _ in batch])
+            for (song, future), (tag_scores, embedding) in zip(batch, tagged, strict=True):
+                future.set_result(self._predictor.finish(song, tag_scores, embedding))
+        except Exception as error:
+            for _, future in batch:
+                if not future.done():
+                    future.set_exception(error)
+
+
+class RecentSong:
+    """What the images of a song are made from."""
+
+    def __init__(self, codes, features):
+        self.codes, self.features = codes, features
+        self.overlays, self.lock = {}, threading.Lock()
+
+
+class RecentSongs:
+    """A bounded store whose entries expire; ids cannot be guessed.
+
+    Parameters
+    ----------
+    most : int
+    seconds : float
+        How long an entry is kept.
+    """
+
+    def __init__(self, most, seconds):
+        self._most, self._seconds = most, seconds
+        self._entries = OrderedDict()  # the oldest first
+        self._lock = threading.Lock()
+
+    def put(self, song):
+        """Keep a song; returns its id of 128 random bits."""
+        song_id = secrets.token_urlsafe(16)
+        with self._lock:
+            self._remove_expired()
+            self._entries[song_id] = (time.monotonic() + self._seconds, song)
+            if len(self._entries) > self._most:
+                self._entries.popitem(last=False)
+        return song_id
+
+    def get(self, song_id):
+        """The song of that id, or None."""
+        with self._lock:
+            self._remove_expired()
+            return self._entries.get(song_id, (None, None))[1]
+
+    def _remove_expired(self):
+        now = time.monotonic()
+        while self._entries and next(iter(self._entries.values()))[0] < now:
+            self._entries.popitem(last=False)
+
+
+def unit(target, info):
+    """What a prediction's numbers are, in words."""
+    if target.kind == "audio_features":
+        return "on Spotify's scales"
+    if target.kind == "popular":
+        return f"probability that it is {target}"
+    popularity = f"{target.transform} of popularity" if target.transform else "popularity"
+    return f"{popularity} ({info['popularity_source']})"

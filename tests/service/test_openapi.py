@@ -1,0 +1,79 @@
+"""The API and its description: valid, complete, and kept to."""
+
+import re
+
+import openapi_spec_validator
+import pytest
+import schemathesis
+from hypothesis import HealthCheck, Phase, given
+from hypothesis import settings as bounded
+from jsonschema import Draft202012Validator
+from schemathesis.config import SchemathesisConfig
+
+from tests.serving import HOST, client_of, predict, rank
+from tests.small_study import TARGETS
+
+
+@pytest.fixture(scope="module")
+def description(client):
+    return client.get("/openapi.json", headers=HOST).json
+
+
+def test_the_description_is_valid_and_names_every_route(client, description):
+    openapi_spec_validator.validate(description)
+    described = {(path.replace("{id}", "<name>"), method) for path, item in description["paths"].items()
+                 for method in item if method in ("get", "post")}  # fmt: skip
+    routes = {
+        (rule.rule, method.lower())
+        for rule in client.application.url_map.iter_rules()
+        for method in rule.methods - {"HEAD", "OPTIONS"}
+    }
+    assert described == routes - {("/page/<name>", "get")}  # parts of the page
+
+
+@pytest.mark.parametrize("kind", TARGETS)
+def test_answers_have_the_shape_that_is_described(service_of, description, audios, kind):
+    client, audio = client_of(service_of(kind)), next(iter(audios.values()))
+    for shape, answer in [
+        ("Song", predict(client, audio)),
+        ("Ranking", rank(client, {"a": audio, "b": audio, "c": b""})),
+        ("ModelCard", client.get("/model", headers=HOST)),
+        ("Health", client.get("/health", headers=HOST)),
+        ("Problem", client.get("/nowhere", headers=HOST)),
+    ]:
+        schema = {"$ref": f"#/components/schemas/{shape}", "components": description["components"]}
+        Draft202012Validator(schema).validate(answer.json)
+
+
+def test_the_api_keeps_to_its_description(client):
+    """What schemathesis makes up, good and bad, for every operation."""
+    config = SchemathesisConfig.from_dict(
+        {"checks": {"positive_data_acceptance": {"expected-statuses": ["2xx", "404", "413", "422"]}}}
+    )
+    schema = schemathesis.openapi.from_wsgi("/openapi.json", client.application, config=config, headers=HOST)
+
+    for operation in schema.get_all_operations():
+
+        @bounded(
+            max_examples=15, deadline=None, derandomize=True, database=None, phases=[Phase.explicit, Phase.generate],
+            suppress_health_check=list(HealthCheck),
+        )  # fmt: skip
+        @given(case=operation.ok().as_strategy())
+        def keeps(case):
+            case.call_and_validate(headers=HOST)
+
+        keeps()
+
+
+def test_measurements_count_what_was_answered(service_of, noise):
+    client = client_of(service_of("popularity"))
+
+    def counted():
+        text = client.get("/metrics", headers=HOST).text
+        found = re.search(r'hitsong_requests_total\{endpoint="predict",status="200"\} ([\d.]+)', text)
+        return float(found[1]) if found else 0
+
+    before = counted()
+    predict(client, noise)
+    assert counted() == before + 1
+    assert "hitsong_worker_restarts 0.0" in client.get("/metrics", headers=HOST).text
