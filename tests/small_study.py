@@ -105,7 +105,7 @@ def _fit(study, config, tracks, name, folder):
     kinds = recipe.inputs_of(name, study, config)
     training.fit(
         folder, name, corpus.side(kinds, "train"), corpus.side(kinds, "validation"), target=corpus.target,
-        recipe=recipe.tuned_recipe(name, study, config), fingerprint=recipe.fingerprint(corpus, name),
+        recipe=recipe.tuned_recipe(corpus, name), fingerprint=recipe.fingerprint(corpus, name),
         about=corpus.about() | {"collected_from": "planted songs"},
     )  # fmt: skip
 

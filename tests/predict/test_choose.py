@@ -81,6 +81,8 @@ def test_models_of_different_targets_are_not_compared(models):
     models.put("numbers", 0.3)
     assert choose_bundle(models.config)[0].folder.name == "numbers"
     config = with_kind(models.config, "popular")
-    with pytest.raises(UserError, match=r"no model predicts popular; .*classes \(buckets\), numbers \(popularity\)"):
+    with pytest.raises(
+        UserError, match=r"no model predicts popular; .*classes \(buckets\), numbers \(popularity\)"
+    ):
         choose_bundle(config)
     assert choose_bundle(config, "numbers")[0].folder.name == "numbers"
