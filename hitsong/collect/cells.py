@@ -375,6 +375,7 @@ def parse_dates(column, name, date_format=None):
     text = text[0] + ("-" + text[1].str.zfill(2)).fillna("") + ("-" + text[2].str.zfill(2)).fillna("")
     day = text + text.str.len().map({4: "-01-01", 7: "-01", 10: ""})
     exists = pd.to_datetime(day, format="%Y-%m-%d", errors="coerce").notna()
+    exists &= text.str[:4] != "0000"
     dates = dates.fillna(text.where(exists))
     every = pd.Series(pd.api.extensions.take(dates.array, codes, allow_fill=True), column.index)
     unread = column[every.isna() & column.notna()]
