@@ -20,7 +20,7 @@ from hitsong.data.tracks import find_leaks, load_tracks, split_schemes, with_tar
 from hitsong.errors import UserError
 from hitsong.evaluation import baseline, crossvalidation, kinds
 from hitsong.files import replacing, write_json, write_table
-from hitsong.report import figures
+from hitsong.report import drawing, training_figures
 from hitsong.study import Stage, Study
 
 
@@ -65,7 +65,7 @@ def main():
         curves.append(curve.assign(model=candidate.name))
     curves = pd.concat(curves, ignore_index=True)
     write_table(folder / "learning_curve.csv", curves)
-    figures.save(figures.learning_curve(curves), folder / "learning_curve.png")
+    drawing.save(training_figures.learning_curve(curves, readings).drawing, folder / "learning_curve.png")
 
     # The baselines that 06 compares with: fitted on the train side, like the models; and on that of other schemes
     fitted, coefficients, validated = {}, [], {}

@@ -18,8 +18,7 @@ from hitsong import cli
 from hitsong.data.corpus import Corpus
 from hitsong.data.tracks import has_audio, load_tracks
 from hitsong.progress import summary
-from hitsong.report import card
-from hitsong.report.sheet import subject
+from hitsong.report import model_card, provenance
 from hitsong.study import Stage, Study
 from hitsong.training import stage as training
 from hitsong.training.recipe import inputs_of_all
@@ -49,11 +48,11 @@ def main():
     corpus = Corpus(study, config, tracks, target, kinds)
     sides = training.count_sides(corpus)
     print(f"target: {target}; {sides['train']:,} tracks to train on, {sides['validation']:,} to validate on")
-    about = corpus.about() | {"collected_from": subject(config, False)}
+    about = corpus.about() | {"collected_from": provenance.describe_data(study)}
 
     counts = {True: 0, False: 0}
     for model in training.train(corpus, plan, about, arguments.again, arguments.tune):
-        card.write_new(model.bundle)
+        model_card.write_new_card(model.bundle)
         print(model.line, flush=True)
         counts[model.trained] += 1
 

@@ -21,11 +21,11 @@ from hitsong.data.corpus import Corpus
 from hitsong.data.tables import baseline_tables
 from hitsong.data.tracks import find_leaks, has_audio, load_tracks, split_schemes, with_target
 from hitsong.errors import UserError
-from hitsong.evaluation import baseline, evaluate, kinds, results
+from hitsong.evaluation import baseline, compare, evaluate, kinds, results
 from hitsong.files import read_json, write_table
 from hitsong.models.registry import in_order
 from hitsong.progress import summary
-from hitsong.report import build, card, compare, hearing, sheet
+from hitsong.report import build, comparison, dependence, model_card, provenance
 from hitsong.study import Stage, Study
 from hitsong.training.recipe import fingerprint as fingerprint_of
 from hitsong.training.recipe import inputs_of, inputs_of_all, needs_audio
@@ -39,9 +39,9 @@ def main():
     arguments = parser.parse_args()
     config = cli.settings(arguments)
     if arguments.compare:
-        found = compare.compare(arguments.compare)
-        print(compare.text(found))
-        print(f"comparison: {compare.write(found, Path(config.data) / 'compare.html')}")
+        compared = compare.compare_runs(arguments.compare)
+        print(compare.format_text(compared))
+        print(f"comparison: {comparison.write_page(compared, Path(config.data) / 'compare.html')}")
         return
     study = Study.of(config)
     fitted = study.baseline / "metrics.json"
@@ -124,19 +124,23 @@ def main():
     table = predicted[config.split.scheme]
     write_table(study.report / "predictions.parquet", table)
     looks = results.look(study.folder / "test_looks.json", result["rows"])
-    about = sheet.sheet(study, config, tracks, target, counts, leaks, looks, stage.inputs)
+    about = provenance.describe_run(study, config, tracks, target, counts, leaks, looks, stage.inputs)
     result = results.write(study.report / "metrics.json", {**result, "schemes": measured, "sheet": about})
     for name, one in bundles.items():
-        card.write(one, result["rows"][name])
+        model_card.write_card(one, result["rows"][name])
     best, test = result["best"], tracks[tracks["side"] == "test"]
     if best in bundles:
-        heard = hearing.of_model(study, config, corpus, bundles[best], test, predictions[best][0])
+        measured_dependence = dependence.of_model(
+            study, config, corpus, bundles[best], test, predictions[best][0]
+        )
     else:
         one = next(one for one in baselines if one["candidate"].name == best)
         X = tables[one["candidate"].input].loc[test["track_id"], one["columns"]]
-        heard = hearing.of_baseline(study, config, target, one["schemes"][config.split.scheme], X, test)
+        measured_dependence = dependence.of_baseline(
+            config, target, one["schemes"][config.split.scheme], X, test
+        )
     infos = {name: one.info for name, one in bundles.items()}
-    page = build.report(study, config, result, tracks, table, target, infos, cli.options(arguments), heard)
+    page = build.build_report(study, config, result, tracks, table, target, infos, measured_dependence)
     count = len(test)
     stage.finish([study.report / "metrics.json", study.report / "predictions.parquet"], {"test": count})
 

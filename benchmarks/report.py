@@ -31,7 +31,7 @@ def main():
                 Path(folder), kind, round(tracks / finished.SIDES["test"]), models=models, source="synthetic"
             )
             begun = time.perf_counter()
-            page = build.report(**made)
+            page = build.build_report(**made)
             seconds, size = time.perf_counter() - begun, page.stat().st_size
         verdict = "ok" if seconds < MOST_SECONDS and size < MOST_BYTES else "too much"
         tested = (made["tracks"]["side"] == "test").sum()

@@ -10,7 +10,7 @@ from hitsong.data import targets
 from hitsong.evaluation import conformal, evaluate, results
 from hitsong.evaluation.baseline import named
 from hitsong.files import write_json, write_table
-from hitsong.report import sheet
+from hitsong.report import provenance
 from hitsong.study import Study
 
 GENRES = ["pop", "rock", "jazz", None]
@@ -18,12 +18,12 @@ SIDES = {"train": 0.6, "validation": 0.15, "test": 0.25}
 
 
 def study(folder, kind, tracks=400, settings=(), skill=0.6, source="spotify", audio=True, models=2, seed=0):
-    """Make a study's files up, as far as the report and comparisons read them.
+    """Invent the files of a finished study, as far as the report and comparisons read them.
 
     Parameters
     ----------
     folder : pathlib.Path
-        Becomes `data`; the study is called after the kind of target.
+        Becomes `data`; the study is named after the kind of target.
     kind : str
     tracks : int
     settings : sequence of str
@@ -31,7 +31,7 @@ def study(folder, kind, tracks=400, settings=(), skill=0.6, source="spotify", au
     skill : float
         How much of the network's predictions is the truth, 0 to 1.
     source : str
-        What `popularity_source` says; "synthetic" also gives the songs a sound.
+        `popularity_source`; "synthetic" songs also have audio.
     audio : bool
         Without it tracks have no preview, and no network was trained.
     models : int
@@ -42,7 +42,7 @@ def study(folder, kind, tracks=400, settings=(), skill=0.6, source="spotify", au
     Returns
     -------
     dict
-        The arguments of `hitsong.report.build.report`.
+        The arguments of `hitsong.report.build.build_report`.
     """
     chosen = config.load(
         "config.yaml",
@@ -96,7 +96,10 @@ def study(folder, kind, tracks=400, settings=(), skill=0.6, source="spotify", au
         }
     infos = {name: _trained(made, name, target, source) for name in networks}
     _baseline(made, target, result)
-    write_json(made.record("collect"), {"counts": {"tracks": 2 * tracks}})
+    record = {"config": chosen.model_dump(mode="json"), "options": f"--set study={kind}"}
+    write_json(made.record("collect"), record | {"counts": {"tracks": 2 * tracks}})
+    for stage in ("baseline", *(["download", "features"] if audio else []), *(["train"] if networks else [])):
+        write_json(made.record(stage), record)
     counts = {
         "new": tracks, "known": 0, "recordings": tracks, "same_audio": 0,
         "made_with": {**SIDES, "seed": 1},
@@ -105,7 +108,7 @@ def study(folder, kind, tracks=400, settings=(), skill=0.6, source="spotify", au
         "artist": {"artists": 0, "same_audio": 0, "same_title": 0, "near_audio": None},
         "random": {"artists": 9, "same_audio": 0, "same_title": 1, "near_audio": None},
     }
-    about = sheet.sheet(made, chosen, table, target, counts, leaks, 1, {})
+    about = provenance.describe_run(made, chosen, table, target, counts, leaks, 1, {})
     result = results.write(
         made.report / "metrics.json", {**result, "schemes": {"random": other}, "sheet": about}
     )
@@ -113,7 +116,7 @@ def study(folder, kind, tracks=400, settings=(), skill=0.6, source="spotify", au
     write_table(made.report / "predictions.parquet", long)
     return {
         "study": made, "config": chosen, "result": result, "tracks": table, "table": long, "target": target,
-        "infos": infos, "options": f"--set study={kind}",
+        "infos": infos,
     }  # fmt: skip
 
 

@@ -6,7 +6,7 @@ from contextlib import contextmanager
 
 import soundfile
 
-from hitsong.report import card
+from hitsong.report import model_card
 from hitsong.service.access import AccessControl
 from hitsong.service.app import create_app, start
 from hitsong.service.limits import Limits
@@ -20,7 +20,7 @@ HOST = {"Host": "127.0.0.1:8787"}
 def serving():
     """Serve the small study's model of popularity; the server's `url` is its address."""
     model = bundle_of("popularity")
-    card.write(model)
+    model_card.write_card(model)
     with start(model, AccessControl("127.0.0.1"), Limits(workers=1)) as server, running(server):
         yield server
 

@@ -162,7 +162,7 @@ def _explain(bundle, path, method, out, output):
     """Draw a map of what raises and lowers the score of one file."""
     from hitsong.explain import mels
     from hitsong.files import replacing
-    from hitsong.report import explanations  # Matplotlib takes a second
+    from hitsong.report import explanation_figures  # Matplotlib takes a second
 
     target, form = bundle.target, bundle.info["form"]
     if "mel" not in bundle.info["inputs"]:
@@ -188,8 +188,8 @@ def _explain(bundle, path, method, out, output):
     values, score, note = _MAPS[method](bundle, predict, features, mels.patch_size(settings), output)
     unit = target.unit(output)
     title = f"{path.name}: {score:.3g} {unit}{note}"
-    label = explanations.LABELS[method].format(unit)
-    figure = explanations.over_spectrogram(features["mel"], values, settings, label, title)
+    label = explanation_figures.LABELS[method].format(unit)
+    figure = explanation_figures.over_spectrogram(features["mel"], values, settings, label, title)
     out = out or path.with_name(f"{path.name}.{method}.png")
     with replacing(out) as temporary:
         figure.savefig(temporary, format="png", dpi=150)

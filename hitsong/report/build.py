@@ -1,165 +1,211 @@
-"""From a run's results to its report: figures drawn, page written."""
+"""The report of a run: its figures, its tables as CSV and LaTeX, and one HTML file."""
 
 import numpy as np
+import pandas as pd
 
 from hitsong.data import leakage
 from hitsong.data.tracks import has_audio
 from hitsong.evaluation import kinds
+from hitsong.evaluation.compare import select_model
 from hitsong.evaluation.evaluate import ranked
 from hitsong.files import read_json
-from hitsong.report import page, pictures, songs, tables, words
-from hitsong.report.page import short
-from hitsong.report.sheet import subject
+from hitsong.report import (
+    data_figures,
+    extreme_tracks,
+    model_card,
+    model_table,
+    page,
+    provenance,
+    result_figures,
+    sentences,
+    tables,
+    training_figures,
+)  # fmt: skip
+from hitsong.report.formats import dates, short
 from hitsong.study import STAGES
 from hitsong.training.stage import summarise
 
-INPUTS = {
-    "spotify": "audio features and duration as the source gives them",
-    "descriptors": "descriptors measured in the audio",
-    "tags": "music tags",
-    "embedding": "an embedding of the audio",
-}
 CONTENTS = {
     "data": "The data",
     "split": "Split and leakage checks",
     "models": "Models",
     "predictions": "Predicted and actual",
-    "errors": "Where it errs",
-    "training": "Learning",
-    "listening": "What the model listens for",
-    "songs": "Most right and most wrong",
+    "errors": "Errors by kind of track",
+    "training": "Training",
+    "dependence": "What the predictions depend on",
+    "tracks": "Best and worst predictions",
     "reading": "How to read this",
-    "sheet": "Fact sheet",
+    "facts": "Facts",
     "repeat": "How to repeat this",
 }
 _EXAMPLES = 6
-_DRAWN = 8  # models whose predictions are drawn in the page; all are beside it
+_DRAWN = 8  # models whose predictions are drawn in the page; those of all are files
 
 
-def report(study, config, result, tracks, table, target, infos, options, listening=None):
+def build_report(study, config, result, tracks, table, target, infos, dependence=None):
     """Draw the figures and write `report.html`.
 
-    Every figure is also left as `report/<name>.png`, and what it shows as `report/data/<name>.csv`.
+    Every figure is also written as `report/<name>.png` and its numbers as `report/data/<name>.csv`; the table of models
+    as `report/models.csv` and `report/models.tex`. A figure that cannot be drawn is named on the page and on standard
+    error.
 
     Parameters
     ----------
     study : hitsong.study.Study
     config : hitsong.config.Config
     result : dict
-        What `report/metrics.json` holds (`hitsong.evaluation.results.Results`).
+        As `report/metrics.json` (`hitsong.evaluation.results.Results`).
     tracks : pandas.DataFrame
-        The tracks that were used (those that have a clip, where there is audio), with `side` and `group`.
+        The tracks that were used (those with a clip, if there is audio), with `side` and `group`.
     table : pandas.DataFrame
         Truth and predictions, from `hitsong.evaluation.evaluate.table`.
     target : hitsong.data.targets.Target
     infos : dict of str to dict
-        What each model's bundle says of itself; empty if none was trained.
-    options : str
-        What the scripts are to be called with, to repeat the run.
-    listening : optional
-        What the best model listens for: `sentences`, and `figures`, a list of (name, path of a PNG, alternative
-        text, table of what it shows).
+        The `bundle.json` of each trained model; empty if there is none.
+    dependence : hitsong.report.dependence.Dependence, optional
 
     Returns
     -------
     pathlib.Path
     """
-    audio, about = has_audio(study), result["sheet"]
-    heard = audio and not about["synthetic"]  # real music, so that published results compare
+    audio, sheet = has_audio(study), result["sheet"]
+    real_audio = audio and not sheet["synthetic"]  # so that published results compare
     fitted = read_json(study.baseline / "metrics.json")
     served = [name for name in fitted["models"] if "-" in name]
-    baseline = served[0]
-    models = [name for name, row in ranked(result) if row["reference"] is None]
-    models.sort(key=lambda name: name != result["best"])  # the chosen one first
-    shown = [name for name in models if name in infos or name in (baseline, result["best"])]
-    y, p = tables.of_model(table, result["best"], target.names)
+    names = [name for name, row in ranked(result) if row["reference"] is None]
+    names.sort(key=lambda name: name != result["best"])  # the chosen one first
+    drawn = [name for name in names if name in infos or name in (served[0], result["best"])]
+    y, p = select_model(table, result["best"], target.names)
     test = tracks[tracks["side"] == "test"].set_index("track_id", drop=False)
-
     gallery = page.Gallery(study.report)
-    drawn = {
-        "data": pictures.data(gallery, tracks, about),
-        "comparison": pictures.comparison(gallery, result),
-        "curves": pictures.curves(gallery, table, shown) if target.kind == "popular" else [],
-        "predictions": [pictures.predictions(gallery, table, name, target, result) for name in shown],
-        "calibration": pictures.calibration(gallery, y, p, test["group"], target, result["best"]),
-        "coverage": pictures.coverage(gallery, result, models, target),
-        "errors": pictures.errors(gallery, table, tracks, test, target, result),
-        "learning_curve": pictures.learning_curve(gallery, study, fitted),
-        "histories": pictures.histories(gallery, study, infos),
-        "listening": [gallery.keep(*one) for one in listening.figures] if listening else [],
-    }
-    right, wrong = songs.extremes(table, target, result["best"])
-    source = "synthetic" if about["synthetic"] else config.collect.source
-    told = (study, tracks, table, target, result["best"], source)
-    titles = CONTENTS if audio else CONTENTS | {"listening": "What the model goes by"}
-    absent = {"errors": not drawn["errors"], "listening": not drawn["listening"]}
-    unseen = about["split"]["leakage"][about["split"]["scheme"]]["artists"] == 0
-    pairs = tables.sorted_pairs(y.iloc[:, 0], p.iloc[:, 0]) if target.kind == "popularity" else None
-    verdict, sentence = words.answer(result, len(test), unseen, pairs)
+    figures = _draw(gallery, study, result, tracks, table, target, infos, fitted, names, drawn, dependence)
+    model_table.write_tables(study.report, result)
+    popularity = target.kind == "popularity"
+    pairs = tables.ordered_pairs(y.iloc[:, 0], p.iloc[:, 0]) if popularity else None
+    new_artists = sheet["split"]["leakage"][sheet["split"]["scheme"]]["artists"] == 0
+    verdict, answer = sentences.answer(result, len(test), new_artists, pairs)
+    collected = provenance.config_of(study, "collect")
+    source = "synthetic" if sheet["synthetic"] else collected.collect.source
+    described = (study, tracks, table, target, result["best"], source)
+    best, worst = extreme_tracks.find_extremes(table, target, result["best"])
+    missing = {"errors": not figures["errors"], "dependence": not dependence}
+    flags = [
+        sheet["split"]["differs"],
+        *result["flags"],
+        sentences.suspicion(result, real_audio),
+        *gallery.failures,
+    ]
 
     path = study.report / "report.html"
     page.write(
         path,
         "report.html",
-        title=_title(config, about, target, audio),
-        question=words.question(target, audio),
+        title=_title(sheet, target, audio),
+        question=sentences.question(target, audio),
         verdict=verdict,
-        answer=sentence,
-        against=words.against(result, baseline),
-        flags=_flags(result, about, heard),
-        shares=config.standin.shares,
-        contents={name: title for name, title in titles.items() if not absent.get(name)},
+        answer=answer,
+        lift=sentences.lift(table, target, result["best"], tracks),
+        choice=sentences.choice(result),
+        against=sentences.against_baseline(result, served[0]),
+        flags=[flag for flag in flags if flag],
+        shares=collected.standin.shares,
+        contents={name: title for name, title in CONTENTS.items() if not missing.get(name)},
         result=result,
         best=result["rows"][result["best"]],
         rows=ranked(result),
-        measured=[about["split"]["scheme"], *result["schemes"]],
-        schemes=_schemes(result, about),
-        columns=list(kinds.metrics_of(target.kind)),
-        names=words.METRICS,
-        headings=words.HEADINGS,
-        explained=words.EXPLAINED,
-        reading=words.reading(result, target, pairs, heard),
-        paired_metrics=kinds.KINDS[target.kind].compared,
+        measured=[sheet["split"]["scheme"], *result["schemes"]],
+        schemes=_schemes(result),
+        metrics=kinds.metrics_of(target.kind),
+        main=kinds.metric(result["main"]),
+        kind=kinds.KINDS[target.kind],
+        headings={metric.name: metric.heading for metric in kinds.METRICS},
+        reading=sentences.explanation(result, target, pairs, real_audio),
         share_of_ceiling=_share_of_ceiling(result),
         descriptions=_descriptions(infos, served, result),
-        seeds=max(result["rows"][name].get("repetitions") or 1 for name in models),
-        baseline=baseline,
-        baseline_inputs={name: columns for name, columns in fitted["inputs"].items() if name in INPUTS},
-        input_words=INPUTS,
-        folds=config.baseline.folds,
+        seeds=max(result["rows"][name].get("repetitions") or 1 for name in names),
+        baseline=served[0],
+        baseline_inputs={
+            name: columns for name, columns in fitted["inputs"].items() if name in model_card.INPUTS
+        },
+        input_names=model_card.INPUTS,
+        folds=provenance.config_of(study, "baseline").baseline.folds,
         cv=_cross_validation(fitted["cross_validation"]),
         cv_metrics=_cv_metrics(fitted["cross_validation"]),
         served=served,
         curves=fitted["learning_curve"],
-        figures=drawn,
+        figures=figures,
         coverage={name: row["coverage"] for name, row in ranked(result) if row.get("coverage")},
-        loss=kinds.KINDS[target.kind].loss,
         drawn_at_most=_DRAWN,
         few={"tracks": tables.FEW_TRACKS, "groups": tables.FEW_GROUPS},
-        songs={"right": songs.describe(right, *told), "wrong": songs.describe(wrong, *told)},
+        extremes={
+            "Best predictions": extreme_tracks.describe_tracks(best, *described),
+            "Worst predictions": extreme_tracks.describe_tracks(worst, *described),
+        },
         examples=_examples(tracks),
-        sheet=about,
+        sheet=sheet,
         checks=leakage.CHECKS,
-        collected_from=about["collected_from"],
         n_test=len(test),
-        unseen=unseen,
-        fetched=page.dates(about["popularity"]),
+        read=dates(sheet["popularity"]["first_fetched"], sheet["popularity"]["last_fetched"]),
         target=target,
-        listening=listening,
-        facts=_facts(result, about, infos, target),
-        commands=_commands(options, audio, infos),
+        dependence=dependence,
+        facts=_facts(result, infos, target),
+        commands="\n".join(provenance.commands(study, config, _stages(audio, infos))),
     )
     return path
 
 
-def _flags(result, about, heard):
-    """What the reader must know before believing the page."""
-    flags = [about["split"]["differs"], *result["flags"], words.too_good(result, heard)]
-    return [flag for flag in flags if flag]
+def _draw(gallery, study, result, tracks, table, target, infos, fitted, names, drawn, dependence):
+    """Every figure, as lists of pictures by section."""
+    rows, best = result["rows"], result["best"]
+    y, p = select_model(table, best, target.names)
+    cells = tables.cells(tracks)
+    test = tracks[tracks["side"] == "test"].set_index("track_id")
+    losses = [tables.loss(target.kind, *select_model(table, name, target.names)) for name in (best, "mean")]
+    where = dict(cells)
+    if target.kind != "audio_features":
+        where["popularity"] = tables.popularity_cells(test["popularity"])
+    source = result["sheet"]["popularity"]["source"]
+    histories = {name: study.model(name) / "history.csv" for name in infos}
+    return {
+        "data": gallery.add(data_figures.popularity, tracks, source)
+        + gallery.add_each(
+            data_figures.counts, [(tracks, name, cells[name]) for name in ("year", "genre") if name in cells]
+        ),
+        "comparison": gallery.add(result_figures.comparison, model_table.main_values(result), target.kind),
+        "curves": gallery.add(result_figures.curves, table, drawn) if target.kind == "popular" else [],
+        "predictions": gallery.add_each(
+            result_figures.predictions,
+            [(table, name, target, rows[name]["metrics"].get("confusion")) for name in drawn],
+        ),
+        "calibration": gallery.add(result_figures.calibration, y, p, test["group"], target, best),
+        "coverage": gallery.add(result_figures.coverage, rows, names, target.classes),
+        "errors": gallery.add_each(
+            result_figures.errors,
+            [(losses, test["group"], name, where[name], target, best) for name in where],
+        ),
+        "learning_curve": gallery.add(_learning_curve, study, fitted),
+        "histories": gallery.add_each(
+            _history,
+            [(path, name, infos[name]) for name, path in histories.items() if path.exists()],  # of networks
+        ),
+        "dependence": [
+            picture for draw in (dependence.figures if dependence else []) for picture in gallery.add(draw)
+        ],
+    }
+
+
+def _learning_curve(study, fitted):
+    return training_figures.learning_curve(
+        pd.read_csv(study.baseline / "learning_curve.csv"), fitted["learning_curve"]
+    )
+
+
+def _history(path, name, info):
+    return training_figures.history(pd.read_csv(path), name, info["best_epoch"])
 
 
 def _share_of_ceiling(result):
-    """The best model's skill as a share of what was planted in the sound; None where that shows in no test track."""
+    """The best model's skill as a share of the planted one's; None where that is not measurable on the test tracks."""
     if "planted" not in result["rows"]:
         return None
     chance = kinds.chance(result["kind"])
@@ -171,21 +217,21 @@ def _share_of_ceiling(result):
 
 def _descriptions(infos, served, result):
     """What each model is, in a few words."""
-    found = {}
+    descriptions = {}
     for name, info in infos.items():
         repetitions = result["rows"][name].get("repetitions") or 1
         seeds = f"; mean of {repetitions} seeds" if repetitions > 1 else ""
-        found[name] = f"{info['citation']}; {summarise(info)}{seeds}"
+        descriptions[name] = f"{info['citation']}; {summarise(info)}{seeds}"
     families = {"ridge": "linear baseline", "logistic": "linear baseline", "trees": "boosted trees"}
     for name in served:
         model, _, kind = name.partition("-")
-        found[name] = f"{families[model]} on {INPUTS[kind]}"
-    return found
+        descriptions[name] = f"{families[model]} on {model_card.INPUTS[kind]}"
+    return descriptions
 
 
-def _facts(result, about, infos, target):
-    """The sheet: what the best model is, and what all numbers rest on."""
-    best, split = result["best"], about["split"]
+def _facts(result, infos, target):
+    """What the best model is, and what all numbers rest on."""
+    best, sheet, split = result["best"], result["sheet"], result["sheet"]["split"]
     info = infos.get(best)
     facts = {"best model": best}
     if info:
@@ -193,29 +239,29 @@ def _facts(result, about, infos, target):
             "after": info["citation"],
             "made of": summarise(info),
             "fitted on": ", ".join(f"{count:,} {side} tracks" for side, count in info["trained_on"].items()),
-            "listens to": "; ".join(
+            "inputs": "; ".join(
                 f"{given['kind']} ({' × '.join(map(str, given['shape']))})"
                 for given in info["inputs"].values()
             ),
         }
-    facts |= {
+    popularity = sheet["popularity"]
+    return facts | {
         "target": str(target),
-        "data": f"{about['collected_from']}, study {about['study']}"
-        + (" (synthetic)" if about["synthetic"] else ""),
-        "popularity": f"{about['popularity']['source']}, read {page.dates(about['popularity'])}",
+        "data": f"{sheet['collected_from']}, study {sheet['study']}"
+        + (" (synthetic)" if sheet["synthetic"] else ""),
+        "popularity": f"{popularity['source']}, read {dates(popularity['first_fetched'], popularity['last_fetched'])}",
         "split": f"{split['scheme']}: "
         + ", ".join(f"{count:,} {side}" for side, count in split["sides"][split["scheme"]].items() if count),
         "split made with": ", ".join(f"{name} {value:g}" for name, value in split["made_with"].items()),
-        "intervals": f"95\xa0%, {about['draws']:,} bootstrap draws over {about['test_groups']:,} groups of artists",
-        "looks at the test tracks": f"{about['test_looks']:,}",
-        "seeds": ", ".join(f"{name} {seed}" for name, seed in about["seeds"].items()),
-        "commit": about["commit"] or "unknown",
+        "intervals": f"95\xa0%, {sheet['draws']:,} bootstrap draws over {sheet['test_groups']:,} groups of artists",
+        "evaluations on the test tracks": f"{sheet['test_looks']:,}",
+        "seeds": ", ".join(f"{name} {seed}" for name, seed in sheet["seeds"].items()),
+        "commit": sheet["commit"] or "unknown",
         "versions": ", ".join(
             f"{package} {version}"
-            for package, version in {"Python": about["python"], **about["versions"]}.items()
+            for package, version in {"Python": sheet["python"], **sheet["versions"]}.items()
         ),
     }
-    return facts
 
 
 def _examples(tracks):
@@ -234,32 +280,33 @@ def _examples(tracks):
     ]
 
 
-def _title(config, about, target, audio):
+def _title(sheet, target, audio):
+    data = ("Synthetic " if sheet["synthetic"] else "") + sheet["collected_from"]
     predicted = "audio features" if target.kind == "audio_features" else "popularity"
-    return f"{subject(config, about['synthetic'])}: {predicted} from {'sound' if audio else 'audio features'}"
+    return f"{data}: {predicted} from {'audio' if audio else 'audio features'}"
 
 
-def _schemes(result, about):
-    """The main metric of each row under every scheme it was measured under: model -> scheme -> (value, interval)."""
+def _schemes(result):
+    """The main metric of each row under every split it was measured under: model -> scheme -> (value, interval)."""
     if not result["schemes"]:
         return {}
-    main, measured = result["main"], {about["split"]["scheme"]: result, **result["schemes"]}
+    main, measured = result["main"], {result["sheet"]["split"]["scheme"]: result, **result["schemes"]}
     return {
         name: {
             scheme: (rows["rows"][name]["metrics"][main], rows["rows"][name]["intervals"][main])
             for scheme, rows in measured.items()
-            if name in rows["rows"]
+            if name in rows["rows"] and not model_table.is_undefined(rows["rows"][name], kinds.metric(main))
         }
         for name, _ in ranked(next(iter(result["schemes"].values())))
     }
 
 
 def _cross_validation(cv):
-    """Rows by model and scheme of the folds."""
-    found = {}
+    """Rows of the cross-validation by model and scheme of the folds."""
+    by_model = {}
     for row in cv:
-        found.setdefault(row["model"], {})[row["scheme"]] = row
-    return found
+        by_model.setdefault(row["model"], {})[row["scheme"]] = row
+    return by_model
 
 
 def _cv_metrics(cv):
@@ -267,8 +314,7 @@ def _cv_metrics(cv):
     return [name for name in cv[0] if name not in ("model", "scheme") and not name.endswith(ends)]
 
 
-def _commands(options, audio, infos):
-    """The commands that repeat the run."""
+def _stages(audio, infos):
+    """The stages that the run needed."""
     idle = set() if audio else {"download", "features"} | (set() if infos else {"train"})
-    stages = [stage for stage in STAGES if stage not in idle]
-    return "\n".join(f"python {STAGES[stage][0]} {options}".rstrip() for stage in stages)
+    return [stage for stage in STAGES if stage not in idle]

@@ -5,8 +5,8 @@ import numpy as np
 import pandas as pd
 
 from hitsong.features import decode
-from hitsong.report import figures
-from hitsong.report.figures import ACCENT, plt
+from hitsong.report import drawing
+from hitsong.report.drawing import ACCENT
 
 TAGS_SHOWN = 10
 
@@ -34,11 +34,11 @@ def draw(store, settings, folder):
         for kind, feature in features.items()
     }
     panels = [_waveform, _chroma, *(_PANELS[kind] for kind in settings.kinds if kind in _PANELS)]
-    figure, axes = plt.subplots(len(panels), figsize=(8, 2.1 * len(panels)), layout="constrained")
+    figure, axes = drawing.new_figure(2.1 * len(panels), 8, rows=len(panels))
     for axis, panel in zip(axes, panels, strict=True):
         panel(axis, clip, values, features, settings)
     figure.suptitle(f"What is heard of {track_id}", fontweight="bold")
-    figures.save(figure, store.folder / "sheet.png")
+    drawing.save(figure, store.folder / "sheet.png")
 
 
 def _waveform(axis, clip, *_):

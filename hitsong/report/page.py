@@ -1,6 +1,6 @@
 """Pages of one HTML file each, with their figures and their style inside."""
 
-import base64
+import sys
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -8,7 +8,7 @@ from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from markupsafe import Markup
 
 from hitsong.files import replacing, write_table
-from hitsong.report import figures
+from hitsong.report import drawing, formats, model_table
 
 
 @dataclass(frozen=True)
@@ -20,55 +20,62 @@ class Picture:
 
 
 class Gallery:
-    """Leaves every figure as `<folder>/<name>.png` and its numbers as `<folder>/data/<name>.csv`.
+    """Writes every figure as `<folder>/<name>.png` and its numbers as `<folder>/data/<name>.csv`.
 
     Parameters
     ----------
     folder : pathlib.Path
+
+    Attributes
+    ----------
+    failures : list of str
+        A line for each figure that could not be drawn. A figure must never cost the results that it shows.
     """
 
     def __init__(self, folder):
         self.folder = folder
+        self.failures = []
 
-    def add(self, name, figure, table, alt, caption=""):
-        """Keep a figure and give it to the page.
+    def add(self, draw, *arguments):
+        """Draw a figure, write its files and embed it.
 
         Parameters
         ----------
-        name : str
-            The files' name, without suffix.
-        figure : matplotlib.figure.Figure
-        table : pandas.DataFrame
-            What it shows.
-        alt : str
-            What it says, to somebody who does not see it.
-        caption : str
-            How to read it.
+        draw : callable
+            Returns a `hitsong.report.drawing.Figure`, a list of them, or None where there is nothing to show.
+        *arguments
+            Of `draw`.
 
         Returns
         -------
-        Picture
+        list of Picture
+            Empty if there is nothing to show.
         """
-        write_table(self.folder / "data" / f"{name}.csv", table)
-        drawn = picture(figure, name, alt, caption)
-        figures.save(figure, self.folder / f"{name}.png")
-        return drawn
+        try:
+            figures = draw(*arguments) or []
+            return [self._write(figure) for figure in (figures if isinstance(figures, list) else [figures])]
+        except Exception as error:  # whatever went wrong, the page names it
+            name = draw.__name__.lstrip("_").replace("_", " ")
+            self.failures.append(f"figure {name}: could not be drawn ({type(error).__name__}: {error})")
+            print(f"careful: {self.failures[-1]}", file=sys.stderr)
+            text = Markup("<p>The figure “{}” could not be drawn: {}</p>").format(name, str(error))
+            return [Picture(text, "")]
 
-    def keep(self, name, path, alt, table):
-        """Give the page a figure that lies there as PNG, and keep its numbers."""
-        write_table(self.folder / "data" / f"{name}.csv", table)
-        data = base64.b64encode(Path(path).read_bytes()).decode()
-        html = Markup(
-            '<div class="scroll" tabindex="0" role="region" aria-label="{}">'
-            '<img class="paper" src="data:image/png;base64,{}" alt="{}"></div>'
-        )
-        return Picture(html.format(f"Figure: {name}", data, alt), "")
+    def add_each(self, draw, rows):
+        """`add` once for each row of arguments."""
+        return [picture for arguments in rows for picture in self.add(draw, *arguments)]
+
+    def _write(self, figure):
+        write_table(self.folder / "data" / f"{figure.name}.csv", figure.table)
+        picture = embed(figure)
+        drawing.save(figure.drawing, self.folder / f"{figure.name}.png")
+        return picture
 
 
-def picture(figure, name, alt, caption=""):
-    """A figure for the page alone."""
+def embed(figure):
+    """A figure as a part of a page."""
     html = Markup('<div class="drawing" role="img" aria-label="{}">{}</div>')
-    return Picture(html.format(alt, Markup(figures.svg(figure, name))), caption)
+    return Picture(html.format(figure.alt, Markup(drawing.svg(figure.drawing, figure.name))), figure.caption)
 
 
 def write(path, template, **content):
@@ -78,7 +85,7 @@ def write(path, template, **content):
     ----------
     path : pathlib.Path
     template : str
-        A file beside this module.
+        A file in the folder of this module.
     **content
         What the template shows; every name it uses must be there.
     """
@@ -91,55 +98,13 @@ def write(path, template, **content):
         lstrip_blocks=True,
     )
     environment.filters |= {
-        "number": number,
-        "interval": interval,
+        "number": formats.number,
+        "interval": formats.interval,
         "count": "{:,}".format,
-        "percent": percent,
+        "percent": formats.percent,
     }
+    environment.tests["undefined_in"] = model_table.is_undefined
     css = Markup((here / "report.css").read_text(encoding="utf-8"))
     page = environment.get_template(template).render(css=css, **content)
     with replacing(path) as temporary:
         temporary.write_text(page, encoding="utf-8")
-
-
-def number(value):
-    """A metric: three decimals, fewer for large numbers, and a true minus.
-
-    >>> [number(v) for v in (0.12345, -0.0004, -0.5, 12.345, 1234.5, None)]
-    ['0.123', '0.000', '−0.500', '12.3', '1,234', '–']
-    """
-    if value is None:
-        return "–"
-    digits = 3 if abs(value) < 10 else 1 if abs(value) < 1000 else 0
-    return f"{value:z,.{digits}f}".replace("-", "−")
-
-
-def short(value):
-    """A quantity in a sentence: three significant digits, or the whole part.
-
-    >>> [short(v) for v in (0.0, 1.6543, 59.0, -12.34, 12345.6)]
-    ['0', '1.65', '59', '−12.3', '12,346']
-    """
-    return (f"{value:,.0f}" if abs(value) >= 1000 else f"{value:.3g}").replace("-", "−")
-
-
-def percent(share):
-    """A share in percent, without decimals.
-
-    >>> percent(0.654)
-    '65\xa0%'
-    """
-    return f"{100 * share:.0f}\xa0%"
-
-
-def interval(bounds):
-    """`low to high`."""
-    return f"{number(bounds[0])} to {number(bounds[1])}"
-
-
-def dates(popularity):
-    """When popularity was read: a day, a span of days, or that it is unknown."""
-    if popularity["first_fetched"] is None:
-        return "on an unknown day"
-    first, last = popularity["first_fetched"][:10], popularity["last_fetched"][:10]
-    return first if first == last else f"{first} to {last}"

@@ -1,41 +1,21 @@
-"""The numbers behind the figures, as tables: what a figure shows is what its CSV holds."""
+"""The numbers behind the figures, as tables; each is also written as a CSV file."""
 
 import numpy as np
 import pandas as pd
 from scipy import stats
-from sklearn.metrics import precision_recall_curve, roc_curve
 
-from hitsong.report.figures import LINES, SIDES
+from hitsong.data.leakage import SIDES
+from hitsong.report.formats import short
 
-FEW_TRACKS, FEW_GROUPS = 10, 3  # below which a cell says too little to believe
+FEW_TRACKS, FEW_GROUPS = 10, 3  # below which the mean of a cell is too uncertain
 _BINS = 10  # deciles, where there are tracks enough
 _IN_A_BIN = 15
 _GENRES = 12
 _ARTIST_SIZES = [1, 2, 5, 10, 20, 50]
 
 
-def of_model(table, name, names):
-    """A model's predictions and the truth, as they were before `hitsong.evaluation.evaluate.table` made them long.
-
-    Parameters
-    ----------
-    table : pandas.DataFrame
-        track_id, model, output, y, prediction.
-    name : str
-    names : sequence of str
-        The target's outputs, in the order wanted.
-
-    Returns
-    -------
-    y, p : pandas.DataFrame
-        By track_id, sorted, a column for each output.
-    """
-    rows = table[table["model"] == name].pivot(index="track_id", columns="output", values=["y", "prediction"])
-    return rows["y"][list(names)], rows["prediction"][list(names)]
-
-
 def loss(kind, y, p):
-    """What a prediction costs on each track: absolute error, or 1 for a wrong class; by track_id."""
+    """The loss of each track, by track_id: absolute error, or 1 for a wrong class."""
     if kind == "popular":
         return ((p.iloc[:, 0] >= 0.5) != y.iloc[:, 0]).astype(float)
     if kind == "buckets":
@@ -44,7 +24,7 @@ def loss(kind, y, p):
 
 
 def mean_interval(values, groups, ends=(-np.inf, np.inf), level=0.95):
-    """Mean, and its interval when values of a group belong together.
+    """Mean, and its interval when the values of a group are not independent.
 
     From the cluster-robust standard error (Liang & Zeger, 1986) with the t distribution of the number of groups
     less one (Cameron & Miller, 2015).
@@ -54,7 +34,7 @@ def mean_interval(values, groups, ends=(-np.inf, np.inf), level=0.95):
     values : array-like [shape=(n,)]
     groups : array-like [shape=(n,)]
     ends : (float, float)
-        Between which values can lie; the interval is cut there.
+        Limits of the values; the interval is cut there.
     level : float
 
     Returns
@@ -68,29 +48,17 @@ def mean_interval(values, groups, ends=(-np.inf, np.inf), level=0.95):
     n_groups = len(names)
     if n_groups < 2:
         return mean, np.nan, np.nan
-    pulls = np.bincount(codes, weights=values - mean)
-    error = np.sqrt(n_groups / (n_groups - 1) * (pulls**2).sum()) / len(values)
+    sums = np.bincount(codes, weights=values - mean)
+    error = np.sqrt(n_groups / (n_groups - 1) * (sums**2).sum()) / len(values)
     reach = stats.t.ppf((1 + level) / 2, n_groups - 1) * error
     low, high = np.clip([mean - reach, mean + reach], *ends)
     return mean, low, high
 
 
-def comparison(result):
-    """Each row's main metric: model, value, low, high, reference, chosen."""
-    main = result["main"]
-    return pd.DataFrame(
-        [
-            [name, row["metrics"][main], *row["intervals"][main], row["reference"] is not None, name == result["best"]]
-            for name, row in result["rows"].items()
-        ],
-        columns=["model", "value", "low", "high", "reference", "chosen"],
-    )  # fmt: skip
-
-
 def histogram(tracks):
     """Tracks by popularity: low, high, and a column for each side.
 
-    Scores get bins of whole numbers; counts that go beyond a thousand (listens, say) bins that widen.
+    Bins are whole numbers for scores, and logarithmic for counts that exceed a thousand (listens, say).
     """
     values = tracks["popularity"].to_numpy(float)
     low, high = min(0, values.min()), max(values.max(), 1)
@@ -107,70 +75,70 @@ def histogram(tracks):
 
 
 def cells(tracks):
-    """Where each track belongs, by what is known of it.
+    """Sort tracks into cells by year of release, size of the artist, and genre.
 
     Returns
     -------
     dict of str to pandas.Series
         `year` (of the release, in steps of 1, 5 or 10 years), `artist_size` (tracks of its first artist among
         `tracks`), `genre` (the most frequent, and "other"): ordered categories by track_id, missing where
-        unknown. Only those in which tracks differ.
+        unknown. Only those with two categories or more.
     """
     tracks = tracks.set_index("track_id")
-    found = {"year": _periods(tracks["release_date"])}
+    by_name = {"year": _periods(tracks["release_date"])}
     size = tracks.groupby("artist_id")["artist_id"].transform("size")
-    found["artist_size"] = _ranges(size, _ARTIST_SIZES)
+    by_name["artist_size"] = _ranges(size, _ARTIST_SIZES)
     frequent = tracks["genre"].value_counts().index
     if len(frequent) > _GENRES:
         kept = frequent[: _GENRES - 1]
         genre = tracks["genre"].where(tracks["genre"].isin(kept) | tracks["genre"].isna(), "other")
-        found["genre"] = pd.Categorical(genre, [*kept, "other"], ordered=True)
+        by_name["genre"] = pd.Categorical(genre, [*kept, "other"], ordered=True)
     else:
-        found["genre"] = pd.Categorical(tracks["genre"], frequent, ordered=True)
-    found = {name: pd.Series(values, index=tracks.index) for name, values in found.items()}
-    return {name: values for name, values in found.items() if values.nunique() > 1}
+        by_name["genre"] = pd.Categorical(tracks["genre"], frequent, ordered=True)
+    series = {name: pd.Series(values, index=tracks.index) for name, values in by_name.items()}
+    return {name: values for name, values in series.items() if values.nunique() > 1}
 
 
 def popularity_cells(popularity):
-    """Tenths of the tracks by popularity (fewer parts where tracks are few), equal values together."""
+    """Tenths of the tracks by popularity (fewer, larger parts for few tracks); equal values stay together."""
     tenths = pd.qcut(popularity, _parts(popularity), labels=False, duplicates="drop")
     names = {}
     for tenth, values in popularity.groupby(tenths):
         low, high = values.min(), values.max()
-        names[tenth] = f"{low:,.4g}" if low == high else f"{low:,.4g} to {high:,.4g}"
+        names[tenth] = short(low) if low == high else f"{short(low)} to {short(high)}"
     return pd.Series(
         pd.Categorical(tenths.map(names), list(dict.fromkeys(names.values())), ordered=True), popularity.index
     )
 
 
-def counts(tracks, where):
+def counts(tracks, cells):
     """Tracks in each cell: cell, and a column for each side."""
     sides = tracks.set_index("track_id")["side"]
-    table = pd.crosstab(where, sides).reindex(columns=list(SIDES), fill_value=0)
+    table = pd.crosstab(cells, sides).reindex(columns=list(SIDES), fill_value=0)
     return table.rename_axis(index="cell", columns=None).reset_index().astype({"cell": str})
 
 
-def errors(ours, guessing, groups, where, most=np.inf):
-    """A model's mean loss in each cell, beside what guessing would cost there.
+def errors(losses, of_mean, groups, cells, largest=np.inf):
+    """The mean loss of a model in each cell, beside that of the training mean.
 
     Parameters
     ----------
-    ours, guessing : pandas.Series
-        From `loss`, by track_id.
+    losses, of_mean : pandas.Series
+        Of the model and of the training mean: from `loss`.
     groups : pandas.Series
-        The artists' group of each track, by track_id.
-    where : pandas.Series
+        The group of artists of each track, by track_id.
+    cells : pandas.Series
         From `cells`.
-    most : float
-        The largest loss there can be.
+    largest : float
+        The largest possible loss.
 
     Returns
     -------
     pandas.DataFrame
-        cell, tracks, groups, error, low, high, guessing, few (fewer than 10 tracks or 3 groups).
+        cell, tracks, groups, error, low, high, of_mean, few (fewer than 10 tracks or 3 groups).
     """
-    frame = pd.DataFrame({"ours": ours, "guessing": guessing, "group": groups.reindex(ours.index)})
-    frame["cell"] = where.reindex(ours.index)
+    frame = pd.DataFrame({"loss": losses, "of_mean": of_mean, "group": groups.reindex(losses.index)})
+    frame["cell"] = cells.reindex(losses.index)
     rows = []
     for cell, part in frame.groupby("cell", observed=True):
         n_groups = part["group"].nunique()
@@ -179,26 +147,26 @@ def errors(ours, guessing, groups, where, most=np.inf):
                 str(cell),
                 len(part),
                 n_groups,
-                *mean_interval(part["ours"], part["group"], (0, most)),
-                part["guessing"].mean(),
+                *mean_interval(part["loss"], part["group"], (0, largest)),
+                part["of_mean"].mean(),
                 len(part) < FEW_TRACKS or n_groups < FEW_GROUPS,
             ]
         )
-    columns = ["cell", "tracks", "groups", "error", "low", "high", "guessing", "few"]
+    columns = ["cell", "tracks", "groups", "error", "low", "high", "of_mean", "few"]
     return pd.DataFrame(rows, columns=columns)
 
 
 def calibration(y, p, groups, ends=(-np.inf, np.inf)):
-    """Mean truth where predictions are similar.
+    """Mean truth of tracks with similar predictions.
 
     Parameters
     ----------
     y, p : pandas.DataFrame
-        From `of_model`.
+        By track_id, with a column for each output.
     groups : pandas.Series
         By track_id.
     ends : (float, float)
-        Between which the truth can lie.
+        Limits of the truth.
 
     Returns
     -------
@@ -209,7 +177,7 @@ def calibration(y, p, groups, ends=(-np.inf, np.inf)):
     groups = groups.reindex(p.index)
     rows = []
     for output in p.columns:
-        # Several equal predictions cannot be parted; where all are equal there is one bin.
+        # Equal predictions stay in one bin; where all are equal there is one.
         bins = pd.qcut(p[output], _parts(p), labels=False, duplicates="drop").fillna(0)
         for _, part in p[output].groupby(bins):
             mean, low, high = mean_interval(y.loc[part.index, output], groups[part.index], ends)
@@ -217,76 +185,40 @@ def calibration(y, p, groups, ends=(-np.inf, np.inf)):
     return pd.DataFrame(rows, columns=["output", "predicted", "actual", "low", "high", "tracks"])
 
 
-def roc(table, models):
-    """Points of each model's ROC curve: model, false_positive_rate, true_positive_rate."""
-    return _curves(
-        table, models, ["false_positive_rate", "true_positive_rate"], lambda y, p: roc_curve(y, p)[:2]
-    )
+def ordered_pairs(y, p):
+    """The share of pairs in the right order among those that differ in truth: Harrell's concordance index.
 
-
-def precision_recall(table, models):
-    """Points of each model's precision against recall: model, recall, precision."""
-
-    def curve(y, p):
-        precision, recall, _ = precision_recall_curve(y, p, drop_intermediate=True)
-        return recall, precision
-
-    return _curves(table, models, ["recall", "precision"], curve)
-
-
-def _curves(table, models, columns, curve):
-    parts = []
-    for name in models[: len(LINES)]:
-        rows = table[table["model"] == name]
-        points = np.transpose(curve(rows["y"].to_numpy(), rows["prediction"].to_numpy()))
-        parts.append(pd.DataFrame(points, columns=columns).assign(model=name))
-    return pd.concat(parts, ignore_index=True)[["model", *columns]]
-
-
-def coverage(rows, models):
-    """How often models' intervals held the truth: model, nominal, coverage, width."""
-    return pd.DataFrame(
-        [
-            [name, float(nominal), found["coverage"], found["width"]]
-            for name in models
-            for nominal, found in rows[name]["coverage"].items()
-        ],
-        columns=["model", "nominal", "coverage", "width"],
-    )
-
-
-def sorted_pairs(y, p):
-    """The share of pairs that a prediction puts in the right order, among pairs that differ in truth.
-
-    Equal predictions count half, as a coin would. This is Harrell's concordance index, by way of Kendall's tau-b.
+    Equal predictions count half. Computed from Kendall's tau-b.
 
     Parameters
     ----------
     y, p : array-like [shape=(n,)]
 
-    >>> round(sorted_pairs([1, 2, 2, 3], [10, 20, 15, 12]), 3)
+    >>> round(ordered_pairs([1, 2, 2, 3], [10, 20, 15, 12]), 3)
     0.6
-    >>> sorted_pairs([1, 2, 3], [5, 5, 5])
+    >>> ordered_pairs([1, 2, 3], [5, 5, 5])
     0.5
     """
     y, p = np.asarray(y, dtype=float), np.asarray(p, dtype=float)
 
-    def apart(values):
+    def different_pairs(values):
         _, times = np.unique(values, return_counts=True)
         return (len(values) * (len(values) - 1) - (times * (times - 1)).sum()) / 2
 
-    if apart(y) == 0 or apart(p) == 0:
+    if different_pairs(y) == 0 or different_pairs(p) == 0:
         return 0.5
-    return float((1 + stats.kendalltau(y, p).statistic * np.sqrt(apart(p) / apart(y))) / 2)
+    return float(
+        (1 + stats.kendalltau(y, p).statistic * np.sqrt(different_pairs(p) / different_pairs(y))) / 2
+    )
 
 
 def _parts(tracks):
-    """Into how many parts tracks are divided, so that each has some."""
+    """How many parts tracks are divided into, so that none is small."""
     return int(np.clip(len(tracks) // _IN_A_BIN, 2, _BINS))
 
 
 def _periods(dates):
-    """Years of release, together in fives or tens where they span many."""
+    """Years of release, in steps of five or ten where they span many."""
     years = pd.to_numeric(dates.astype("str").str.extract(r"^(\d{4})")[0], errors="coerce")
     years = years.where(years > 1000).to_numpy(float)
     known = years[np.isfinite(years)]

@@ -42,7 +42,7 @@ def explanation_png(predict, features, target, settings, frames, output=None):
     """
     from hitsong.explain import mels  # with Matplotlib and librosa, half a second that no prediction needs
     from hitsong.explain.occlusion import occlusion
-    from hitsong.report.explanations import overlay_png
+    from hitsong.report.explanation_figures import overlay_png
 
     score = mels.score_of_mels(lambda inputs: target.score(predict(inputs), output), features)
     result = occlusion(score, features["mel"], mels.patch_size(settings), overlap=1)

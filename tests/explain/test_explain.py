@@ -20,7 +20,7 @@ from hitsong.explain.lime import lime
 from hitsong.explain.mels import band_edges, band_medians, patch_size, score_function, score_of_mels
 from hitsong.explain.occlusion import occlusion
 from hitsong.explain.permutation import permutation_importance
-from hitsong.report import explanations, figures
+from hitsong.report import explanation_figures
 
 N_MELS, FRAMES = 24, 64
 PATCH = (4, 8)
@@ -485,17 +485,11 @@ def test_the_words_name_what_is_strongest_and_warn(rng):
 # ---------------------------------------------------------------------- drawing
 
 
-@pytest.fixture(autouse=True)
-def _closed():
-    yield
-    figures.plt.close("all")
-
-
 def test_the_figure_has_seconds_hertz_and_colours_centred_on_nothing(rng):
     settings = Mel()
     mel, values = rng.normal(-40, 10, (128, 323)), np.zeros((128, 323))
     values[60:70, 100:120], values[20, 20] = 3.0, -1.0
-    figure = explanations.over_spectrogram(mel, values, settings, "points", "why")
+    figure = explanation_figures.over_spectrogram(mel, values, settings, "points", "why")
     axes, bar = figure.axes
     assert axes.get_xlim() == pytest.approx((0, 323 * 2048 / 22050))
     edges = band_edges(settings)
@@ -504,20 +498,22 @@ def test_the_figure_has_seconds_hertz_and_colours_centred_on_nothing(rng):
         assert edges[math.floor(tick)] <= hertz <= edges[math.ceil(tick)]
     drawn = axes.images[1]
     assert drawn.norm.vmin == -drawn.norm.vmax
-    assert explanations.SCALE(0.5)[3] == 0
-    assert bar.get_ylabel() == "points"
+    assert explanation_figures.SCALE(0.5)[3] == 0
+    assert bar.get_xlabel() == "points"
 
 
 def test_the_overlay_is_transparent_where_nothing_is_and_has_low_frequencies_at_the_bottom():
     values = np.zeros((4, 6))
     values[0, 0], values[3, 5] = 2.0, -2.0
-    pixels = np.array(Image.open(io.BytesIO(explanations.overlay_png(values, height=8, width=12))))
+    pixels = np.array(Image.open(io.BytesIO(explanation_figures.overlay_png(values, height=8, width=12))))
     assert pixels.shape == (8, 12, 4)
     assert (pixels[..., 3] > 0).sum() == 2 * 4
     raised, lowered = pixels[7, 0], pixels[0, 11]
     assert raised[0] > raised[2]  # orange
     assert lowered[2] > lowered[0]  # blue
-    assert not np.array(Image.open(io.BytesIO(explanations.overlay_png(np.zeros((4, 6))))))[..., 3].any()
+    assert not np.array(Image.open(io.BytesIO(explanation_figures.overlay_png(np.zeros((4, 6))))))[
+        ..., 3
+    ].any()
 
 
 def test_every_table_can_be_drawn(clips, table):
@@ -526,14 +522,18 @@ def test_every_table_can_be_drawn(clips, table):
         measure(lambda features: features["mel"].mean(axis=(1, 2)), features, groups, Mel(n_mels=16), 100, 1)
         for measure in (across_tracks.band_importance, across_tracks.time_importance)
     ]
-    drawn = explanations.listening(*measured, "points")
-    assert len(drawn.axes[0].patches) == len(drawn.axes[1].patches) == 8
+    for draw, rows in zip(
+        (explanation_figures.importance_of_bands, explanation_figures.importance_of_parts),
+        measured,
+        strict=True,
+    ):
+        assert len(draw(rows, "points").axes[0].patches) == 8
     groups = np.arange(len(table)) // 3
     found = across_tracks.correlate_columns(table["tempo"], table, groups, 100, 1)
-    assert [label.get_text() for label in explanations.companions(found).axes[0].get_yticklabels()][
+    assert [label.get_text() for label in explanation_figures.correlations(found).axes[0].get_yticklabels()][
         -1
     ] == "tempo"
     lost = permutation_importance(
         lambda X: X["key"].to_numpy(), table, table["key"], groups, "popularity", 100, 1
     )
-    assert explanations.importance(lost, "spearman").axes[0].get_yticklabels()[-1].get_text() == "key"
+    assert explanation_figures.importance(lost, "spearman").axes[0].get_yticklabels()[-1].get_text() == "key"

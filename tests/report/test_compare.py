@@ -7,8 +7,8 @@ import pandas as pd
 import pytest
 
 from hitsong.errors import UserError
-from hitsong.evaluation import bootstrap, results
-from hitsong.report import compare
+from hitsong.evaluation import bootstrap, compare, results
+from hitsong.report import comparison
 from tests import browser, finished
 
 
@@ -31,7 +31,7 @@ def changed(folder, to, change):
 
 def test_differences_are_those_of_the_shared_tracks(folders):
     good, poor, _ = folders
-    found = compare.compare([good, poor])
+    found = compare.compare_runs([good, poor])
     (pair,) = found["pairs"]
     rows = [
         pd.read_parquet(one / "report" / "predictions.parquet").query("model == 'crnn'").set_index("track_id")
@@ -53,18 +53,36 @@ def test_differences_are_those_of_the_shared_tracks(folders):
     assert first["metrics"]["spearman"]["difference"] == pytest.approx(expected["spearman"]["difference"])
     assert first["metrics"]["mse"]["high"] == pytest.approx(expected["mse"]["high"], rel=0.1)
     assert pair["tracks"] == len(both)
-    assert pair["verdict"].endswith(f"{found['runs'][0]['name']} is better")
+    assert pair["verdict"].endswith("neither is called better with fewer than 3 seeds")
     assert {row["what"] for row in pair["differences"][1:]} == {"inception", "ridge-spotify"}
     assert [run["name"] for run in found["runs"]] == ["good/popularity", "poor/popularity"]
 
 
+def test_a_run_is_called_better_from_three_seeds_on(folders, tmp_path):
+    def three_seeds(folder):
+        path = folder / "report" / "metrics.json"
+        content = results.read(path).model_dump(mode="json", exclude_unset=True)
+        content["rows"]["crnn"]["repetitions"] = 3
+        results.write(path, content)
+
+    good, poor = (
+        changed(one, tmp_path / name, three_seeds)
+        for one, name in zip(folders, ("good", "poor"), strict=False)
+    )
+    assert compare.compare_runs([good, poor])["pairs"][0]["verdict"].endswith("good is better")
+    assert compare.compare_runs([poor, good])["pairs"][0]["verdict"].endswith("good is better")
+    assert "fewer than 3" in compare.compare_runs([folders[0], poor])["pairs"][0]["verdict"]
+    assert compare.verdict({"low": -0.1, "high": 0.2}, 5) == "not distinguishable"
+    assert compare.verdict({"low": 0.1, "high": 0.2}) == "better"
+
+
 def test_a_run_is_not_better_than_its_copy(folders, tmp_path):
     twin = changed(folders[0], tmp_path / "twin", lambda folder: None)
-    found = compare.compare([folders[0], twin])
+    found = compare.compare_runs([folders[0], twin])
     (pair,) = found["pairs"]
     assert pair["differences"][0]["metrics"]["spearman"] == {"difference": 0, "low": 0, "high": 0}
-    assert pair["verdict"].endswith("the two cannot be told apart")
-    assert found["flags"] == compare.compare([twin, folders[0]])["flags"]
+    assert pair["verdict"].endswith("the two cannot be distinguished")
+    assert found["flags"] == compare.compare_runs([twin, folders[0]])["flags"]
 
 
 def test_it_says_why_only_intervals_can_be_compared(folders, tmp_path):
@@ -88,7 +106,7 @@ def test_it_says_why_only_intervals_can_be_compared(folders, tmp_path):
         (others, "no test track in common"),
         (few, "they share only 1 test tracks of 1 groups"),
     ]:
-        (pair,) = compare.compare([good, other])["pairs"]
+        (pair,) = compare.compare_runs([good, other])["pairs"]
         assert why in pair["why"]
         assert pair["why"].endswith("only their intervals can be compared")
         assert pair["differences"] == []
@@ -104,18 +122,18 @@ def test_what_differs_between_runs_is_flagged(folders, tmp_path):
         results.write(path, found)
 
     good, _, classes = folders
-    flags = "\n".join(compare.compare([good, changed(good, tmp_path / "other", edit)])["flags"])
+    flags = "\n".join(compare.compare_runs([good, changed(good, tmp_path / "other", edit)])["flags"])
     for what in ("different sources", "at different times", "the splits differ"):
         assert what in flags
     assert "synthetic" not in flags
-    assert "some songs are synthetic" in "\n".join(compare.compare([good, classes])["flags"])
+    assert "some songs are synthetic" in "\n".join(compare.compare_runs([good, classes])["flags"])
 
 
 def test_groups_hold_in_both_runs():
     ids = pd.Index(list("abcdef"))
     first = pd.DataFrame({"track_id": list("fedcba"), "group": list("332211")})
     second = pd.DataFrame({"track_id": list("abcdef"), "group": list("xyyzvw")})
-    found = compare._groups(ids, first, second)
+    found = compare._unite_groups(ids, first, second)
     # a-b by the first, b-c by the second, c-d by the first; e-f by the first.
     assert len(np.unique(found[:4])) == 1
     assert found[4] == found[5]
@@ -132,13 +150,13 @@ def test_groups_hold_in_both_runs():
 )
 def test_runs_that_cannot_be_compared_are_refused(folders, tmp_path, chosen, message):
     with pytest.raises(UserError, match=message):
-        compare.compare(chosen(*folders[:2], tmp_path))
+        compare.compare_runs(chosen(*folders[:2], tmp_path))
 
 
 def test_the_terminal_and_the_page_say_the_same(folders, tmp_path):
-    found = compare.compare(folders)
-    text = compare.text(found)
-    path = compare.write(found, tmp_path / "compare.html")
+    found = compare.compare_runs(folders)
+    text = compare.format_text(found)
+    path = comparison.write_page(found, tmp_path / "compare.html")
     content = path.read_text(encoding="utf-8")
     for pair in found["pairs"]:
         said = pair["verdict"] or pair["why"]

@@ -1,4 +1,4 @@
-"""The songs that a model got most right and most wrong, and what of them may be heard in the page."""
+"""The tracks that a model predicts best and worst, with audio excerpts where the licence allows copies."""
 
 import base64
 import io
@@ -8,39 +8,41 @@ import numpy as np
 import pandas as pd
 import soundfile
 
+from hitsong.evaluation.compare import select_model
 from hitsong.features import decode
-from hitsong.report import tables
-from hitsong.report.page import percent, short
+from hitsong.report.formats import percent, short
 
 SHOWN = 3
 _SECONDS, _RATE = 15, 22050
-_COMPRESSION = 0.65  # libsndfile's scale: about 56 kbit/s, so that six excerpts make less than 1 MB of page
+_COMPRESSION = (
+    0.65  # libsndfile's scale: about 56 kbit/s, so that six excerpts take less than 1 MB of the page
+)
 _FREE = ("attribution", "creative commons", "public domain", "cc0", "free art")  # in names of licences
 
 
 @dataclass(frozen=True)
-class Song:
-    """A song as the page shows it.
+class Track:
+    """A track as the page shows it.
 
-    `answers` has a row (of what, actual, predicted) for each output; `sound` is a data address, `link` a page or
+    `predictions` has a row (output, actual, predicted) for each output; `audio` is a data address, `link` a page or
     preview elsewhere, or None.
     """
 
     name: str
     artist: str
     year: str
-    answers: list
-    sound: str | None
+    predictions: list
+    audio: str | None
     link: str | None
     licence: str | None
 
 
-def extremes(table, target, model):
-    """The test tracks on which a model did best and worst, compared with guessing the mean.
+def find_extremes(table, target, model):
+    """Find the test tracks that a model predicts best and worst, compared with predicting the mean.
 
-    Plain errors would show the average song as most right and the greatest hit as most wrong, whatever the
-    model. What counts is how much smaller (or larger) than the mean's its error is; for classes, how much more
-    (or less) probable it made the truth.
+    Plain errors would put the average track first and the greatest hit last for every model. What counts is by how
+    much the error is smaller (or larger) than that of the mean; for classes, by how much the truth is more (or less)
+    probable.
 
     Parameters
     ----------
@@ -51,7 +53,7 @@ def extremes(table, target, model):
 
     Returns
     -------
-    right, wrong : list of str
+    best, worst : list of str
         Up to three track ids each, the most extreme first.
     """
     gained = _cost(table, target, "mean") - _cost(table, target, model)
@@ -61,7 +63,7 @@ def extremes(table, target, model):
 
 
 def _cost(table, target, model):
-    y, p = tables.of_model(table, model, target.names)
+    y, p = select_model(table, model, target.names)
     if target.kind == "popular":
         return (y - p).abs().iloc[:, 0]
     if target.kind == "buckets":
@@ -70,52 +72,52 @@ def _cost(table, target, model):
     return ((y - p).abs() / spread).mean(axis=1)
 
 
-def describe(track_ids, study, tracks, table, target, model, source):
-    """Songs as the page shows them, with sound where that may be copied.
+def describe_tracks(track_ids, study, tracks, table, target, model, source):
+    """Describe tracks for the page, with audio where copies are allowed.
 
-    Copied are excerpts of synthetic songs, of clips with a licence that allows it (FMA), and of a table's own
-    audio files. Previews of Spotify and Deezer are not: their terms forbid it, so the page names their address.
+    Copied are excerpts of synthetic songs, of clips whose licence allows it (FMA), and of a table's own audio files.
+    The terms of Spotify and Deezer forbid copies of previews, so the page links to them.
 
     Parameters
     ----------
     track_ids : list of str
     study : hitsong.study.Study
     tracks, table : pandas.DataFrame
-        As for `hitsong.report.build.report`.
+        As for `hitsong.report.build.build_report`.
     target : hitsong.data.targets.Target
     model : str
     source : str
-        The config's `collect.source`, or "synthetic".
+        The `collect.source` of the crawl, or "synthetic".
 
     Returns
     -------
-    list of Song
+    list of Track
     """
-    y, p = tables.of_model(table, model, target.names)
+    y, p = select_model(table, model, target.names)
     paths = {}
     if study.downloads.exists():
         downloads = pd.read_parquet(study.downloads, columns=["track_id", "status", "path"])
         paths = downloads[downloads["status"] == "ok"].set_index("track_id")["path"].to_dict()
-    songs = []
+    described = []
     for track in tracks.set_index("track_id", drop=False).loc[track_ids].itertuples():
         path = paths.get(track.track_id)
-        copied = path is not None and _may_be_copied(track, source)
-        songs.append(
-            Song(
+        allowed = path is not None and _may_be_copied(track, source) and (study.folder / path).exists()
+        described.append(
+            Track(
                 name=_known(track.name) or track.track_id,
                 artist=_known(track.artist_name) or "unknown artist",
                 year=(_known(track.release_date) or "")[:4],
-                answers=_answers(y.loc[track.track_id], p.loc[track.track_id], target),
-                sound=excerpt(study.folder / path) if copied else None,
-                link=None if copied else _link(track, source),
+                predictions=_predictions(y.loc[track.track_id], p.loc[track.track_id], target),
+                audio=encode_excerpt(study.folder / path) if allowed else None,
+                link=None if allowed else _link(track, source),
                 licence=_known(track.licence),
             )
         )
-    return songs
+    return described
 
 
-def excerpt(path):
-    """The middle of a clip as an MP3 in a data address.
+def encode_excerpt(path):
+    """Encode the middle of a clip as an MP3 in a data address.
 
     Parameters
     ----------
@@ -135,7 +137,7 @@ def excerpt(path):
 
 
 def _may_be_copied(track, source):
-    """Whether a track's audio was made here, came under a free licence, or is the user's own."""
+    """Whether a track's audio is synthetic, has a free licence, or is the user's own file."""
     if source == "fma":
         licence = _known(track.licence)
         return licence is not None and any(word in licence.lower() for word in _FREE)
@@ -143,7 +145,7 @@ def _may_be_copied(track, source):
 
 
 def _link(track, source):
-    """A page where the track can be heard, or the address of its preview."""
+    """The page of the track, or the address of its preview."""
     if source == "spotify":
         return f"https://open.spotify.com/track/{track.track_id}"
     if source == "deezer":
@@ -152,8 +154,8 @@ def _link(track, source):
     return preview if source == "table" and preview and preview.startswith("https://") else None
 
 
-def _answers(y, p, target):
-    """Truth and prediction in words: (of what, actual, predicted) for each output."""
+def _predictions(y, p, target):
+    """Truth and prediction as text: (output, actual, predicted) for each output."""
     if target.kind == "buckets":
         answer = int(np.argmax(p.to_numpy()))
         actual = target.names[int(np.argmax(y.to_numpy()))]

@@ -3,11 +3,11 @@
 After Mitchell et al., "Model Cards for Model Reporting", arXiv:1810.03993.
 """
 
-import pandas as pd
-
 from hitsong.data.targets import CLASSES, Target
+from hitsong.evaluation import kinds
 from hitsong.files import replacing
-from hitsong.report import figures
+from hitsong.report import training_figures
+from hitsong.report.formats import interval, number
 from hitsong.training.stage import summarise
 
 TERMS = {
@@ -16,19 +16,24 @@ TERMS = {
     "fma": "FMA's metadata is CC BY 4.0; each clip has a Creative Commons licence of its own.",
 }
 
+INPUTS = {
+    "mel": "mel-spectrograms",
+    "mfcc": "MFCCs",
+    "tags": "music tags",
+    "embedding": "an embedding of the audio",
+    "descriptors": "descriptors measured in the audio",
+    "spotify": "the source's audio features and duration",
+}
 
-def write_new(bundle):
+
+def write_new_card(bundle):
     """Write the card, and the figure of the losses, of a model that has none; 06 adds the test results to it."""
-    if (bundle.folder / "card.md").exists():
-        return
-    if bundle.info["form"] == "network":
-        history = pd.read_csv(bundle.folder / "history.csv")
-        figure = figures.history(history, bundle.info["name"], bundle.info["best_epoch"])
-        figures.save(figure, bundle.folder / "history.png")
-    write(bundle)
+    if not (bundle.folder / "card.md").exists():
+        training_figures.save_history(bundle.folder, bundle.info)
+        write_card(bundle)
 
 
-def write(bundle, tested=None):
+def write_card(bundle, tested=None):
     """Write `card.md` into a bundle's folder.
 
     Parameters
@@ -38,12 +43,13 @@ def write(bundle, tested=None):
         The model's row of `report/metrics.json`: metrics on the test tracks, with intervals.
     """
     info = bundle.info
-    target, account = Target(**info["target"]), summarise(info)
+    target, summary = Target(**info["target"]), summarise(info)
+    inputs = " and ".join(INPUTS[made["kind"]] for made in info["inputs"].values())
     lines = [
         f"# {info['name']}",
         "",
-        f"Predicts {target} of a track from {_words(info['inputs'])}. {info['citation']}.",
-        f"{account[0].upper()}{account[1:]}.",
+        f"Predicts {target} of a track from {inputs}. {info['citation']}.",
+        f"{summary[0].upper()}{summary[1:]}.",
         "",
         "## Data",
         "",
@@ -51,37 +57,33 @@ def write(bundle, tested=None):
         + (", **synthetic songs**" if info["synthetic"] else ""),
         f"- Fitted on {info['trained_on']['train']:,} tracks, chosen on {info['trained_on']['validation']:,} more; "
         f"split `{info['scheme']}`",
-        f"- Popularity as {info['popularity_source']} gave it, read up to {info['fetched']}",
+        f"- Popularity from {info['popularity_source']}, read until {info['fetched'] or 'an unknown day'}",
         f"- {_terms(info)}",
         "",
-        "## How good it is",
+        "## Accuracy",
         "",
         *_metrics(info, tested),
         "",
         "## Limits",
         "",
-        "- Sound explains a small part of popularity: in published work at best a tenth to a seventh of its variance.",
-        "- A score sorts many songs; it says little about one. It knows nothing of the artist, the label or the time.",
-        "- Popularity is a snapshot. A model of one genre, source or decade says nothing about another.",
+        "- Sound explains a small part of popularity: in published work at most a tenth to a seventh of its variance.",
+        "- Scores can rank many songs; a single score says little. The artist, the label and the time are not inputs.",
+        "- Popularity changes with time. A model of one genre, source or decade does not transfer to another.",
     ]
+    if info.get("advice"):
+        lines.append(f"- {info['advice'][0].upper()}{info['advice'][1:]}.")
     if info["collapsed"]:
-        lines.insert(4, "\n**It has collapsed: it predicts nearly the same for every track.**")
+        lines.insert(4, "\n**Collapsed: the model predicts nearly the same value for every track.**")
     with replacing(bundle.folder / "card.md") as temporary:
         temporary.write_text("\n".join(lines) + "\n", encoding="utf-8")
 
 
-def _words(inputs):
-    kinds = {"mel": "mel-spectrograms", "mfcc": "MFCCs", "tags": "music tags", "embedding": "musicnn's embedding",
-             "descriptors": "descriptors of the audio", "spotify": "Spotify's audio features"}  # fmt: skip
-    return " and ".join(kinds[made["kind"]] for made in inputs.values())
-
-
 def _terms(info):
     if info["synthetic"]:
-        return "Composed by this program: free of anyone's rights"
-    found = next((terms for source, terms in TERMS.items() if source in info["popularity_source"]), None)
+        return "Composed by this program: nobody else has rights in it."
+    terms = [terms for source, terms in TERMS.items() if source in info["popularity_source"]]
     licences = f" Licences of the clips: {'; '.join(info['licences'])}" if info["licences"] else ""
-    return (found or "The terms of whoever published the table apply.") + licences
+    return (terms[0] if terms else "The terms of the table's publisher apply.") + licences
 
 
 def _metrics(info, tested):
@@ -90,18 +92,17 @@ def _metrics(info, tested):
     head = "| metric | validation |" + (" test | 95 % over artists |" if tested else "")
     rows = [head, "|---|---|" + ("---|---|" if tested else "")]
     for name, value in values.items():
-        row = f"| {name} | {value:.3f} |"
-        if tested and name in tested["metrics"]:
-            ends = tested["intervals"].get(name)
-            row += f" {tested['metrics'][name]:.3f} | {'' if ends is None else f'{ends[0]:.3f} to {ends[1]:.3f}'} |"
-        elif tested:
-            row += " | |"
+        row = f"| {kinds.metric(name).label} | {number(value)} |"
+        if tested:
+            bounds = tested["intervals"].get(name)
+            row += f" {number(tested['metrics'].get(name), bounds)} | {interval(bounds)} |"
         rows.append(row)
     if not tested:
-        rows += ["", "The test tracks have not been looked at yet: run `python 06_evaluate.py`."]
+        rows += ["", "Not evaluated on the test tracks yet: run `python 06_evaluate.py`."]
     kind = "sets" if info["target"]["kind"] in CLASSES else "intervals"
     rows += [
         "",
-        f"Split-conformal {kind} are calibrated on the validation tracks; the report says how often they hold.",
+        f"Split-conformal {kind} are calibrated on the validation tracks. The report shows how often they contain the "
+        "truth.",
     ]
     return rows

@@ -1,0 +1,175 @@
+"""The style of all figures, and how a figure becomes a PNG file and an `<svg>` element of a page.
+
+Figures are about as wide as a phone, so that their text can be read there and two fit side by side on a desktop.
+In a page the colours of the palette become CSS variables, so that a figure fits a light and a dark page.
+"""
+
+import io
+import re
+import warnings
+from dataclasses import dataclass
+
+import matplotlib
+import numpy as np
+import pandas as pd
+from matplotlib import font_manager
+from matplotlib.figure import Figure as Drawing
+
+from hitsong.files import replacing
+
+INK, MUTED, GRID, CARD = "#1f2933", "#616e7c", "#dfe3e8", "#ffffff"
+ACCENT, SECOND, THIRD = "#0b6e8f", "#c2571f", "#8a963a"
+DASHED = {"color": MUTED, "linewidth": 1, "linestyle": "--"}
+LINES = [ACCENT, SECOND, THIRD, MUTED]
+VARIABLES = {
+    INK: "ink", MUTED: "muted", GRID: "line", CARD: "card", ACCENT: "accent", SECOND: "second", THIRD: "third",
+}  # fmt: skip
+WIDTH = 4.5  # inches
+LONGEST = 60  # characters of a title or label
+
+_RASTER_DPI = 180  # of pixels inside an SVG
+_CJK = {
+    "Noto Sans CJK SC",
+    "Noto Sans CJK JP",
+    "WenQuanYi Zen Hei",
+    "Source Han Sans SC",
+    "PingFang SC",
+    "SimHei",
+}
+
+matplotlib.rcParams.update(
+    {
+        "figure.facecolor": CARD,
+        "figure.dpi": 110,
+        "savefig.dpi": 160,
+        "axes.facecolor": CARD,
+        "axes.edgecolor": MUTED,
+        "axes.labelcolor": INK,
+        "axes.spines.top": False,
+        "axes.spines.right": False,
+        "axes.grid": True,
+        "axes.axisbelow": True,
+        "axes.titleweight": "bold",
+        "axes.titlesize": 10.5,
+        "axes.titlelocation": "left",
+        "axes.titlecolor": INK,
+        "axes.formatter.useoffset": False,
+        "axes.unicode_minus": True,
+        "grid.color": GRID,
+        "text.color": INK,
+        "text.parse_math": False,  # a `$` in the title of a song is no formula
+        "xtick.color": MUTED,
+        "ytick.color": MUTED,
+        "xtick.labelcolor": INK,
+        "ytick.labelcolor": INK,
+        "legend.frameon": False,
+        "legend.fontsize": 9,
+        "font.family": ["DejaVu Sans", *sorted(_CJK & set(font_manager.get_font_names()))],
+        "font.size": 9.5,
+        "figure.constrained_layout.h_pad": 0.07,
+        "figure.constrained_layout.w_pad": 0.07,
+        "svg.fonttype": "none",
+    }
+)
+
+
+@dataclass(frozen=True)
+class Figure:
+    """A figure with what it shows.
+
+    Attributes
+    ----------
+    name : str
+        Of its files, without suffix.
+    drawing : matplotlib.figure.Figure
+    table : pandas.DataFrame
+        The numbers that it shows.
+    alt : str
+        The same in words, for those who do not see it.
+    caption : str
+        How to read it.
+    """
+
+    name: str
+    drawing: Drawing
+    table: pd.DataFrame
+    alt: str
+    caption: str = ""
+
+
+def new_figure(height=3.2, width=WIDTH, rows=1, columns=1, **options):
+    """An empty figure of a size in inches, and its axes (an array of them if there are several)."""
+    drawing = Drawing(figsize=(width, height), layout="constrained")
+    return drawing, drawing.subplots(rows, columns, **options)
+
+
+def plain(text):
+    """A text of any origin as a label: one line without control characters, shortened if it is long.
+
+    >>> plain("A\\n\\x00 song"), len(plain("x" * 100))
+    ('A song', 60)
+    """
+    text = " ".join("".join(c if c.isprintable() else " " for c in str(text)).split())
+    return text if len(text) <= LONGEST else text[: LONGEST - 1] + "…"
+
+
+def save(drawing, path):
+    """Write a figure as PNG."""
+    with replacing(path) as temporary:
+        _savefig(drawing, temporary, format="png")
+
+
+def svg(drawing, name):
+    """A figure as an `<svg>` element whose colours are the page's variables.
+
+    Parameters
+    ----------
+    drawing : matplotlib.figure.Figure
+        Its layout is computed here and stays: what is saved later has the same.
+    name : str
+        Becomes part of the ids, so that no two figures of a page share one.
+
+    Returns
+    -------
+    str
+    """
+    stream = io.StringIO()
+    nothing = dict.fromkeys(["Creator", "Date", "Format", "Type"])
+    with matplotlib.rc_context({"svg.hashsalt": name}):
+        _savefig(drawing, stream, format="svg", transparent=True, metadata=nothing, dpi=_RASTER_DPI)
+    drawing.set_layout_engine("none")
+    text = stream.getvalue()
+    text = text[text.index("<svg") :]
+    text = re.sub(r"<defs>\s*<style.*?</style>\s*</defs>", "", text, count=1, flags=re.DOTALL)
+    text = re.sub(r'(<svg[^>]*?) width="[^"]*"', r"\1", text, count=1)
+    text = re.sub(r'(<svg[^>]*?) height="[^"]*"', r"\1", text, count=1)
+    text = re.sub(r'<g id="[^"]*"', "<g", text)  # matplotlib counts them anew in each figure
+    text = re.sub(r"(font: [^;\"]*?px) [^;\"]*", r"\1 var(--font)", text)
+    text = re.sub(r"<!--.*?-->|\n\s*", lambda match: "" if match[0][0] == "<" else " ", text, flags=re.DOTALL)
+    for colour, variable in VARIABLES.items():
+        text = text.replace(colour, f"var(--{variable})")
+    return text
+
+
+def _savefig(drawing, target, **options):
+    with warnings.catch_warnings():  # a character without a glyph is a box in the PNG; pages have more fonts
+        warnings.filterwarnings("ignore", "Glyph .* missing")
+        drawing.savefig(target, **options)
+
+
+def draw_intervals(axes, places, table, value, color, label=None, **marker):
+    """Draw horizontal intervals (`low`, `high`) with their value as a dot."""
+    axes.hlines(places, table["low"], table["high"], color=color, linewidth=2.2)
+    axes.plot(table[value], places, "o", color=color, label=label, **({"markersize": 6.5} | marker))
+
+
+def name_rows(axes, places, labels):
+    """Name the rows of a figure at the left."""
+    axes.set_yticks(places, [plain(label) for label in labels])
+    axes.grid(axis="y", visible=False)
+    axes.set_ylim(min(places) - 0.7, max(places) + 0.7)
+
+
+def clip_to(values, low, high):
+    """Lengths of whiskers, which matplotlib wants from the value on: (2, n)."""
+    return np.clip([values - low, high - values], 0, None)

@@ -1,0 +1,212 @@
+"""Figures of explanations: maps over a spectrogram, importance of bands, parts and columns, correlations."""
+
+import io
+
+import numpy as np
+from matplotlib.colors import LinearSegmentedColormap, ListedColormap, Normalize
+from PIL import Image
+
+from hitsong.explain.across_tracks import DISCOVERY_RATE
+from hitsong.explain.mels import band_edges
+from hitsong.report.drawing import (
+    ACCENT,
+    INK,
+    MUTED,
+    SECOND,
+    clip_to,
+    draw_intervals,
+    name_rows,
+    new_figure,
+    plain,
+)
+
+HERTZ = (200, 500, 1000, 2000, 5000, 10000, 20000)
+STRONGEST = 0.85  # opacity of the largest values: the spectrogram stays visible
+SHOWN = 12  # columns in a figure
+
+# What the values of each kind of map are, to be filled with the unit of the score.
+LABELS = {
+    "occlusion": "{} lost\nif this part is hidden",
+    "gradients": "{}\nadded by the part around a bin",
+    "lime": "{}\nadded by a segment",
+}
+
+
+def _scale():
+    """Blue for what lowers the score and orange for what raises it, both readable for the colour-blind; 0 is clear."""
+    strength = np.abs(np.linspace(-1, 1, 255))
+    colours = LinearSegmentedColormap.from_list("", [ACCENT, "#9cc9d8", "#f3c6a5", SECOND])(
+        np.linspace(0, 1, 255)
+    )
+    colours[:, 3] = STRONGEST * strength**0.6
+    return ListedColormap(colours)
+
+
+SCALE = _scale()
+
+
+def limit(values):
+    """The value that is drawn strongest: all but one in 200 are smaller, so that single bins do not decide."""
+    return float(np.quantile(np.abs(values), 0.995)) or 1.0
+
+
+def over_spectrogram(mel, values, settings, label, title=""):
+    """Draw a map over the spectrogram that it explains.
+
+    Parameters
+    ----------
+    mel : np.ndarray [shape=(n_mels, frames)]
+        In dB.
+    values : np.ndarray [shape=(n_mels, frames)]
+        Positive where the score is raised.
+    settings : hitsong.config.Mel
+    label : str
+        What the values are, with their unit, for the colour bar.
+    title : str
+
+    Returns
+    -------
+    matplotlib.figure.Figure
+    """
+    n_mels, frames = mel.shape
+    extent = (0, frames * settings.hop_length / settings.sample_rate, 0, n_mels)
+    shown = {"origin": "lower", "aspect": "auto", "extent": extent}
+    drawing, axes = new_figure(3.4)
+    quiet, loud = np.quantile(mel, [0.02, 0.998])
+    # Up to a middle grey only: colours lie above.
+    axes.imshow(mel, cmap="Greys", vmin=quiet, vmax=loud + 0.6 * (loud - quiet), **shown)
+    ends = Normalize(-limit(values), limit(values))
+    image = axes.imshow(values, cmap=SCALE, norm=ends, interpolation="nearest", **shown)
+    bar = drawing.colorbar(image, ax=axes, extend="both", orientation="horizontal", pad=0.03, aspect=35)
+    bar.set_label(label)
+    bar.outline.set_edgecolor(MUTED)
+    bar.solids.set_edgecolor("face")
+    axes.set(xlabel="time (s)", ylabel="frequency (Hz)", title=plain(title))
+    edges = band_edges(settings)
+    ticks = [hertz for hertz in HERTZ if edges[0] <= hertz <= edges[-1]]
+    axes.set_yticks(np.interp(ticks, edges, np.arange(len(edges))), [_short(hertz) for hertz in ticks])
+    axes.grid(visible=False)
+    return drawing
+
+
+def overlay_png(values, height=None, width=None):
+    """Paint a map as a transparent PNG, to be laid over a spectrogram.
+
+    Parameters
+    ----------
+    values : np.ndarray [shape=(n_mels, frames)]
+    height, width : int, optional
+        In pixels; one for each bin if not given.
+
+    Returns
+    -------
+    bytes
+        Low frequencies are at the bottom; 0 is transparent.
+    """
+    end = limit(values)
+    pixels = SCALE(Normalize(-end, end)(values[::-1]), bytes=True)
+    image = Image.fromarray(pixels, "RGBA")
+    if height or width:
+        image = image.resize((width or image.width, height or image.height), Image.Resampling.NEAREST)
+    file = io.BytesIO()
+    image.save(file, format="PNG", optimize=True)
+    return file.getvalue()
+
+
+def importance_of_bands(bands, unit):
+    """Draw by how much the score moves when a frequency band comes from another song.
+
+    Parameters
+    ----------
+    bands : pandas.DataFrame
+        From `hitsong.explain.across_tracks.band_importance`.
+    unit : str
+
+    Returns
+    -------
+    matplotlib.figure.Figure
+    """
+    drawing, axes = new_figure(3.4)
+    axes.barh(
+        range(len(bands)), bands["importance"], height=0.8, color=ACCENT, error_kw={"ecolor": INK, "elinewidth": 1},
+        xerr=clip_to(bands["importance"], bands["low"], bands["high"]),
+    )  # fmt: skip
+    edges = [*bands["begin"], bands["end"].iat[-1]]
+    axes.set_yticks(np.arange(len(edges)) - 0.5, [_short(hertz) for hertz in edges])
+    axes.set(xlabel=f"mean change ({unit})", ylabel="frequency (Hz)", title="Exchanging a frequency band")
+    axes.grid(axis="y", visible=False)
+    return drawing
+
+
+def importance_of_parts(parts, unit):
+    """Draw by how much the score moves when an eighth of the clip comes from another song; as `importance_of_bands`."""
+    drawing, axes = new_figure(3.4)
+    axes.bar(
+        range(len(parts)), parts["importance"], width=0.8, color=SECOND, error_kw={"ecolor": INK, "elinewidth": 1},
+        yerr=clip_to(parts["importance"], parts["low"], parts["high"]),
+    )  # fmt: skip
+    edges = [*parts["begin"], parts["end"].iat[-1]]
+    axes.set_xticks(np.arange(len(edges)) - 0.5, [f"{second:.2g}" for second in edges])
+    axes.set(xlabel="time (s)", ylabel=f"mean change ({unit})", title="Exchanging a part of the clip")
+    axes.grid(axis="x", visible=False)
+    return drawing
+
+
+def correlations(table):
+    """Draw the columns that correlate most with the predictions, and which of them may be chance.
+
+    Parameters
+    ----------
+    table : pandas.DataFrame
+        From `hitsong.explain.across_tracks.correlate_columns`.
+
+    Returns
+    -------
+    matplotlib.figure.Figure
+    """
+    shown = table.head(SHOWN).iloc[::-1]
+    significant = (shown["q"] <= DISCOVERY_RATE).to_numpy()
+    drawing, axes = new_figure(1.5 + 0.27 * len(shown))
+    axes.axvline(0, color=INK, linewidth=0.8)
+    for rows, colour, label in (
+        (significant, ACCENT, f"false discovery rate ≤ {DISCOVERY_RATE:.0%}"),
+        (~significant, MUTED, "may be chance"),
+    ):
+        if rows.any():
+            draw_intervals(axes, np.flatnonzero(rows), shown[rows], "spearman", colour, label)
+    name_rows(axes, range(len(shown)), shown["column"])
+    axes.set(xlabel="Spearman correlation, 95 % interval", title="Correlation with the predictions")
+    axes.legend(loc="upper center", bbox_to_anchor=(0.4, -0.22 * 5 / (2 + len(shown)) - 0.1), ncols=2)
+    return drawing
+
+
+def importance(table, metric):
+    """Draw what a model loses when a column is shuffled.
+
+    Parameters
+    ----------
+    table : pandas.DataFrame
+        From `hitsong.explain.permutation.permutation_importance`.
+    metric : str
+        Its label.
+
+    Returns
+    -------
+    matplotlib.figure.Figure
+    """
+    shown = table.head(SHOWN).iloc[::-1]
+    drawing, axes = new_figure(1.1 + 0.27 * len(shown))
+    axes.axvline(0, color=INK, linewidth=0.8)
+    draw_intervals(axes, range(len(shown)), shown, "importance", ACCENT)
+    name_rows(axes, range(len(shown)), shown["column"])
+    axes.set(xlabel=f"decrease of {metric}, 95 % interval", title="Shuffling a column")
+    return drawing
+
+
+def _short(hertz):
+    """
+    >>> [_short(hertz) for hertz in (428.2, 1000, 5512.5)]
+    ['430', '1k', '5.5k']
+    """
+    hertz = float(f"{hertz:.2g}")
+    return f"{hertz:.0f}" if hertz < 1000 else f"{hertz / 1000:.2g}k"

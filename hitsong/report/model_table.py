@@ -1,0 +1,84 @@
+"""The table of models and reference rows: for the comparison figure, as CSV and as LaTeX."""
+
+import numpy as np
+import pandas as pd
+
+from hitsong.evaluation import kinds
+from hitsong.evaluation.evaluate import ranked
+from hitsong.files import replacing, write_table
+from hitsong.report.formats import DASH, interval, number
+
+
+def is_undefined(row, metric):
+    """Whether a metric of a row says nothing: predictions that are all equal have no order to measure.
+
+    Such metrics have the value of chance by convention, in every bootstrap draw.
+    """
+    value, bounds = row["metrics"].get(metric.name), row["intervals"].get(metric.name)
+    if metric.chance is None or value != metric.chance:
+        return False
+    return bounds is None or tuple(bounds) == (value, value)
+
+
+def main_values(result):
+    """The main metric of each row: model, value, low, high, reference, chosen."""
+    main = kinds.metric(result["main"])
+    rows = [
+        [
+            name,
+            np.nan if is_undefined(row, main) else row["metrics"][main.name],
+            *row["intervals"][main.name],
+            row["reference"] is not None,
+            name == result["best"],
+        ]
+        for name, row in result["rows"].items()
+    ]
+    return pd.DataFrame(rows, columns=["model", "value", "low", "high", "reference", "chosen"])
+
+
+def write_tables(folder, result):
+    """Write the table as `models.csv`, for other programs, and as `models.tex`, for a paper."""
+    metrics = kinds.metrics_of(result["kind"])
+    values, texts = [], []
+    for name, row in ranked(result):
+        numbers, cells = {"model": name, "reference": row["reference"] is not None}, {"model": name}
+        for metric in metrics.values():
+            bounds = row["intervals"].get(metric.name)
+            known = metric.name in row["metrics"] and not is_undefined(row, metric)
+            numbers[metric.name] = row["metrics"][metric.name] if known else np.nan
+            numbers[f"{metric.name}_low"], numbers[f"{metric.name}_high"] = (
+                bounds if known and bounds else (np.nan, np.nan)
+            )
+            cells[metric.heading] = number(row["metrics"][metric.name], bounds) if known else DASH
+            if known and bounds:
+                cells[metric.heading] += f" ({interval(bounds)})"
+        values.append(numbers)
+        texts.append(cells)
+    write_table(folder / "models.csv", pd.DataFrame(values))
+    latex = [
+        " & ".join(map(_latex, row)) + r" \\"
+        for row in [texts[0].keys(), *(cells.values() for cells in texts)]
+    ]
+    latex = [
+        rf"\begin{{tabular}}{{l{'r' * len(metrics)}}}",
+        r"\hline",
+        latex[0],
+        r"\hline",
+        *latex[1:],
+        r"\hline",
+    ]
+    with replacing(folder / "models.tex") as temporary:
+        temporary.write_text("\n".join([*latex, r"\end{tabular}"]) + "\n", encoding="utf-8")
+
+
+def _latex(text):
+    for character, replacement in (
+        ("_", r"\_"),
+        ("%", r"\%"),
+        ("&", r"\&"),
+        ("−", "$-$"),
+        ("²", "$^2$"),
+        ("–", "--"),
+    ):
+        text = text.replace(character, replacement)
+    return text

@@ -1,0 +1,170 @@
+"""What the numbers of a run rest on: data, popularity, counts after every filter, split, leakage, seeds, versions.
+
+What was collected is read from the record of the stage that collected it, never from the config of the present run.
+"""
+
+import json
+import shlex
+from pathlib import Path
+
+from hitsong.config import Config, load, parse
+from hitsong.data import splits
+from hitsong.errors import UserError
+from hitsong.files import read_json
+from hitsong.study import STAGES, environment
+
+_SIDES = {
+    "train": "of these for training",
+    "validation": "for validation",
+    "test": "for testing",
+    splits.EXCLUDED: "on no side",
+}
+
+
+def config_of(study, stage):
+    """The resolved config that a stage was run with.
+
+    Raises
+    ------
+    UserError
+        If the record is of a version with other settings.
+    """
+    path = study.record(stage)
+    try:
+        return Config.model_validate(read_json(path)["config"])
+    except ValueError:
+        raise UserError(f"{path} is of another version; run: python {STAGES[stage][0]}") from None
+
+
+def describe_data(study):
+    """What was collected, in a few words: the source, or the genres."""
+    collect = config_of(study, "collect").collect
+    if collect.source == "fma":
+        return "Free Music Archive"
+    if collect.source == "table":
+        return Path(collect.table.path).name
+    lists = {"ids": "listed tracks", "playlist": "a playlist"}
+    return lists.get(collect.strategy, ", ".join(collect.genres))
+
+
+def describe_run(study, config, tracks, target, counts, leaks, looks, inputs):
+    """Describe what the numbers of a run rest on.
+
+    Parameters
+    ----------
+    study : hitsong.study.Study
+    config : hitsong.config.Config
+        Of the evaluation.
+    tracks : pandas.DataFrame
+        The tracks that were used.
+    target : hitsong.data.targets.Target
+    counts : dict
+        From `hitsong.data.tracks.load_tracks`.
+    leaks : dict
+        From `hitsong.data.tracks.find_leaks`.
+    looks : int
+        How many evaluations gave a new result on the test tracks.
+    inputs : dict of str to str
+        Hash of each input file.
+
+    Returns
+    -------
+    dict
+        For `hitsong.evaluation.results.Sheet`.
+    """
+    collected = read_json(study.record("collect"))["counts"]
+    known = counts["new"] + counts["known"]
+    sides = {scheme: {side: int((tracks[scheme] == side).sum()) for side in _SIDES} for scheme in leaks}
+    steps = [
+        ("tracks in the catalogue", collected["tracks"]),
+        ("recordings, copies removed", counts["recordings"]),
+    ]
+    if study.downloads.exists():
+        steps.append(("copies by audio removed", counts["recordings"] - counts["same_audio"]))
+    steps.append(("with a popularity", known))
+    if "without_features" in counts:
+        steps.append(("with the audio features to predict", known - counts["without_features"]))
+    if study.downloads.exists():
+        steps.append(("with a decoded clip", len(tracks)))
+    used = sides[config.split.scheme]
+    steps += [(label, used[side]) for side, label in _SIDES.items() if used[side]]
+    read = tracks["fetched_at"].dropna().astype(str)
+    return {
+        "study": config.study,
+        "collected_from": describe_data(study),
+        "synthetic": study.synthetic,
+        "popularity": {
+            "source": tracks["popularity_source"].iat[0],
+            "first_fetched": read.min() if len(read) else None,
+            "last_fetched": read.max() if len(read) else None,
+        },
+        "target": target.description(),
+        "funnel": [{"step": step, "tracks": int(number)} for step, number in steps],
+        "split": {
+            "scheme": config.split.scheme,
+            "made_with": counts["made_with"],
+            "differs": splits.changed_settings(counts, config.split, config.seed),
+            "sides": sides,
+            "leakage": leaks,
+        },
+        "test_groups": int(tracks.loc[tracks["side"] == "test", "group"].nunique()),
+        "seeds": {"run": config.seed, "train": config.train.seed},
+        "draws": config.evaluate.draws,
+        "test_looks": looks,
+        "inputs": inputs,
+        **environment(),
+    }
+
+
+def commands(study, config, stages):
+    """The commands that repeat a run, each stage with the settings that it was run with.
+
+    Settings that differ from those of `config.yaml`, or of the preset that was given, are named one by one: unlike
+    `--study`, which takes the settings kept in the study's folder, they also hold where that folder is missing.
+
+    Parameters
+    ----------
+    study : hitsong.study.Study
+    config : hitsong.config.Config
+        Of the evaluation, whose record is not written yet.
+    stages : sequence of str
+
+    Returns
+    -------
+    list of str
+    """
+    lines = []
+    for stage in stages:
+        if stage == "evaluate":
+            options, resolved = "", config.model_dump(mode="json")
+        elif study.record(stage).exists():
+            record = read_json(study.record(stage))
+            options, resolved = record.get("options", ""), record["config"]
+        else:
+            continue
+        lines.append(shlex.join(["python", STAGES[stage][0], *_options(options, resolved)]))
+    return lines
+
+
+def _options(typed, resolved):
+    """The options that give a config, from those that were typed and the config that resulted."""
+    words = shlex.split(typed)
+    path = words[words.index("--config") + 1] if "--config" in words else "config.yaml"
+    if not Path(path).exists():
+        return words
+    changes = dict(_changes(load(path).model_dump(mode="json"), resolved))
+    # Without --config, the study's own settings would be the base.
+    options = ["--config", path] if path != "config.yaml" or "study" in changes else []
+    for key, value in changes.items():
+        bare = isinstance(value, str) and value and parse(value) == value
+        options += ["--set", f"{key}={value if bare else json.dumps(value, ensure_ascii=False)}"]
+    return options
+
+
+def _changes(before, now, prefix=""):
+    """The settings in which two configs differ: pairs of key and present value."""
+    for key, value in now.items():
+        if isinstance(value, dict) and isinstance(before.get(key), dict):
+            yield from _changes(before[key], value, f"{prefix}{key}.")
+        elif value != before.get(key):
+            yield f"{prefix}{key}", value
