@@ -71,27 +71,31 @@ def measure(folder, url):
         token_url=f"{url}/api/token",
         client_id=CLIENT_ID,
         client_secret=CLIENT_SECRET,
-        planted=lambda genres: None,
+        planted=lambda track_ids: None,
     )
-    source = Spotify(connection, Config().collect)
+    config = Config()
     started, cpu = time.monotonic(), time.process_time()
-    with Catalog(folder / "catalog.sqlite") as catalog:
-        made = source.collect(catalog)
-        crawled, crawl_cpu = time.monotonic() - started, time.process_time() - cpu
+    with Catalog(folder / "catalog.sqlite", Spotify.scope(connection, config.collect)) as catalog:
+        source = Spotify(connection, config, catalog)
+        ids = source.collect()["track_id"]
+        sent, crawled, crawl_cpu = source.requests, time.monotonic() - started, time.process_time() - cpu
         cpu = time.process_time()
-        ids = source.track_ids(catalog)
-        found, _ = deduplicate.deduplicate(deduplicate.table(catalog, ids))
+        found, _ = deduplicate.deduplicate(Spotify(connection, config, catalog).collect())
         export_cpu = time.process_time() - cpu
-        artists, albums = (catalog.column(f"SELECT count(*) FROM {t}")[0] for t in ("artists", "albums"))
-        lists = catalog.column("SELECT count(*) FROM progress WHERE list LIKE 'albums:%'")[0]
+        lists, albums, artists = (
+            catalog.column(f"SELECT count(*) FROM pages WHERE list LIKE '{kind}%' AND offset = 0")[0]
+            for kind in ("albums of", "tracks of", "albums of")
+        )
         megabytes = (folder / "catalog.sqlite").stat().st_size / 1e6
     tracks = len(ids)
     one_by_one = lists + albums + 2 * tracks
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
     print(f"{artists:,} artists, {albums:,} albums, {tracks:,} tracks -> {len(found):,} recordings")
-    print(f"requests               {made:,}, {1000 * made / tracks:.1f} per 1,000 tracks")
-    print(f"  against the least    {made / source.minimum:.3f} x ({source.minimum:,} with full batches)")
-    print(f"  study 1's way        {one_by_one / made:.1f} x ours (albums, tracks, features one by one)")
+    print(f"requests               {sent:,}, {1000 * sent / tracks:.1f} per 1,000 tracks")
+    print(
+        f"  against the least    {sent / source.least_requests:.3f} x ({source.least_requests:,} with full batches)"
+    )
+    print(f"  study 1's way        {one_by_one / sent:.1f} x ours (albums, tracks, features one by one)")
     print(f"peak memory            {peak:,.0f} MiB (catalogue on disk {megabytes:,.0f} MB)")
     ours = 1e3 / tracks
     print(

@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 
+import pyarrow.parquet as pq
 from ruamel.yaml import YAML
 
 from hitsong.errors import UserError
@@ -68,8 +69,11 @@ class Study:
 
     @property
     def synthetic(self):
-        """Whether the study's songs were composed by the stand-in."""
-        return self.planted.exists()
+        """Whether the study's songs were composed by the stand-in: each track states its source."""
+        if not self.tracks.exists():
+            return False
+        source = pq.read_table(self.tracks, columns=["popularity_source"]).column(0)
+        return len(source) > 0 and source[0].as_py().startswith("synthetic")
 
     @property
     def catalog(self):

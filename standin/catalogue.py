@@ -5,6 +5,7 @@ import threading
 from concurrent.futures import CancelledError, ThreadPoolExecutor
 from functools import lru_cache
 
+import pandas as pd
 from flask import Response, abort, current_app
 
 from standin.composer import compose, encode_mp3
@@ -53,6 +54,18 @@ class Catalogue:
     def copies(self, track):
         """The tracks that hold the same recording as a track, itself among them."""
         return self.world(genre_of(track.serial)).copies[track.recording]
+
+    def planted(self, track_ids):
+        """What was planted in tracks of either service: the rows of `World.planted` for these ids."""
+        missing, tables = set(track_ids), []
+        service = "deezer" if any(key.startswith("deezer:") for key in missing) else "spotify"
+        for world in self.worlds():
+            if not missing:
+                break
+            table = world.planted(service)
+            tables.append(table[table["track_id"].isin(missing)])
+            missing -= set(table["track_id"])
+        return pd.concat(tables, ignore_index=True)
 
     def _search(self, kind, text, by="popularity"):
         """Everything that a query finds, the highest in popularity or rank first: `kind` is artist or track."""

@@ -31,6 +31,8 @@ class Standin:
         The credentials that it accepts.
     deezer : str
         Address of the synthetic Deezer; the same in every run, too.
+    planted : callable
+        From track ids of either service to a table of what was planted in them.
     endpoints : collections.Counter
         Requests answered so far, by endpoint; the names of Deezer's begin with `deezer.`.
     """
@@ -41,8 +43,9 @@ class Standin:
     client_secret = CLIENT_SECRET
     deezer = f"http://{deezer.API}/"
 
-    def __init__(self, url, endpoints):
+    def __init__(self, url, endpoints, catalogue):
         self.url = url
+        self.planted = catalogue.planted
         self.proxies = {"http": url}
         self.endpoints = endpoints
 
@@ -72,7 +75,7 @@ def serve(settings, port=0):
     thread = threading.Thread(target=server.serve_forever, args=(POLL,), name="standin", daemon=True)
     thread.start()
     try:
-        yield Standin(f"http://127.0.0.1:{server.port}", endpoints)
+        yield Standin(f"http://127.0.0.1:{server.port}", endpoints, app.extensions["catalogue"])
     finally:
         server.shutdown()
         server.server_close()

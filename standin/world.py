@@ -302,6 +302,29 @@ class World:
             tracks = [copies[rng.integers(len(copies))] for copies in map(self.copies.get, chosen)]
             self.playlists[key] = Playlist(key, serial, f"{name} {self.genre.title()}", tracks)
 
+    def planted(self, service="spotify"):
+        """What was planted in each track, copies of a recording included.
+
+        Parameters
+        ----------
+        service : str
+            "spotify" or "deezer": whose ids to name the tracks by.
+
+        Returns
+        -------
+        pd.DataFrame
+            track_id, isrc, artist_effect, audio_effect and noise (weighted: popularity rises with their sum), and
+            the traits.
+        """
+        rows = self.effects.join(self.traits)
+        rows.insert(0, "isrc", [recording.isrc for recording in self.recordings])
+        ids = [
+            [track.id if service == "spotify" else f"deezer:{track.serial}" for track in copies]
+            for copies in self.copies.values()
+        ]
+        rows.insert(0, "track_id", ids)
+        return rows.explode("track_id", ignore_index=True)
+
     def numbered(self, kind, serial):
         """The object with an integer id: `kind` is people, albums, tracks or playlists; None if none has it."""
         place = serial - self._first_serial
@@ -385,14 +408,9 @@ def planted(settings, genre):
     Returns
     -------
     pd.DataFrame
-        One row per track id, copies of a recording included: track_id, isrc, artist_effect, audio_effect and
-        noise (weighted: popularity rises with their sum), and the traits.
+        As `World.planted`.
     """
-    world = World(settings, genre)
-    rows = world.effects.join(world.traits)
-    rows.insert(0, "isrc", [recording.isrc for recording in world.recordings])
-    rows.insert(0, "track_id", [[track.id for track in copies] for copies in world.copies.values()])
-    return rows.explode("track_id", ignore_index=True)
+    return World(settings, genre).planted()
 
 
 def _owners(rng, recordings, artists):

@@ -1,47 +1,59 @@
-"""The catalogue of artists, albums and tracks (SQLite), filled page by page.
+"""The catalogue (SQLite): every page that a service has sent, every track read, every preview downloaded.
 
-Everything a source says is kept once, whichever crawl asked for it. `progress` remembers how far each
-list of pages has been read, in the same transaction as the page's rows, so that a crawl killed at any
-moment goes on with the next page. `members` says which artists (or tracks) belong to which crawl, so
-one catalogue holds several genres and each export has its own.
+A crawl is a walk over lists of pages: a search, an artist's albums, an album's tracks. The name of a list holds
+everything that decides its content (service, market, query), so a page that is stored is never requested again,
+whichever crawl needs it next, and a crawl killed at any moment goes on with the first missing page.
 """
 
 import json
 import sqlite3
 from contextlib import contextmanager
-from dataclasses import asdict
+from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
 
 import pandas as pd
 
-SCHEMA = """
-CREATE TABLE IF NOT EXISTS artists (
-    artist_id TEXT PRIMARY KEY, name TEXT, genres TEXT, popularity INTEGER, followers INTEGER);
-CREATE TABLE IF NOT EXISTS albums (
-    album_id TEXT PRIMARY KEY, name TEXT, album_type TEXT,
-    release_date TEXT, release_date_precision TEXT, total_tracks INTEGER,
-    tracks_known INTEGER NOT NULL DEFAULT 0);
-CREATE TABLE IF NOT EXISTS artist_albums (
-    artist_id TEXT, album_id TEXT, PRIMARY KEY (artist_id, album_id)) WITHOUT ROWID;
+from hitsong.config import AUDIO_FEATURES
+from hitsong.errors import UserError
+
+VERSION = 2  # of the tables below, kept in the file
+TRACK_COLUMNS = [
+    "track_id", "name", "artist_ids", "artist_names", "album_id", "album_name", "album_type", "release_date",
+    "release_date_precision", "duration_ms", "explicit", "isrc", "preview_url", "popularity", "fetched_at",
+]  # fmt: skip
+SCHEMA = f"""
+CREATE TABLE IF NOT EXISTS pages (
+    scope TEXT, list TEXT, offset INTEGER, next_offset INTEGER, total INTEGER, items TEXT,
+    PRIMARY KEY (scope, list, offset));
 CREATE TABLE IF NOT EXISTS tracks (
-    track_id TEXT PRIMARY KEY, album_id TEXT, name TEXT, duration_ms INTEGER, explicit INTEGER,
-    isrc TEXT, preview_url TEXT, audio_path TEXT, genre TEXT, licence TEXT, split TEXT,
-    popularity REAL, popularity_source TEXT, fetched_at TEXT,
-    features_known INTEGER NOT NULL DEFAULT 0);
-CREATE INDEX IF NOT EXISTS tracks_of_album ON tracks (album_id);
-CREATE TABLE IF NOT EXISTS track_artists (
-    track_id TEXT, position INTEGER, artist_id TEXT, PRIMARY KEY (track_id, position)) WITHOUT ROWID;
-CREATE TABLE IF NOT EXISTS audio_features (track_id TEXT PRIMARY KEY, features TEXT) WITHOUT ROWID;
-CREATE TABLE IF NOT EXISTS members (
-    crawl TEXT, id TEXT, PRIMARY KEY (crawl, id)) WITHOUT ROWID;
+    scope TEXT, {", ".join(TRACK_COLUMNS)}, with_previews INTEGER, PRIMARY KEY (scope, track_id));
+CREATE TABLE IF NOT EXISTS audio_features (
+    scope TEXT, track_id TEXT, features TEXT, PRIMARY KEY (scope, track_id));
+CREATE TABLE IF NOT EXISTS capabilities (app TEXT PRIMARY KEY, capabilities TEXT, probed_at TEXT);
 CREATE TABLE IF NOT EXISTS downloads (
-    track_id TEXT PRIMARY KEY, status TEXT, path TEXT, bytes INTEGER, sha256 TEXT, seconds REAL,
-    error TEXT) WITHOUT ROWID;
-CREATE TABLE IF NOT EXISTS capabilities (
-    app TEXT PRIMARY KEY, found TEXT, probed_at TEXT) WITHOUT ROWID;
-CREATE TABLE IF NOT EXISTS progress (
-    list TEXT PRIMARY KEY, next_offset INTEGER) WITHOUT ROWID;
+    track_id TEXT PRIMARY KEY, status TEXT, path TEXT, bytes INTEGER, sha256 TEXT, seconds REAL, error TEXT,
+    source TEXT, mtime_ns INTEGER);
+PRAGMA user_version = {VERSION};
 """
+
+
+@dataclass(frozen=True)
+class Page:
+    """One page of a list.
+
+    Attributes
+    ----------
+    items : list
+        Ids, or dicts with an `id`.
+    next_offset : int or None
+        Where the list goes on; None at its end.
+    total : int or None
+        Length of the list as the service states it.
+    """
+
+    items: list
+    next_offset: int | None
+    total: int | None
 
 
 class Catalog:
@@ -50,12 +62,29 @@ class Catalog:
     Parameters
     ----------
     path : path-like
-        The SQLite file; made where there is none.
+        The SQLite file; made if it is missing.
+    scope : str
+        The service and market that pages and tracks belong to: the same id may mean another thing elsewhere.
+
+    Raises
+    ------
+    UserError
+        If the file was written by an earlier version of this program.
     """
 
-    def __init__(self, path):
+    def __init__(self, path, scope=""):
+        self.scope = scope
         self.connection = sqlite3.connect(path, isolation_level=None)
         self.connection.row_factory = sqlite3.Row
+        version, tables = (
+            self.connection.execute(sql).fetchone()[0]
+            for sql in ("PRAGMA user_version", "SELECT count(*) FROM sqlite_master")
+        )
+        if tables and version != VERSION:
+            self.connection.close()
+            raise UserError(
+                f"{path} is from an earlier version of this program: delete it and run 01_collect.py"
+            )
         self.connection.execute("PRAGMA journal_mode=WAL")
         self.connection.execute("PRAGMA synchronous=NORMAL")
         self.connection.executescript(SCHEMA)
@@ -67,8 +96,8 @@ class Catalog:
         self.connection.close()
 
     @contextmanager
-    def page(self):
-        """One page of an answer: all of its rows are written, or none."""
+    def transaction(self):
+        """Write all rows of the block, or none."""
         self.connection.execute("BEGIN IMMEDIATE")
         try:
             yield
@@ -77,82 +106,144 @@ class Catalog:
             raise
         self.connection.execute("COMMIT")
 
-    def query(self, sql, *parameters):
-        """All rows of a query."""
-        return self.connection.execute(sql, parameters).fetchall()
-
-    def frame(self, sql, *parameters):
-        """The rows of a query as a pandas.DataFrame."""
-        cursor = self.connection.execute(sql, parameters)
-        return pd.DataFrame(map(tuple, cursor), columns=[column[0] for column in cursor.description])
-
     def column(self, sql, *parameters):
         """The first column of a query, as a list."""
         return [row[0] for row in self.connection.execute(sql, parameters)]
 
-    # ------------------------------------------------------------------ how far a list has been read
+    # ------------------------------------------------------------------ pages
 
-    def offset(self, listing):
-        """Where to go on reading a paged list: 0 at first, None when it has been read to its end."""
-        rows = self.query("SELECT next_offset FROM progress WHERE list = ?", listing)
-        return rows[0][0] if rows else 0
+    def page(self, name, offset):
+        """The stored page of a list, or None."""
+        row = self.connection.execute(
+            "SELECT items, next_offset, total FROM pages WHERE scope = ? AND list = ? AND offset = ?",
+            (self.scope, name, offset),
+        ).fetchone()
+        return row and Page(json.loads(row["items"]), row["next_offset"], row["total"])
 
-    def advance(self, listing, next_offset):
-        """Remember how far a list has been read; None is its end."""
-        self.connection.execute("INSERT OR REPLACE INTO progress VALUES (?, ?)", (listing, next_offset))
-
-    # ------------------------------------------------------------------ what a service lets an app do
-
-    def capabilities(self, app):
-        """What an app was found to be given, and when: ``{"found": ..., "probed_at": ...}``, or None."""
-        rows = self.query("SELECT found, probed_at FROM capabilities WHERE app = ?", app)
-        return {"found": json.loads(rows[0]["found"]), "probed_at": rows[0]["probed_at"]} if rows else None
-
-    def keep_capabilities(self, app, found):
-        """Keep what an app is given (a dataclass)."""
-        row = (app, json.dumps(asdict(found)), datetime.now(UTC).isoformat(timespec="seconds"))
-        self.connection.execute("INSERT OR REPLACE INTO capabilities VALUES (?, ?, ?)", row)
-
-    # ------------------------------------------------------------------ rows
-
-    def put(self, table, rows):
-        """Insert rows (dictionaries by column name), or update the columns they name."""
-        for row in rows:
-            names = list(row)
-            key = _KEYS[table]
-            updates = ", ".join(f"{name} = excluded.{name}" for name in names if name not in key)
+    def store_page(self, name, offset, page, tracks=(), with_previews=True):
+        """Store a page, and the tracks that it described in full."""
+        with self.transaction():
             self.connection.execute(
-                f"INSERT INTO {table} ({', '.join(names)}) VALUES ({', '.join('?' * len(names))}) "
-                f"ON CONFLICT ({', '.join(key)}) DO " + (f"UPDATE SET {updates}" if updates else "NOTHING"),
-                list(row.values()),
+                "INSERT OR REPLACE INTO pages VALUES (?, ?, ?, ?, ?, ?)",
+                (self.scope, name, offset, page.next_offset, page.total, json.dumps(page.items)),
             )
+            self._put_tracks(tracks, with_previews)
 
-    def put_track(self, row, artist_ids):
-        """Insert or update a track and its credited artists, main artist first."""
-        self.put("tracks", [row])
-        self.connection.execute("DELETE FROM track_artists WHERE track_id = ?", (row["track_id"],))
-        self.put(
-            "track_artists",
-            [
-                {"track_id": row["track_id"], "position": position, "artist_id": artist_id}
-                for position, artist_id in enumerate(artist_ids)
-            ],
+    # ------------------------------------------------------------------ tracks
+
+    def store_tracks(self, rows, with_previews=True):
+        """Store tracks: dicts with `track_id` and any of `TRACK_COLUMNS`; all other columns become NULL.
+
+        Parameters
+        ----------
+        rows : iterable of dict
+            A track that the service no longer has is a row with nothing but its id.
+        with_previews : bool
+            Whether the service would have given this app the preview addresses.
+        """
+        with self.transaction():
+            self._put_tracks(rows, with_previews)
+
+    def _put_tracks(self, rows, with_previews):
+        now = datetime.now(UTC).isoformat(timespec="seconds")
+        self.connection.executemany(
+            f"INSERT OR REPLACE INTO tracks VALUES ({', '.join('?' * (len(TRACK_COLUMNS) + 2))})",
+            (
+                (
+                    self.scope,
+                    *(
+                        json.dumps(value) if isinstance(value, list) else value
+                        for value in map({**row, "fetched_at": now}.get, TRACK_COLUMNS)
+                    ),
+                    with_previews,
+                )
+                for row in rows
+            ),
         )
 
-    def put_features(self, track_id, features):
-        """Keep a track's audio features; None says that the source has none for it."""
-        if features is not None:
-            self.put("audio_features", [{"track_id": track_id, "features": json.dumps(features)}])
-        self.connection.execute("UPDATE tracks SET features_known = 1 WHERE track_id = ?", (track_id,))
+    def known_tracks(self, with_previews=False):
+        """The ids of all stored tracks; optionally only of those read by an app that is given previews."""
+        return set(
+            self.column(
+                "SELECT track_id FROM tracks WHERE scope = ? AND with_previews >= ?",
+                self.scope,
+                with_previews,
+            )
+        )
 
+    def store_features(self, features):
+        """Store audio features by track id: dicts, or None where the service has none."""
+        with self.transaction():
+            self.connection.executemany(
+                "INSERT OR REPLACE INTO audio_features VALUES (?, ?, ?)",
+                ((self.scope, track_id, json.dumps(values)) for track_id, values in features.items()),
+            )
 
-_KEYS = {
-    "artists": ("artist_id",),
-    "albums": ("album_id",),
-    "artist_albums": ("artist_id", "album_id"),
-    "tracks": ("track_id",),
-    "track_artists": ("track_id", "position"),
-    "audio_features": ("track_id",),
-    "members": ("crawl", "id"),
-    "downloads": ("track_id",),
-}
+    def known_features(self):
+        """The ids of the tracks whose audio features have been requested."""
+        return set(self.column("SELECT track_id FROM audio_features WHERE scope = ?", self.scope))
+
+    def tracks(self, track_ids):
+        """The stored tracks that have a popularity.
+
+        Parameters
+        ----------
+        track_ids : iterable of str
+
+        Returns
+        -------
+        pandas.DataFrame
+            Sorted by `track_id`; `TRACK_COLUMNS` (artists as lists, main artist first), `artist_id`,
+            `artist_name` and `AUDIO_FEATURES`.
+        """
+        self.connection.execute("CREATE TEMP TABLE IF NOT EXISTS chosen (track_id TEXT PRIMARY KEY)")
+        self.connection.execute("DELETE FROM chosen")
+        self.connection.executemany(
+            "INSERT OR IGNORE INTO chosen VALUES (?)", ((track_id,) for track_id in track_ids)
+        )
+        rows = self.connection.execute(
+            f"""SELECT {", ".join(f"t.{name}" for name in TRACK_COLUMNS)}, f.features
+                FROM chosen JOIN tracks t ON t.track_id = chosen.track_id AND t.scope = ?
+                LEFT JOIN audio_features f ON f.track_id = t.track_id AND f.scope = t.scope
+                WHERE t.popularity IS NOT NULL ORDER BY t.track_id""",
+            (self.scope,),
+        )
+        tracks = pd.DataFrame(map(tuple, rows), columns=[*TRACK_COLUMNS, "features"])
+        for name, main in {"artist_ids": "artist_id", "artist_names": "artist_name"}.items():
+            tracks[name] = tracks[name].map(json.loads)
+            tracks[main] = tracks[name].map(lambda values: values[0] if values else None)
+        features = [
+            (json.loads(text) if isinstance(text, str) else None) or {} for text in tracks.pop("features")
+        ]
+        for name in AUDIO_FEATURES:
+            tracks[name] = [values.get(name) for values in features]
+        tracks["explicit"] = tracks["explicit"].astype("boolean")
+        return tracks
+
+    # ------------------------------------------------------------------ capabilities of an app
+
+    def capabilities(self, app):
+        """What an app was given when it was last probed, and when: (dict, datetime), or None."""
+        row = self.connection.execute(
+            "SELECT capabilities, probed_at FROM capabilities WHERE app = ?", (app,)
+        ).fetchone()
+        return row and (json.loads(row["capabilities"]), datetime.fromisoformat(row["probed_at"]))
+
+    def store_capabilities(self, app, capabilities):
+        """Store what an app is given (a dataclass)."""
+        row = (app, json.dumps(asdict(capabilities)), datetime.now(UTC).isoformat(timespec="seconds"))
+        self.connection.execute("INSERT OR REPLACE INTO capabilities VALUES (?, ?, ?)", row)
+
+    # ------------------------------------------------------------------ downloads
+
+    def downloads(self):
+        """The outcome of every download, sorted by track id: a list of rows with the table's columns."""
+        return self.connection.execute("SELECT * FROM downloads ORDER BY track_id").fetchall()
+
+    def store_download(self, row):
+        """Store the outcome of one download: a dict with all columns of the table."""
+        names = ", ".join(row)
+        self.connection.execute(
+            f"INSERT OR REPLACE INTO downloads ({names}) VALUES ({', '.join('?' * len(row))})",
+            list(row.values()),
+        )

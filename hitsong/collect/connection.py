@@ -1,11 +1,10 @@
-"""The way to a music service: the real one, or the synthetic one on loopback."""
+"""How a music service is reached: the real one, or the synthetic one on loopback."""
 
 import os
 from collections.abc import Callable
 from contextlib import contextmanager
 from dataclasses import dataclass
 
-import pandas as pd
 import requests
 
 from hitsong.files import digest
@@ -15,12 +14,18 @@ from hitsong.files import digest
 class Connection:
     """A requests session, and the addresses and credentials to use with it.
 
-    `name` tells catalogues apart: other settings of the stand-in are another catalogue. `planted` and
-    `genres` are the stand-in's: a table of what it planted in the songs of genres, and the genres that it knows.
+    Attributes
+    ----------
+    name : str
+        Of the service's content: other settings of the stand-in are another service to a catalogue.
+    planted : callable, optional
+        The stand-in's: what it planted in the tracks of given ids, as a table.
+    genres : tuple of str
+        All genres of the stand-in.
     """
 
     session: requests.Session
-    name: str = "spotify"
+    name: str = "live"
     api: str = "https://api.spotify.com/v1/"
     token_url: str = "https://accounts.spotify.com/api/token"
     deezer: str = "https://api.deezer.com/"
@@ -35,11 +40,11 @@ class Connection:
 
 
 @contextmanager
-def connected(config):
-    """Connect as `collect.api` says.
+def connect(config):
+    """Connect to the service that `collect.api` names, for the length of a `with` block.
 
-    The stand-in is started for the length of the block and reached as an HTTP proxy: its addresses
-    then look the same in every run, whatever port was free, and can be kept in the catalogue.
+    The stand-in is started for that time and reached as an HTTP proxy: its addresses are then the same in every
+    run, whatever port was free, and can be stored in the catalogue.
     """
     with requests.Session() as session:
         if config.collect.source in ("fma", "table"):  # files on this machine
@@ -49,10 +54,10 @@ def connected(config):
             credentials = os.environ.get("SPOTIPY_CLIENT_ID"), os.environ.get("SPOTIPY_CLIENT_SECRET")
             yield Connection(session, client_id=credentials[0], client_secret=credentials[1])
             return
-        from standin import GENRES, planted, serve
+        from standin import GENRES, serve
 
         with serve(config.standin) as standin:
-            session.trust_env = False  # a proxy of the user's must not be asked for loopback
+            session.trust_env = False  # loopback is not reached through a proxy of the user's
             session.proxies = standin.proxies
             yield Connection(
                 session=session,
@@ -62,6 +67,6 @@ def connected(config):
                 deezer=standin.deezer,
                 client_id=standin.client_id,
                 client_secret=standin.client_secret,
-                planted=lambda genres: pd.concat(planted(config.standin, genre) for genre in genres),
+                planted=standin.planted,
                 genres=tuple(GENRES),
             )

@@ -4,7 +4,6 @@ The same recording stands in a catalogue under several track ids (single, album,
 popularity. Left in, copies would stand on both sides of a split.
 """
 
-import json
 import re
 import unicodedata
 
@@ -16,6 +15,7 @@ from scipy.sparse import coo_array
 from scipy.sparse.csgraph import connected_components
 
 from hitsong.config import AUDIO_FEATURES
+from hitsong.errors import UserError
 from hitsong.files import replacing
 
 TOLERANCE_MS = 2000
@@ -45,55 +45,12 @@ SCHEMA = pa.schema(
         "licence": _TEXT,
         "split": _TEXT,
         "popularity": _REAL,
-        "popularity_raw": _REAL,
         "popularity_source": _TEXT,
         "fetched_at": _TEXT,  # the day (and time) popularity was read at the source; null if unknown
         "aliases": _LIST,
         **dict.fromkeys(AUDIO_FEATURES, _REAL),
     }
 )
-
-
-def table(catalog, track_ids):
-    """Every track of a crawl with what the catalogue knows of it, copies included.
-
-    Parameters
-    ----------
-    catalog : hitsong.collect.catalog.Catalog
-    track_ids : iterable of str
-
-    Returns
-    -------
-    pandas.DataFrame
-        One row per track id, in their order; tracks without a popularity are left out.
-    """
-    catalog.connection.execute("CREATE TEMP TABLE IF NOT EXISTS chosen (track_id TEXT PRIMARY KEY)")
-    catalog.connection.execute("DELETE FROM chosen")
-    catalog.connection.executemany(
-        "INSERT OR IGNORE INTO chosen VALUES (?)", ((track_id,) for track_id in track_ids)
-    )
-    tracks = catalog.frame(
-        """SELECT t.*, a.name AS album_name, a.album_type, a.release_date, a.release_date_precision, f.features
-           FROM chosen JOIN tracks t USING (track_id) LEFT JOIN albums a USING (album_id)
-           LEFT JOIN audio_features f USING (track_id)
-           WHERE t.popularity IS NOT NULL ORDER BY track_id"""
-    )
-    if tracks.empty:
-        return pd.DataFrame(columns=SCHEMA.names)
-    credits = catalog.frame(
-        """SELECT track_id, artist_id, name FROM chosen JOIN track_artists USING (track_id)
-           LEFT JOIN artists USING (artist_id) ORDER BY track_id, position"""
-    )
-    first = np.flatnonzero(~credits.duplicated("track_id"))
-    main = credits.iloc[first].set_index("track_id")
-    artist_ids = credits["artist_id"].tolist()
-    main["artist_ids"] = [artist_ids[a:b] for a, b in zip(first, [*first[1:], len(credits)], strict=True)]
-    main = main.rename(columns={"name": "artist_name"})
-    features = [json.loads(text) if text else {} for text in tracks.pop("features").fillna("")]
-    features = pd.DataFrame(features, tracks.index).reindex(columns=AUDIO_FEATURES)
-    tracks = tracks.drop(columns="features_known").join(main, on="track_id").join(features)
-    tracks["explicit"] = tracks["explicit"].astype("boolean")
-    return tracks
 
 
 def remove_placeholders(tracks):
@@ -201,6 +158,14 @@ def deduplicate(tracks):
     )
 
 
+def require_popularity(recordings, path):
+    """Raise UserError if there is no recording to go on with; `path` is where they would be written."""
+    if recordings.empty:
+        raise UserError(
+            f"no track with a popularity passes the filters, so there is no {path}: widen collect"
+        )
+
+
 def with_audio_copies(copies, downloads, recordings):
     """Bring the list of fallen copies up to date with those that only their audio gave away.
 
@@ -223,16 +188,6 @@ def read_copies(path):
         path, dtype=dict.fromkeys(["track_id", "kept", "step", "name", "artist_name"], "str"), keep_default_na=False,
         na_values={"popularity": [""]},
     )  # fmt: skip
-
-
-def percentile(recordings):
-    """Turn popularity on a scale of its own into the percentile among these recordings, 0-100.
-
-    The raw value stays in `popularity_raw`; ties share their mean rank.
-    """
-    raw = recordings["popularity"].astype(float)
-    places = (raw.rank() - 1) / max(1, len(raw) - 1)
-    return recordings.assign(popularity_raw=raw, popularity=(100 * places).round(2))
 
 
 def write(path, recordings):

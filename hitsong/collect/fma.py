@@ -36,8 +36,7 @@ class Fma:
     """
 
     notice = None
-    planted = None
-    percentile = False
+    requests = 0
 
     def __init__(self, settings):
         root = Path(settings.root).resolve()
@@ -55,11 +54,11 @@ class Fma:
         self.subset, self.popularity = settings.subset or present[0], settings.popularity
         self.clips = root / f"fma_{present[0]}"
 
-    def collect(self, catalog):
-        """Nothing is requested: 0."""
-        return 0
+    def planted(self, track_ids):
+        """Nothing: these tracks are real."""
+        return None
 
-    def tracks(self, catalog):
+    def collect(self):
         """Every track of the subset; prints how many clips are there, missing, and known to be broken."""
         table = read_metadata(self.metadata, self.subset)
         table["audio_path"] = [str(self.clip(track_id)) for track_id in table["track_id"]]

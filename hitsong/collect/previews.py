@@ -1,44 +1,52 @@
-"""Previews to disk: concurrent, polite, atomic, verified, and never twice.
+"""Previews to disk: several at a time, rate-limited, atomic, and verified by decoding.
 
-A preview is first written under a temporary name, decoded, and only then given its own: a file that is
-there is whole and can be heard. What became of each track is kept in the catalogue as it happens, and
-exported to `downloads.parquet`:
+A preview is written under a temporary name, decoded, and only then renamed. The outcome of each track is kept in the
+catalogue, together with the address or path that it is about and the file's size, time and hash, and is exported
+to `downloads.parquet`:
 
-- `ok`: there and verified;
-- `duplicate`: there, but the very audio of a more popular track;
-- `dead`: the address has nothing, or something else than a clip; not asked again unless told;
-- `failed`: no answer this time; tried again by the next run.
+- `ok`: present and verified;
+- `duplicate`: present, but the same audio as a more popular track;
+- `dead`: the address has nothing, or something that is no clip; not requested again without `--again`;
+- `failed`: no response this time, or no file; tried again by the next run.
+
+A file on disk that the catalogue does not know, or that has changed since, is not trusted: it is fetched again.
 """
 
+import queue
+import sys
 import threading
-from concurrent.futures import FIRST_COMPLETED, ThreadPoolExecutor, wait
+import time
+from contextlib import closing
 from urllib.parse import urlsplit
 
 import numpy as np
 import pandas as pd
 import requests
 
-from hitsong.collect.throttle import Manners, OutOfOrder, Trouble, retry_after
+from hitsong.collect.throttle import RetryableError, ServiceUnavailable, Stopped, Throttle, retry_after
+from hitsong.errors import UserError
 from hitsong.features import decode
-from hitsong.files import replacing, sha256
+from hitsong.files import remove_temporary, replacing, sha256
 from hitsong.progress import bar
 
 COLUMNS = ["track_id", "status", "path", "bytes", "sha256", "seconds", "error"]
-LARGEST_BYTES = 50_000_000  # a preview has about 400 kB
+MAX_BYTES = 50_000_000  # a preview has about 400 kB
 SILENT = 1e-4  # largest sample, of 1
 GONE = (400, 401, 404, 410)
+GRACE_S = 2.0  # how long a stopped run waits for downloads under way
+MAX_NOTES = 5  # files that are named
 
 
-class Dead(Exception):
-    """There is no clip at this address, and asking again will not change that."""
+class DeadError(Exception):
+    """There is no clip at this address, and there will be none."""
 
 
-class Failed(Exception):
+class FailedError(Exception):
     """No clip this time."""
 
 
-class Unfit(Trouble):
-    """What came is no clip; a second look may tell an accident from the truth."""
+class NoClipError(RetryableError):
+    """The response is no clip; a second request may tell an accident from a dead address."""
 
 
 class Downloader:
@@ -47,19 +55,20 @@ class Downloader:
     Parameters
     ----------
     catalog : hitsong.collect.catalog.Catalog
-        Keeps what became of each track.
+        Keeps the outcome of each track.
     folder : pathlib.Path
         The study's folder; previews go to `previews/` in it, and paths are relative to it.
     session : requests.Session
     settings : hitsong.config.Download
-    resolve : callable, optional
-        From a track id to an address that is good now (or None), for services whose addresses expire.
+    client : hitsong.collect.deezer.Client, optional
+        Gives present addresses, for a service whose addresses expire.
     """
 
-    def __init__(self, catalog, folder, session, settings, resolve=None):
+    def __init__(self, catalog, folder, session, settings, client=None):
         self.catalog, self.folder, self.session = catalog, folder, session
-        self.settings, self.resolve = settings, resolve
-        self._hosts, self._lock = {}, threading.Lock()
+        self.settings, self.client = settings, client
+        self._throttles = {"client": client.throttle} if client else {}
+        self._lock, self._stopped = threading.Lock(), threading.Event()
         for scheme in ("http://", "https://"):
             session.mount(scheme, requests.adapters.HTTPAdapter(pool_maxsize=settings.workers))
         (folder / "previews").mkdir(exist_ok=True)
@@ -72,7 +81,7 @@ class Downloader:
         tracks : pandas.DataFrame
             With `track_id`, `preview_url` and `audio_path`; tracks with neither are left out.
         again : bool
-            Ask dead addresses once more.
+            Request dead addresses once more, and compare the content of every file with its hash.
 
         Returns
         -------
@@ -80,27 +89,27 @@ class Downloader:
             `done`, `skipped` (kept), `failed` (now), `without` (tracks that name no audio).
         """
         named = tracks[tracks["preview_url"].notna() | tracks["audio_path"].notna()].sort_values("track_id")
-        todo = named[[not self._holds(track_id, again) for track_id in named["track_id"]]]
-        failed = 0
-        stopped = threading.Event()
-
-        def one(track):
-            return None if stopped.is_set() else self._row(track)
-
+        known = {row["track_id"]: row for row in self.catalog.downloads()}
+        todo = [
+            track
+            for track in named.itertuples()
+            if not self._is_current(known.get(track.track_id), track, again)
+        ]
+        failed, with_notes = 0, []
         with (
-            ThreadPoolExecutor(self.settings.workers) as pool,
+            decode.NativeStderr() as notes,
             bar(desc="previews", unit="clip", total=len(todo)) as progress,
+            closing(self._in_threads(lambda track: self._process(track, notes), todo)) as results,
         ):
-            try:
-                # A few in the air at a time: memory does not grow with the number of tracks.
-                for row in _as_completed(pool, one, todo.itertuples(), ahead=4 * self.settings.workers):
-                    self.catalog.put("downloads", [row])
-                    failed += row["status"] != "ok"
-                    progress.set_postfix(failed=failed, refresh=False)
-                    progress.update()
-            except BaseException:
-                stopped.set()
-                raise
+            for row, noted in results:
+                self.catalog.store_download(row)
+                failed += row["status"] != "ok"
+                if noted and row["status"] == "ok":
+                    with_notes.append(row["path"])
+                progress.set_postfix(failed=failed, refresh=False)
+                progress.update()
+            lines = [self._note(path, notes) for path in sorted(with_notes)]
+        _print_notes(list(filter(None, lines)))
         return {
             "done": len(todo) - failed,
             "skipped": len(named) - len(todo),
@@ -108,136 +117,256 @@ class Downloader:
             "without": len(tracks) - len(named),
         }
 
-    def _holds(self, track_id, again):
-        """Whether what is known of a track still holds."""
-        for row in self.catalog.query(
-            "SELECT status, path, bytes FROM downloads WHERE track_id = ?", track_id
-        ):
-            if row["status"] == "dead":
-                return not again
-            path = self.folder / row["path"]
-            return row["status"] == "ok" and path.exists() and path.stat().st_size == row["bytes"]
-        return False
+    def outcomes(self, tracks):
+        """The outcome of each track that names audio, for `downloads.parquet`.
 
-    def _row(self, track):
-        """Fetch or find one track's clip; what became of it."""
-        row = dict.fromkeys(COLUMNS) | {"track_id": track.track_id}
-        local = pd.notna(track.audio_path)
-        row["path"] = track.audio_path if local else f"previews/{track.track_id.replace(':', '-')}.mp3"
-        path = self.folder / row["path"]
+        Tracks that hold the same audio are one recording: all but the most popular become `duplicate`.
+
+        Parameters
+        ----------
+        tracks : pandas.DataFrame
+            With `track_id` and `popularity`.
+
+        Returns
+        -------
+        pandas.DataFrame
+            Sorted by `track_id`; columns `COLUMNS`.
+
+        Raises
+        ------
+        UserError
+            If no track has a clip.
+        """
+        rows = pd.DataFrame(map(dict, self.catalog.downloads()), columns=COLUMNS)
+        rows = rows.merge(tracks[["track_id", "popularity"]], on="track_id")
+        clips = rows[rows["status"] == "ok"].sort_values(["popularity", "track_id"], ascending=[False, True])
+        survivor = clips.groupby("sha256")["track_id"].transform("first")
+        copies = clips.index[clips["track_id"] != survivor]
+        rows.loc[copies, "status"] = "duplicate"
+        rows.loc[copies, "error"] = "same audio as " + survivor[copies]
+        return rows[COLUMNS]
+
+    # ------------------------------------------------------------------ what is on disk
+
+    def _source(self, track):
+        """Where a track's audio comes from, and the path of the file: relative to the study for previews."""
+        if pd.notna(track.audio_path):
+            return track.audio_path, track.audio_path
+        address = urlsplit(track.preview_url)._replace(query="").geturl()
+        return address, f"previews/{track.track_id.replace(':', '-')}.mp3"
+
+    def _is_current(self, row, track, again):
+        """Whether the recorded outcome is about this audio and still holds."""
+        source, path = self._source(track)
+        if row is None or (row["source"], row["path"]) != (source, path) or row["status"] == "failed":
+            return False
+        long_enough = row["seconds"] is None or row["seconds"] >= self.settings.min_seconds
+        if row["status"] == "dead" and (again or (row["seconds"] is not None and long_enough)):
+            return False
+        if (
+            row["status"] == "dead" and source != path
+        ):  # of an address; that of a local file is about its content
+            return True
         try:
-            if local and not path.is_file():
-                raise Failed("file not found")
-            if not local and not path.exists():  # there but not in the catalogue: the last run was killed
+            status = (self.folder / path).stat()
+        except OSError:
+            return False
+        unchanged = (status.st_size, status.st_mtime_ns) == (row["bytes"], row["mtime_ns"])
+        if row["status"] == "dead" or (unchanged and not again):
+            return unchanged and (row["status"] == "dead" or long_enough)
+        return long_enough and status.st_size == row["bytes"] and sha256(self.folder / path) == row["sha256"]
+
+    # ------------------------------------------------------------------ one track
+
+    def _process(self, track, notes):
+        """Fetch or check one track's clip: its row, and whether the decoder wrote notes meanwhile."""
+        source, name = self._source(track)
+        row = dict.fromkeys(COLUMNS) | {
+            "track_id": track.track_id,
+            "source": source,
+            "path": name,
+            "mtime_ns": None,
+        }
+        path, before = self.folder / name, notes.size()
+        try:
+            if source == name and not path.is_file():
+                raise FailedError(f"audio file not found: {path}")
+            if source != name:
+                path.unlink(missing_ok=True)  # damaged, of another address, or of a killed run
                 self._fetch(track, path)
-            row["seconds"] = _seconds(path, self.settings)
-            row["bytes"] = path.stat().st_size
-            row["sha256"] = sha256(path)
-            return row | {"status": "ok"}
-        except (Dead, Unfit) as error:
-            return row | {"status": "dead", "error": str(error)}
-        except Failed as error:
-            return row | {"status": "failed", "error": str(error)}
+            status = path.stat()
+            row |= {"bytes": status.st_size, "mtime_ns": status.st_mtime_ns}
+            row["seconds"] = _duration(path)
+            self._require_length(row["seconds"])
+            row |= {"status": "ok", "sha256": sha256(path)}
+        except (DeadError, NoClipError) as error:
+            row |= {"status": "dead", "error": str(error)}
+        except FailedError as error:
+            row |= {"status": "failed", "error": str(error)}
+        return row, notes.size() > before
 
     def _fetch(self, track, path):
         """Write a track's preview to `path`, if it is a clip."""
 
         def attempt():
-            url = self.resolve(track.track_id) if self.resolve else track.preview_url
+            url = self.client.preview(track.track_id) if self.client else track.preview_url
             if url is None:
-                raise Dead("the source names no preview any more")
+                raise DeadError("the source names no preview any more")
             with replacing(path) as temporary:
                 self._get(url, temporary)
-                _seconds(temporary, self.settings)
+                self._require_length(_duration(temporary))
 
         try:
-            self._manners(track.preview_url).ask(attempt)
-        except OutOfOrder as error:
-            if isinstance(error.trouble, Unfit):
-                raise Dead(str(error.trouble)) from None
-            raise Failed(str(error.trouble)) from None
+            self._throttle(track.preview_url).send(attempt)
+        except ServiceUnavailable as error:
+            if isinstance(error.last, NoClipError):
+                raise DeadError(str(error.last)) from None
+            raise FailedError(str(error.last)) from None
+
+    def _require_length(self, seconds):
+        if seconds < self.settings.min_seconds:
+            raise DeadError(f"shorter than download.min_seconds: {seconds:.1f} s")
 
     def _get(self, url, path):
-        """One request."""
+        """Send one request and write the body."""
         try:
-            with self.session.get(url, stream=True, timeout=self.settings.timeout_s) as answer:
-                if answer.status_code == 429:
-                    raise Trouble("the service answers 429", retry_after(answer.headers))
-                if answer.status_code in GONE or (answer.status_code == 403 and not self.resolve):
-                    raise Dead(f"the service answers {answer.status_code}")
-                if answer.status_code != 200:  # 403 with a resolver: the address has expired
-                    raise Trouble(f"the service answers {answer.status_code}")
+            with self.session.get(url, stream=True, timeout=self.settings.timeout_s) as response:
+                if response.status_code == 429:
+                    raise RetryableError("the service answers 429", retry_after(response.headers))
+                if response.status_code in GONE or (response.status_code == 403 and not self.client):
+                    raise DeadError(f"the service answers {response.status_code}")
+                if response.status_code != 200:  # 403 of a service whose addresses expire: it has expired
+                    raise RetryableError(f"the service answers {response.status_code}")
                 size = 0
                 with open(path, "wb") as file:
-                    for chunk in answer.iter_content(1 << 16):
+                    for chunk in response.iter_content(1 << 16):
                         size += len(chunk)
-                        if size > LARGEST_BYTES:
-                            raise Dead(f"larger than {LARGEST_BYTES:,} bytes")
+                        if size > MAX_BYTES:
+                            raise DeadError(f"larger than {MAX_BYTES:,} bytes")
+                        if self._stopped.is_set():
+                            raise Stopped
                         file.write(chunk)
         except requests.RequestException as error:
-            raise Trouble(f"no answer: {type(error).__name__}") from None
+            raise RetryableError(f"no response: {type(error).__name__}") from None
 
-    def _manners(self, url):
-        """The manners towards an address's host, shared by all threads."""
+    def _throttle(self, url):
+        """The throttle of an address's host, shared by all threads."""
         host = urlsplit(url).netloc
         with self._lock:
-            if host not in self._hosts:
+            if host not in self._throttles:
                 s = self.settings
-                self._hosts[host] = Manners(host, s.gap_s, s.longest_wait_s, s.attempts)
-            return self._hosts[host]
+                self._throttles[host] = Throttle(host, s.gap_s, s.longest_wait_s, s.attempts)
+            return self._throttles[host]
+
+    def _note(self, path, notes):
+        """What the decoder writes about one file: a line, or None."""
+        start = notes.size()
+        decode.read(self.folder / path)
+        text = notes.text(start).strip()
+        return f"{path}: damaged but decodable ({text.splitlines()[0].strip()})" if text else None
+
+    # ------------------------------------------------------------------ threads
+
+    def _in_threads(self, function, items):
+        """Yield `function(item)` in the order of completion.
+
+        The threads are daemons: if the caller stops, those that wait for a slow service are given up after
+        `GRACE_S` instead of keeping the program alive. Results that are ready by then are still yielded.
+        """
+        items, results, lock = iter(items), queue.SimpleQueue(), threading.Lock()
+
+        def work():
+            while not self._stopped.is_set():
+                with lock:
+                    item = next(items, None)
+                if item is None:
+                    break
+                try:
+                    results.put((function(item), None))
+                except Stopped:
+                    break
+                except BaseException as error:
+                    results.put((None, error))
+            results.put((None, None))
+
+        threads = [threading.Thread(target=work, daemon=True) for _ in range(self.settings.workers)]
+        for thread in threads:
+            thread.start()
+        running = len(threads)
+        try:
+            while running:
+                result, error = results.get()
+                if error is not None:
+                    raise error
+                if result is None:
+                    running -= 1
+                else:
+                    yield result
+        except BaseException:
+            self._stop(threads)
+            while not results.empty():
+                result, _ = results.get()
+                if result is not None:
+                    self.catalog.store_download(result[0])
+            raise
+
+    def _stop(self, threads):
+        """Let the threads end, those that wait for a response only for so long."""
+        self._stopped.set()
+        for throttle in self._throttles.values():
+            throttle.stop()
+        waiting = sum(thread.is_alive() for thread in threads)
+        if waiting:
+            print(f"stopping: {waiting} downloads are under way", file=sys.stderr, flush=True)
+        deadline = time.monotonic() + GRACE_S
+        for thread in threads:
+            thread.join(max(0.0, deadline - time.monotonic()))
+        remove_temporary(self.folder / "previews")
 
 
-def table(catalog, tracks):
-    """What became of each track that names audio, for `downloads.parquet`.
-
-    Tracks that hold the very same audio are one recording: all but the most popular become
-    `duplicate`.
+def print_outcomes(downloads, counts, copies):
+    """Print how many tracks have no clip and why, and refuse to go on if none has one.
 
     Parameters
     ----------
-    catalog : hitsong.collect.catalog.Catalog
-    tracks : pandas.DataFrame
-        With `track_id` and `popularity`.
+    downloads : pandas.DataFrame
+        From `Downloader.outcomes`.
+    counts : dict
+        From `Downloader.run`.
+    copies : path-like
+        Where duplicates are listed.
 
-    Returns
-    -------
-    pandas.DataFrame
-        Sorted by `track_id`; columns `COLUMNS`.
+    Raises
+    ------
+    UserError
+        If no track has a clip.
     """
-    rows = pd.DataFrame(
-        map(dict, catalog.query("SELECT * FROM downloads ORDER BY track_id")), columns=COLUMNS
-    )
-    rows = rows.merge(tracks[["track_id", "popularity"]], on="track_id")
-    audible = rows[rows["status"] == "ok"].sort_values(["popularity", "track_id"], ascending=[False, True])
-    survivor = audible.groupby("sha256")["track_id"].transform("first")
-    copies = audible.index[audible["track_id"] != survivor]
-    rows.loc[copies, "status"] = "duplicate"
-    rows.loc[copies, "error"] = "same audio as " + survivor[copies]
-    return rows[COLUMNS]
+    bad = downloads[downloads["status"].isin(["dead", "failed"])]
+    reasons = bad["error"].str.partition(": ")
+    for reason, rows in reasons.groupby(0):
+        example = f", for example {rows[2].iat[0]}" if rows[2].iat[0] else ""
+        print(f"{len(rows):,} without a clip: {reason}{example}")
+    if counts["without"]:
+        print(f"{counts['without']:,} without a clip: the source names no preview")
+    if duplicates := int((downloads["status"] == "duplicate").sum()):
+        print(f"{duplicates:,} left out: the same audio as a more popular track ({copies})")
+    if len(bad) == len(downloads):
+        raise UserError("no track has a clip; 04_baseline.py needs none, 03 and 05 cannot go on")
 
 
-def _as_completed(pool, function, items, ahead):
-    """Results in the order they come, with only `ahead` items in the air."""
-    waiting = set()
-    for item in items:
-        waiting.add(pool.submit(function, item))
-        if len(waiting) >= ahead:
-            done, waiting = wait(waiting, return_when=FIRST_COMPLETED)
-            yield from (future.result() for future in done)
-    while waiting:
-        done, waiting = wait(waiting, return_when=FIRST_COMPLETED)
-        yield from (future.result() for future in done)
+def _print_notes(lines):
+    for line in lines[:MAX_NOTES]:
+        print(line)
+    if len(lines) > MAX_NOTES:
+        print(f"and {len(lines) - MAX_NOTES:,} more files damaged but decodable")
 
 
-def _seconds(path, settings):
-    """The length of a clip, after decoding all of it; raises Unfit or Dead."""
+def _duration(path):
+    """The length of a clip [s], after decoding all of it; raises NoClipError or DeadError."""
     try:
         samples, sample_rate = decode.read(path)
     except decode.AudioError as error:
-        raise Unfit(str(error)) from None
-    seconds = len(samples) / sample_rate
-    if seconds < settings.min_seconds:
-        raise Dead(f"only {seconds:.1f} s long")
+        raise NoClipError(str(error)) from None
     if np.abs(samples).max() < SILENT:
-        raise Dead("silence")
-    return round(seconds, 3)
+        raise DeadError("silence")
+    return round(len(samples) / sample_rate, 3)

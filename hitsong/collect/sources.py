@@ -1,36 +1,29 @@
-"""Where tracks come from: one module per source; crawlers fill the catalogue, local files are read directly.
+"""Where tracks come from: one class per source.
 
-A source is an object with
+A source has
 
-- ``collect(catalog)``, which brings the catalogue up to date and returns the number of requests made (0
-  when everything was known already),
-- ``tracks(catalog)``, a table of the tracks that belong to this crawl (columns of `deduplicate.SCHEMA`),
-- ``economy(tracks)``, a line on what the requests were spent on, where there are any,
-- ``percentile``, whether popularity is on a scale of its own and to be told as a percentile,
-- ``notice``, a line that the user should read first, and ``planted``, a table of what was planted in
-  synthetic songs; both None where there is nothing to say.
+- ``collect()``, which reads what is missing and returns a pandas.DataFrame of every track that passes the
+  filters, copies of a recording included, in columns of `hitsong.collect.deduplicate.SCHEMA`;
+- ``requests``, the number of requests sent by then, and ``cost(n_tracks)``, a line on what they were spent on;
+- ``planted(track_ids)``, a table of what was planted in synthetic tracks, None for real ones;
+- ``notice``, a line that the user should read first, or None.
 """
 
 from contextlib import contextmanager
 
-
-@contextmanager
-def previews(config):
-    """What to download with: a session, and a resolver of expiring addresses (None where they last)."""
-    from hitsong.collect.connection import connected
-
-    with connected(config) as connection:
-        if config.collect.source == "deezer":
-            from hitsong.collect.deezer import Client
-
-            yield connection.session, Client(connection, config.collect).preview
-        else:
-            yield connection.session, None
+from hitsong.collect.catalog import Catalog
 
 
 @contextmanager
-def opened(config):
-    """The source that a config names, connected for the length of the block."""
+def open_source(config, path):
+    """Connect to the source that a config names, for the length of a `with` block.
+
+    Parameters
+    ----------
+    config : hitsong.config.Config
+    path : path-like
+        The catalogue, for sources that are services.
+    """
     if config.collect.source == "fma":
         from hitsong.collect.fma import Fma
 
@@ -41,14 +34,35 @@ def opened(config):
 
         yield TableFile(config.collect)
         return
-    from hitsong.collect.connection import connected
+    from hitsong.collect.connection import connect
 
-    with connected(config) as connection:
+    if config.collect.source == "deezer":
+        from hitsong.collect.deezer import Deezer as Crawl
+    else:
+        from hitsong.collect.spotify import Spotify as Crawl
+    with (
+        connect(config) as connection,
+        Catalog(path, Crawl.scope(connection, config.collect)) as catalog,
+    ):
+        yield Crawl(connection, config, catalog)
+
+
+@contextmanager
+def open_previews(config):
+    """What previews are downloaded with, for the length of a `with` block.
+
+    Yields
+    ------
+    session : requests.Session
+    client : hitsong.collect.deezer.Client or None
+        Gives the present address of a track's preview, for services whose addresses expire.
+    """
+    from hitsong.collect.connection import connect
+
+    with connect(config) as connection:
         if config.collect.source == "deezer":
-            from hitsong.collect.deezer import Deezer
+            from hitsong.collect.deezer import Client
 
-            yield Deezer(connection, config.collect)
+            yield connection.session, Client(connection, config.collect)
         else:
-            from hitsong.collect.spotify import Spotify
-
-            yield Spotify(connection, config.collect)
+            yield connection.session, None

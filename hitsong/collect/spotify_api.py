@@ -1,4 +1,4 @@
-"""Spotify's Web API as it is in 2026: a client that survives it, a probe of what it gives us, and its wire format."""
+"""Spotify's Web API as of 2026: a client, a probe of what the service gives an app, and the wire format."""
 
 import logging
 from dataclasses import asdict, dataclass
@@ -8,7 +8,8 @@ import spotipy
 from spotipy.cache_handler import MemoryCacheHandler
 from spotipy.oauth2 import SpotifyClientCredentials, SpotifyOauthError
 
-from hitsong.collect.throttle import Manners, Trouble, retry_after
+from hitsong.collect.catalog import Page
+from hitsong.collect.throttle import RefusedError, RetryableError, Throttle, retry_after
 from hitsong.errors import UserError
 
 PAGE, SMALL_PAGE = 50, 10  # list limits: of extended and older development apps, and of newer ones
@@ -16,16 +17,8 @@ ALBUMS, TRACKS, FEATURES = 20, 50, 100  # the largest batches
 CEILING = 1000  # a search shows no more than its first 1,000 results
 TIMEOUT_S = 20
 
-# Spotipy logs every refusal; what matters of them is said by us.
+# Spotipy logs every refusal; those that matter are reported by our own errors.
 logging.getLogger("spotipy").setLevel(logging.CRITICAL)
-
-
-class Refused(Exception):
-    """An answer that asking again will not change: status and message."""
-
-    def __init__(self, status, message):
-        super().__init__(f"{status} {message}".strip())
-        self.status = status
 
 
 class _Credentials(SpotifyClientCredentials):
@@ -47,10 +40,10 @@ class _Credentials(SpotifyClientCredentials):
 
 
 class Client:
-    """Spotipy with manners.
+    """Spotipy with our own throttle.
 
-    Every call names the key that a good answer has: an empty, half or foreign body is then asked for
-    again rather than believed.
+    Every request names a key that a valid response has: an empty, partial or foreign body is then requested
+    again.
 
     Parameters
     ----------
@@ -70,7 +63,7 @@ class Client:
                 "export them, or set collect.api: standin for synthetic songs"
             )
         gap = 0.0 if connection.synthetic else settings.gap_s
-        self.manners = Manners("Spotify", gap, settings.longest_wait_s)
+        self.throttle = Throttle("Spotify", gap, settings.longest_wait_s)
         self._credentials = _Credentials(connection)
         # A session of our own has no retry adapter: a 429 arrives at once, with its headers.
         self._spotify = spotipy.Spotify(
@@ -82,68 +75,68 @@ class Client:
         self._spotify.prefix = connection.api
 
     def get(self, path, need, **parameters):
-        """Ask for a path of the Web API.
+        """Request a path of the Web API.
 
         Parameters
         ----------
         path : str
             For example ``artists/ID/albums``.
         need : str
-            A key that a good answer has.
+            A key that a valid response has.
         **parameters
             Of the query; None is left out.
 
         Raises
         ------
-        Refused
-            If the service says no for good.
+        RefusedError
+            If the service refuses the request for good.
         UserError
             If it refuses the credentials, or the app's owner has no Premium.
         ComeBackLater
         """
         parameters = {name: value for name, value in parameters.items() if value is not None}
-        return self.manners.ask(lambda: self._once(path, need, parameters))
+        return self.throttle.send(lambda: self._request(path, need, parameters))
 
-    def _once(self, path, need, parameters):
+    def _request(self, path, need, parameters):
         try:
-            answer = self._spotify._get(path, **parameters)
+            body = self._spotify._get(path, **parameters)
         except SpotifyOauthError as error:
             if error.error in ("invalid_client", "invalid_request", "unauthorized_client"):
                 raise UserError(
                     f"Spotify refused the credentials ({error.error_description or error.error}); "
                     "check SPOTIPY_CLIENT_ID and SPOTIPY_CLIENT_SECRET"
                 ) from None
-            raise Trouble("no token") from None
+            raise RetryableError("no token") from None
         except spotipy.SpotifyException as error:
-            raise self._translated(error) from None
+            raise self._translate(error) from None
         except requests.RequestException as error:
-            raise Trouble(f"no answer: {type(error).__name__}") from None
-        except (AttributeError, KeyError, TypeError):  # spotipy trips over bodies that are not as documented
-            raise Trouble("an error that cannot be read") from None
-        if not isinstance(answer, dict) or need not in answer:
-            raise Trouble("an answer that is not what was asked for")
-        return answer
+            raise RetryableError(f"no response: {type(error).__name__}") from None
+        except (AttributeError, KeyError, TypeError):  # spotipy fails on bodies that are not as documented
+            raise RetryableError("an unreadable error") from None
+        if not isinstance(body, dict) or need not in body:
+            raise RetryableError("an incomplete response")
+        return body
 
-    def _translated(self, error):
-        """What an HTTP error means to us."""
+    def _translate(self, error):
+        """Our error for an HTTP error."""
         status, message = error.http_status, str(error.msg).rpartition(":\n ")[2]
         message = "" if message == "None" else " ".join(message.split())
         if status == 429:
-            return Trouble("429", retry_after(error.headers), quota=error.reason == "QUOTA_EXCEEDED")
+            return RetryableError("429", retry_after(error.headers), quota=error.reason == "QUOTA_EXCEEDED")
         if status >= 500 or status == 408:
-            return Trouble(f"{status} {message}".strip())
-        if status == 401:  # expired before its time: the next attempt brings a new one
+            return RetryableError(f"{status} {message}".strip())
+        if status == 401:  # expired early: the next attempt requests a new one
             self._credentials.forget()
-            return Trouble("401, the token was refused")
+            return RetryableError("401, the token was refused")
         if status == 403 and "premium" in message.lower():
             return UserError(
                 "Spotify refuses this app: its owner needs a Premium subscription (since February 2026). "
                 f"{ALTERNATIVES}"
             )
-        return Refused(status, message)
+        return RefusedError(f"{status} {message}".strip(), status)
 
 
-# ---------------------------------------------------------------------- what this app may do
+# ---------------------------------------------------------------------- the app's capabilities
 
 
 ALTERNATIVES = "Sources that need no Spotify app: collect.source deezer, fma or table; see README.md"
@@ -151,7 +144,7 @@ ALTERNATIVES = "Sources that need no Spotify app: collect.source deezer, fma or 
 
 @dataclass(frozen=True)
 class Capabilities:
-    """What the service gives this app.
+    """What the service gives an app.
 
     Attributes
     ----------
@@ -159,7 +152,7 @@ class Capabilities:
         Largest page of a list.
     popularity, previews, batches, features : bool
     why : dict of str to str
-        A reason for each no.
+        A reason for each that is missing.
     """
 
     page: int
@@ -170,8 +163,8 @@ class Capabilities:
     why: dict
 
     def rows(self):
-        """(what, yes / no / number, why) lines for the terminal and the catalogue."""
-        words = {
+        """(label, yes / no / number, reason) lines for the terminal."""
+        labels = {
             "page": "largest page",
             "popularity": "popularity",
             "previews": "preview URLs",
@@ -179,24 +172,22 @@ class Capabilities:
             "features": "audio features",
         }
         values = asdict(self)
-        for name, label in words.items():
+        for name, label in labels.items():
             value = values[name]
             shown = ("yes" if value else "no") if isinstance(value, bool) else str(value)
             yield label, shown, self.why.get(name, "")
 
 
 def probe(client, genre, genres=(), market=None):
-    """Find out with a handful of requests what the service gives this app.
-
-    Spotify does not say which class an app is of; it can only be tried.
+    """Find out with a few requests what the service gives this app: Spotify does not state an app's class.
 
     Parameters
     ----------
     client : Client
     genre : str
-        Whose tracks to try it on.
+        Whose tracks to try.
     genres : sequence of str
-        The genres that there are, if that is known.
+        All genres of the service, if they are known; for the error message.
     market : str, optional
 
     Returns
@@ -206,29 +197,29 @@ def probe(client, genre, genres=(), market=None):
     Raises
     ------
     UserError
-        If not even a search is answered, or the genre has no tracks.
+        If the service refuses even a search, or the genre has no tracks.
     """
     why, page = {}, PAGE
     query = {"q": f'genre:"{genre}"', "type": "track", "market": market}
     try:
-        found = client.get("search", "tracks", limit=PAGE, **query)
-    except Refused as refusal:
-        if refusal.status != 400:
-            raise UserError(f"Spotify refuses even a search ({refusal}). {ALTERNATIVES}") from None
+        response = client.get("search", "tracks", limit=PAGE, **query)
+    except RefusedError as error:
+        if error.status != 400:
+            raise UserError(f"Spotify refuses even a search ({error}). {ALTERNATIVES}") from None
         page, why["page"] = SMALL_PAGE, "a development app made since February 2026"
-        found = client.get("search", "tracks", limit=SMALL_PAGE, **query)
-    tracks = [item for item in found["tracks"]["items"] if item]
+        response = client.get("search", "tracks", limit=SMALL_PAGE, **query)
+    tracks = [item for item in response["tracks"]["items"] if item]
     if not tracks:
         known = f"; the stand-in has {', '.join(genres)}" if genres else ""
         raise UserError(
-            f"collect.genre: Spotify knows no track of the genre {genre!r}; check the spelling{known}"
+            f"collect.genre: Spotify has no track of the genre {genre!r}; check the spelling{known}"
         )
     popularity = any(item.get("popularity") is not None for item in tracks)
     previews = any(item.get("preview_url") for item in tracks)
     if not popularity:
         why["popularity"] = "removed for development apps made since February 2026"
     if not previews:
-        why["previews"] = "null since November 2024 but for apps with extended access"
+        why["previews"] = "null since November 2024, except for apps with extended access"
     ids = ",".join(item["id"] for item in tracks[:2])
     batches = _allowed(client, "tracks", "tracks", ids, why, "batches")
     features = _allowed(client, "audio-features", "audio_features", ids, why, "features")
@@ -239,8 +230,8 @@ def _allowed(client, path, need, ids, why, name):
     try:
         client.get(path, need, ids=ids)
         return True
-    except Refused as refusal:
-        why[name] = f"the service answers {refusal}"
+    except RefusedError as error:
+        why[name] = f"the service answers {error}"
         return False
 
 
@@ -248,50 +239,52 @@ def _allowed(client, path, need, ids, why, name):
 
 
 def artist(item):
-    """The catalogue's row for an artist object."""
+    """What the catalogue keeps of an artist object in a list."""
     return {
         "artist_id": item["id"],
         "name": item["name"],
-        "genres": ", ".join(item.get("genres") or []),
+        "genres": item.get("genres") or [],
         "popularity": item.get("popularity"),
         "followers": (item.get("followers") or {}).get("total"),
     }
 
 
 def album(item):
-    """The catalogue's row for a simplified or full album object."""
+    """The columns of the catalogue that a simplified or full album object gives."""
     return {
         "album_id": item["id"],
-        "name": item["name"],
+        "album_name": item["name"],
         "album_type": item["album_type"],
         "release_date": item.get("release_date"),
         "release_date_precision": item.get("release_date_precision"),
-        "total_tracks": item.get("total_tracks"),
     }
 
 
-def track(item):
-    """The catalogue's row for a simplified track, and the rows of its credited artists."""
-    row = {
-        "track_id": item["id"],
+def track(item, track_id=None):
+    """The catalogue's row for a full track object.
+
+    Parameters
+    ----------
+    item : dict or None
+        None for a track that the service no longer has.
+    track_id : str, optional
+        The id that was requested, if it is not the track's own: relinking returns another copy.
+    """
+    if item is None:
+        return {"track_id": track_id}
+    artists = [credit for credit in item["artists"] if credit.get("id")]
+    return {
+        "track_id": track_id or item["id"],
         "name": item["name"],
+        "artist_ids": [credit["id"] for credit in artists],
+        "artist_names": [credit["name"] for credit in artists],
+        **album(item["album"]),
         "duration_ms": item["duration_ms"],
         "explicit": int(bool(item.get("explicit"))),
-    }
-    if item.get("preview_url"):
-        row["preview_url"] = item["preview_url"]
-    return row, [{"artist_id": c["id"], "name": c["name"]} for c in item["artists"] if c.get("id")]
-
-
-def full_track(item):
-    """What a full track object adds to its simplified form."""
-    row = {
-        "popularity": item.get("popularity"),
         "isrc": (item.get("external_ids") or {}).get("isrc"),
+        "preview_url": item.get("preview_url"),
+        "popularity": item.get("popularity"),
     }
-    if item.get("preview_url"):
-        row["preview_url"] = item["preview_url"]
-    return row
 
 
 def playable(item):
@@ -299,7 +292,22 @@ def playable(item):
     return bool(item and item.get("id") and item.get("type", "track") == "track" and not item.get("is_local"))
 
 
-def more(page, offset, size):
-    """Where a list goes on, or None at its end; `next` may be null too early, and `total` may change."""
+def page(body, offset, size, items):
+    """A page of a list; `next` may be null too early, and `total` may change between pages.
+
+    Parameters
+    ----------
+    body : dict
+        The paging object.
+    offset, size : int
+        As requested.
+    items : list
+        What the catalogue keeps of its entries.
+
+    Returns
+    -------
+    hitsong.collect.catalog.Page
+    """
     following = offset + size
-    return following if page.get("next") or following < (page.get("total") or 0) else None
+    more = body.get("next") or following < (body.get("total") or 0)
+    return Page(items, following if more else None, body.get("total"))

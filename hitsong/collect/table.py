@@ -59,8 +59,7 @@ class TableFile:
     """
 
     notice = None
-    planted = None
-    percentile = False
+    requests = 0
 
     def __init__(self, settings):
         self.settings = settings.table
@@ -68,11 +67,11 @@ class TableFile:
         if not self.path.is_file():
             raise UserError(f"collect.table.path: {self.path} is no file; name a CSV, TSV or Parquet table")
 
-    def collect(self, catalog):
-        """Nothing is requested: 0."""
-        return 0
+    def planted(self, track_ids):
+        """Nothing: these tracks are real."""
+        return None
 
-    def tracks(self, catalog):
+    def collect(self):
         """Every track of the table; prints what was left out or put together."""
         tracks, remarks = read(self.path, self.settings)
         for remark in remarks:

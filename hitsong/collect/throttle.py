@@ -1,4 +1,4 @@
-"""How we ask a service: not too fast, again after a hiccup, and not at all when told to come back later."""
+"""Rate limiting, retries and Retry-After for one service."""
 
 import random
 import sys
@@ -10,22 +10,22 @@ from tqdm import tqdm
 
 from hitsong.errors import ComeBackLater
 
-PAUSES = 50  # rate limits of one request in a row, before we call the service out of order
-BACKOFF_S = 0.5  # first pause after a hiccup; doubles each time, give or take half
+MAX_PAUSES = 50  # rate limits of one request in a row before the service counts as unavailable
+BACKOFF_S = 0.5  # first pause after a failure; doubles each time, give or take half
 LONGEST_BACKOFF_S = 30.0
-SAID_S = 2.0  # a wait at least this long is shown
+SHOWN_S = 2.0  # a wait at least this long is printed
 
 
-class Trouble(Exception):
-    """No good answer this time; the next may be better.
+class RetryableError(Exception):
+    """A request failed in a way that may pass.
 
     Parameters
     ----------
     reason : str
     retry_after : float, optional
-        How many seconds the service asks us to stay away.
+        How many seconds the service asks us to wait.
     quota : bool
-        Whether what is used up is a quota rather than a rate.
+        Whether a quota, rather than a rate, is used up.
     """
 
     def __init__(self, reason, retry_after=None, quota=False):
@@ -34,16 +34,28 @@ class Trouble(Exception):
         self.quota = quota
 
 
-class OutOfOrder(ComeBackLater):
-    """The service gave no good answer however often it was asked; `trouble` is the last one."""
+class RefusedError(Exception):
+    """The service refuses a request, and would refuse it again."""
 
-    def __init__(self, message, trouble):
+    def __init__(self, message, status=None):
         super().__init__(message)
-        self.trouble = trouble
+        self.status = status
 
 
-class Manners:
-    """One service's patience, shared by all threads that ask it.
+class ServiceUnavailable(ComeBackLater):
+    """Every attempt failed; `last` is the last error."""
+
+    def __init__(self, message, last):
+        super().__init__(message)
+        self.last = last
+
+
+class Stopped(Exception):
+    """The run is being stopped: no further requests."""
+
+
+class Throttle:
+    """Sends requests to one service, from any number of threads.
 
     Parameters
     ----------
@@ -54,12 +66,12 @@ class Manners:
     longest_wait_s : float
         The longest `Retry-After` that is waited for.
     attempts : int
-        Hiccups of one request before the service is called out of order.
+        How often one request is tried.
 
     Attributes
     ----------
     requests : int
-        Made so far, repeated ones included.
+        Requests sent so far, repetitions included.
     waited_s : float
         Time spent because the service asked for it.
     """
@@ -71,73 +83,81 @@ class Manners:
         self.waited_s = 0.0
         self._lock = threading.Lock()
         self._not_before = 0.0
+        self._stopped = threading.Event()
 
-    def ask(self, request):
-        """Call `request` until it gives an answer.
+    def stop(self):
+        """Let all threads that wait, or would send another request, raise `Stopped`."""
+        self._stopped.set()
+
+    def send(self, request):
+        """Call `request` until it succeeds.
 
         Parameters
         ----------
         request : callable
-            Without arguments; raises `Trouble` when it is worth asking again.
+            Without arguments; raises `RetryableError` if it is worth trying again.
 
         Raises
         ------
         ComeBackLater
-            If the service asks for a longer pause than we wait, or speaks of a quota.
-        OutOfOrder
-            If it gives no good answer however often it is asked.
+            If the service asks for a longer pause than `longest_wait_s`, or its quota is used up.
+        ServiceUnavailable
+            If every attempt fails.
+        Stopped
         """
-        hiccups = pauses = 0
+        failures = pauses = 0
         while True:
-            self._take_turn()
+            self._wait_for_turn()
             try:
                 return request()
-            except Trouble as trouble:
-                if trouble.retry_after is not None:
-                    self._stay_away(trouble)
+            except RetryableError as error:
+                if error.retry_after is not None:
+                    self._pause_all(error)
                     pauses += 1
                 else:
-                    hiccups += 1
-                if hiccups == self.attempts or pauses == PAUSES:
-                    times = hiccups + pauses
-                    message = f"{self.service} gave no good answer {times} times in a row (last: {trouble})"
-                    raise OutOfOrder(message, trouble) from None
-                if trouble.retry_after is None:
-                    backoff = min(LONGEST_BACKOFF_S, BACKOFF_S * 2 ** (hiccups - 1))
-                    time.sleep(backoff * random.uniform(0.5, 1.5))
+                    failures += 1
+                if failures == self.attempts or pauses == MAX_PAUSES:
+                    times = failures + pauses
+                    message = f"{self.service} gave no valid response {times} times in a row (last: {error})"
+                    raise ServiceUnavailable(message, error) from None
+                if error.retry_after is None:
+                    backoff = min(LONGEST_BACKOFF_S, BACKOFF_S * 2 ** (failures - 1))
+                    self._sleep(backoff * random.uniform(0.5, 1.5))
 
-    def _take_turn(self):
-        """Wait until the next request may start."""
+    def _wait_for_turn(self):
         with self._lock:
             start = max(self._not_before, time.monotonic())
             self._not_before = start + self.gap_s
             self.requests += 1
-        if (wait := start - time.monotonic()) > 0:
-            time.sleep(wait)
+        self._sleep(start - time.monotonic())
 
-    def _stay_away(self, trouble):
-        """Keep every thread from asking before the service wants to be asked again."""
-        seconds = trouble.retry_after
-        if seconds > self.longest_wait_s or trouble.quota:
-            again = datetime.fromtimestamp(time.time() + seconds)
-            what = "its quota is used up" if trouble.quota else "it asks us to stay away"
+    def _sleep(self, seconds):
+        if self._stopped.wait(max(0.0, seconds)):
+            raise Stopped
+
+    def _pause_all(self, error):
+        """Let no thread send a request before the time that the service named."""
+        seconds = error.retry_after
+        if seconds > self.longest_wait_s or error.quota:
+            until = datetime.fromtimestamp(time.time() + seconds)
+            reason = "its quota is used up" if error.quota else "its rate limit is reached, wait"
             raise ComeBackLater(
-                f"{self.service}: {what} for {_duration(seconds)}. What was read is kept; "
-                f"come back after {again:%Y-%m-%d %H:%M}"
+                f"{self.service}: {reason} for {_duration(seconds)}. What was read is kept; "
+                f"come back after {until:%Y-%m-%d %H:%M}"
             )
-        if seconds >= SAID_S:
+        if seconds >= SHOWN_S:
             tqdm.write(f"{self.service} asks for a pause of {_duration(seconds)}", file=sys.stderr)
         with self._lock:
             self._not_before = max(self._not_before, time.monotonic() + seconds)
             self.waited_s += seconds
 
 
-def retry_after(headers, otherwise=5.0):
-    """The seconds that a `Retry-After` header asks for; a rate limit without one gets `otherwise`."""
+def retry_after(headers, default=5.0):
+    """The seconds that a `Retry-After` header asks for; `default` if it is missing or no number."""
     try:
-        return max(0.0, float(headers.get("Retry-After", otherwise)))
-    except ValueError:  # an HTTP date, or nonsense
-        return otherwise
+        return max(0.0, float(headers.get("Retry-After", default)))
+    except ValueError:  # an HTTP date
+        return default
 
 
 def _duration(seconds):

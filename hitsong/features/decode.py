@@ -4,6 +4,10 @@ libsndfile decodes, the channels are averaged, soxr resamples. Other decoders do
 3 dB), so training, serving and checks all come through here.
 """
 
+import os
+import sys
+import tempfile
+
 import numpy as np
 import soundfile
 import soxr
@@ -49,6 +53,47 @@ def read(path):
     if len(samples) == 0:
         raise AudioError("holds no audio")
     return samples, sample_rate
+
+
+class NativeStderr:
+    """Keeps what C libraries (libmpg123) write to standard error off the terminal, for the length of a `with` block.
+
+    Their notes name no file; whoever decodes reads them with `size` and `text` and says which file they are about.
+    Python's own sys.stderr still reaches the terminal.
+    """
+
+    def __enter__(self):
+        sys.stderr.flush()
+        self._python, self._terminal = sys.stderr, os.dup(2)
+        self._file = tempfile.TemporaryFile("a+b")
+        if _descriptor(sys.stderr) == 2:
+            sys.stderr = open(os.dup(2), "w", encoding=sys.stderr.encoding, errors="replace", buffering=1)
+        os.dup2(self._file.fileno(), 2)
+        return self
+
+    def __exit__(self, *_):
+        os.dup2(self._terminal, 2)
+        os.close(self._terminal)
+        self._file.close()
+        if sys.stderr is not self._python:
+            sys.stderr.close()
+            sys.stderr = self._python
+
+    def size(self):
+        """How many bytes have been written so far."""
+        return os.fstat(self._file.fileno()).st_size
+
+    def text(self, start):
+        """What has been written from a position on."""
+        self._file.seek(start)
+        return self._file.read().decode(errors="replace")
+
+
+def _descriptor(stream):
+    try:
+        return stream.fileno()
+    except (OSError, AttributeError, ValueError):  # replaced by something that is no file
+        return None
 
 
 def mono(samples):

@@ -4,11 +4,11 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from hitsong.collect import deduplicate
-from hitsong.collect.catalog import Catalog
+from hitsong.collect.catalog import Catalog, Page
 
 
 def rows(*tracks):
-    """Tracks as `deduplicate.table` gives them, from a few fields each."""
+    """Tracks as a source gives them, from a few fields each."""
     defaults = dict.fromkeys(deduplicate.SCHEMA.names) | {
         "name": "Song", "artist_id": "A", "artist_ids": ["A"], "duration_ms": 200_000, "popularity": 10.0,
     }  # fmt: skip
@@ -108,17 +108,15 @@ def test_normalised_titles_are_stable(title):
 
 
 def test_the_table_goes_from_the_catalogue_to_disk_and_back(tmp_path):
+    row = {
+        "track_id": "t1", "name": "Song", "artist_ids": ["B", "A"], "artist_names": ["Ben", "Ann"],
+        "album_id": "L", "album_name": "LP", "album_type": "album", "release_date": "2020",
+        "popularity": 7, "explicit": 0,
+    }  # fmt: skip
     with Catalog(tmp_path / "catalog.sqlite") as catalog:
-        with catalog.page():
-            catalog.put("artists", [{"artist_id": "A", "name": "Ann"}, {"artist_id": "B", "name": "Ben"}])
-            catalog.put(
-                "albums", [{"album_id": "L", "name": "LP", "album_type": "album", "release_date": "2020"}]
-            )
-            row = {"track_id": "t1", "album_id": "L", "name": "Song", "popularity": 7, "explicit": 0}
-            catalog.put_track(row, ["B", "A"])
-            catalog.put_features("t1", {"tempo": 120.5})
-            catalog.put_track({"track_id": "unknown popularity", "name": "x"}, ["A"])
-        found, _ = deduplicate.deduplicate(deduplicate.table(catalog, ["t1", "unknown popularity"]))
+        catalog.store_tracks([row, {"track_id": "unknown popularity", "name": "x", "artist_ids": ["A"]}])
+        catalog.store_features({"t1": {"tempo": 120.5}})
+        found, _ = deduplicate.deduplicate(catalog.tracks(["t1", "unknown popularity"]))
     path = tmp_path / "tracks.parquet"
     assert deduplicate.write(path, found)
     assert not deduplicate.write(path, found)  # nothing new: the file stays
@@ -130,7 +128,7 @@ def test_the_table_goes_from_the_catalogue_to_disk_and_back(tmp_path):
 
 def test_an_empty_crawl_is_an_empty_table(tmp_path):
     with Catalog(tmp_path / "catalog.sqlite") as catalog:
-        found, copies = deduplicate.deduplicate(deduplicate.table(catalog, []))
+        found, copies = deduplicate.deduplicate(catalog.tracks([]))
     assert found.empty
     assert copies.empty
 
@@ -139,12 +137,10 @@ def test_a_page_is_written_whole_or_not_at_all(tmp_path):
     with Catalog(tmp_path / "catalog.sqlite") as catalog:
 
         def interrupted():
-            with catalog.page():
-                catalog.put("artists", [{"artist_id": "A", "name": "Ann"}])
-                catalog.advance("list", 50)
-                raise KeyboardInterrupt
+            yield {"track_id": "t1", "artist_ids": []}
+            raise KeyboardInterrupt
 
         with pytest.raises(KeyboardInterrupt):
-            interrupted()
-        assert catalog.column("SELECT count(*) FROM artists") == [0]
-        assert catalog.offset("list") == 0
+            catalog.store_page("list", 0, Page(["t1"], 50, 80), interrupted())
+        assert catalog.page("list", 0) is None
+        assert catalog.known_tracks() == set()

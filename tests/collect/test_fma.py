@@ -3,7 +3,6 @@
 import pandas as pd
 import pytest
 
-from hitsong.collect.catalog import Catalog
 from hitsong.collect.fma import Fma, read_metadata
 from hitsong.config import Collect
 from hitsong.errors import UserError
@@ -51,10 +50,7 @@ def write(root, listens=1000):
 
 
 def collected(root, catalog_path, **collect):
-    with Catalog(catalog_path) as catalog:
-        source = Fma(Collect(source="fma", root=str(root), **collect))
-        source.collect(catalog)
-        return source.tracks(catalog).set_index("track_id")
+    return Fma(Collect(source="fma", root=str(root), **collect)).collect().set_index("track_id")
 
 
 def test_listens_per_month_count_from_upload_to_the_day_of_the_dump(root):

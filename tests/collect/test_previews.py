@@ -10,7 +10,7 @@ import requests
 
 from hitsong.collect import throttle
 from hitsong.collect.catalog import Catalog
-from hitsong.collect.previews import Downloader, table
+from hitsong.collect.previews import Downloader
 from hitsong.config import Download
 from hitsong.errors import ComeBackLater
 from hitsong.files import sha256
@@ -72,15 +72,24 @@ def _quick(monkeypatch):
     monkeypatch.setattr(throttle, "BACKOFF_S", 0.01)
 
 
-def run(tracks, folder, again=False, resolve=None):
+class Client:
+    """A service whose addresses expire: `preview` gives the present one."""
+
+    def __init__(self, preview):
+        self.preview = preview
+        self.throttle = throttle.Throttle("Service", 0, 60)
+
+
+def run(tracks, folder, again=False, preview=None, settings=SETTINGS):
     with requests.Session() as session, Catalog(folder / "catalog.sqlite") as catalog:
         session.trust_env = False
-        counts = Downloader(catalog, folder, session, SETTINGS, resolve).run(tracks, again)
-        return table(catalog, tracks.assign(popularity=range(len(tracks)))), counts
+        downloader = Downloader(catalog, folder, session, settings, preview and Client(preview))
+        counts = downloader.run(tracks, again)
+        return downloader.outcomes(tracks.assign(popularity=range(len(tracks)))), counts
 
 
 REASONS = {
-    "short": "0.5 s", "page": "text", "gone": "404", "busy": "503", "cut": "no answer", "quiet": "silence",
+    "short": "0.5 s", "page": "text", "gone": "404", "busy": "503", "cut": "no response", "quiet": "silence",
 }  # fmt: skip
 
 
@@ -148,7 +157,7 @@ def test_local_files_are_checked_where_they_lie(tmp_path, tone):
     rows, counts = run(wanted, tmp_path)
     assert rows["status"].tolist() == ["ok", "failed"]
     assert rows["path"].iat[0] == str(tmp_path / "local.wav")
-    assert rows["error"].iat[1] == "file not found"
+    assert rows["error"].iat[1] == f"audio file not found: {tmp_path / 'none.mp3'}"
     assert not list((tmp_path / "previews").iterdir())
 
 
@@ -187,17 +196,17 @@ def test_a_long_pause_stops_the_run_and_keeps_what_came(service, tmp_path):
     assert asked == []
 
 
-def test_an_expired_address_is_resolved_again(service, tmp_path):
+def test_an_expired_address_is_requested_again(service, tmp_path):
     url, _ = service
-    resolved = []
+    requested = []
 
-    def resolve(track_id):
-        resolved.append(track_id)
-        return {"gone": None}.get(track_id, f"{url}/stale" if len(resolved) < 3 else f"{url}/fresh")
+    def preview(track_id):
+        requested.append(track_id)
+        return {"gone": None}.get(track_id, f"{url}/stale" if len(requested) < 3 else f"{url}/fresh")
 
-    rows, _ = run(tracks(a=f"{url}/old", gone=f"{url}/old"), tmp_path, resolve=resolve)
+    rows, _ = run(tracks(a=f"{url}/old", gone=f"{url}/old"), tmp_path, preview=preview)
     assert rows["status"].tolist() == ["ok", "dead"]
-    assert resolved.count("a") >= 2
+    assert requested.count("a") >= 2
 
 
 def _child(wanted, folder):
@@ -214,7 +223,7 @@ def test_thirty_kills_end_in_the_same_files(service, tmp_path):
     (tmp_path / "killed").mkdir()
     expected, _ = run(wanted, tmp_path / "undisturbed")
     context = multiprocessing.get_context("forkserver")
-    context.set_forkserver_preload(["tests.test_download"])
+    context.set_forkserver_preload(["tests.collect.test_previews"])
     chance = random.Random(1)
     kills = 0
     while kills < 30:

@@ -15,8 +15,8 @@ from hypothesis import strategies as st
 from scipy.stats import spearmanr
 
 from hitsong.collect import deduplicate, sources, spotify, spotify_api, throttle
-from hitsong.collect.catalog import Catalog
-from hitsong.collect.connection import connected
+from hitsong.collect.catalog import Catalog, Page
+from hitsong.collect.connection import connect
 from hitsong.config import Config
 from hitsong.errors import ComeBackLater, UserError
 from standin import planted, playlist_ids
@@ -29,11 +29,17 @@ def config(profile="extended", faults=(), **collect):
     return Config.model_validate({"standin": standin, "collect": collect})
 
 
-def crawl(path, wanted=None):
-    """Collect into a catalogue; the requests made and the tracks found."""
-    with Catalog(path) as catalog, sources.opened(wanted or config()) as source:
-        requests = source.collect(catalog)
-        return requests, deduplicate.table(catalog, source.track_ids(catalog))
+def crawl(path, settings=None):
+    """Collect into a catalogue; the requests sent and the tracks."""
+    with sources.open_source(settings or config(), path) as source:
+        tracks = source.collect()
+        return source.requests, tracks
+
+
+def stored(path, sql):
+    """The first column of a query on a catalogue."""
+    with Catalog(path) as catalog:
+        return catalog.column(sql)
 
 
 def same(found, expected):
@@ -69,19 +75,16 @@ def test_every_planted_recording_is_found_with_its_popularity(crawled):
 
 def test_requests_stay_near_the_least_that_the_batches_allow(crawled):
     path, requests, tracks = crawled
-    with Catalog(path) as catalog:
-        artists = catalog.column("SELECT count(*) FROM members")[0]
-        pages_of_albums = catalog.column(
-            "SELECT sum((n + 49) / 50) FROM (SELECT count(*) n FROM artist_albums GROUP BY artist_id)"
-        )[0]
-        albums = catalog.column("SELECT count(DISTINCT album_id) FROM artist_albums")[0]
-        long_albums = catalog.column("SELECT coalesce(sum((total_tracks - 1) / 50), 0) FROM albums")[0]
-    whole = -(-artists // 50) + pages_of_albums + -(-albums // 20) + long_albums
-    minimum = whole + -(-len(tracks) // 50) + -(-len(tracks) // 100)
-    assert requests == minimum + 3  # the probe
+    pages = {
+        kind: stored(path, f"SELECT count(*) FROM pages WHERE list LIKE '{kind}%' AND {first}")[0]
+        for kind, first in [("search", 1), ("albums of", 1), ("tracks of", "offset > 0")]
+    }
+    albums = stored(path, "SELECT count(*) FROM pages WHERE list LIKE 'tracks of%' AND offset = 0")[0]
+    least = sum(pages.values()) + -(-albums // 20) + -(-len(tracks) // 50) + -(-len(tracks) // 100)
+    assert requests == least + 3  # the probe
 
 
-def test_a_second_crawl_asks_nothing(crawled):
+def test_a_second_crawl_sends_no_request(crawled):
     path, _, tracks = crawled
     requests, again = crawl(path)
     assert requests == 0
@@ -102,17 +105,17 @@ def test_another_genre_shares_the_catalogue_but_not_the_export(crawled):
 def test_a_crawl_that_stops_anywhere_goes_on_there(crawled, tmp_path, monkeypatch, stop_after):
     _, requests, tracks = crawled
     path = tmp_path / "catalog.sqlite"
-    once = spotify.Client._once
+    send = spotify.Client._request
 
-    def stopping(self, *arguments):
-        if self.manners.requests > stop_after:
+    def stop(self, *arguments):
+        if self.throttle.requests > stop_after:
             raise KeyboardInterrupt
-        return once(self, *arguments)
+        return send(self, *arguments)
 
-    monkeypatch.setattr(spotify.Client, "_once", stopping)
+    monkeypatch.setattr(spotify.Client, "_request", stop)
     with pytest.raises(KeyboardInterrupt):
         crawl(path)
-    monkeypatch.setattr(spotify.Client, "_once", once)
+    monkeypatch.setattr(spotify.Client, "_request", send)
     rest, found = crawl(path)
     probed = 3 if stop_after < 3 else 0  # a probe that was cut off is made again
     assert rest == requests - stop_after + (stop_after if probed else 0)  # nothing else is asked twice
@@ -144,18 +147,10 @@ def test_a_whitelist_of_artists_by_name_or_id(crawled, tmp_path):
         crawl(tmp_path / "catalog.sqlite", config(artists_file=str(listed)))
 
 
-def test_a_search_past_the_ceiling_is_split_and_finds_the_same(crawled, tmp_path, monkeypatch):
-    _, _, tracks = crawled
-    monkeypatch.setattr(spotify, "CEILING", 4)  # the stand-in's ten artists are too many now
-    _, found = crawl(tmp_path / "catalog.sqlite")
-    same(found, tracks)
-    assert crawl(tmp_path / "catalog.sqlite")[0] == 0
-
-
 # ---------------------------------------------------------------------- the other strategies
 
 
-def test_search_finds_every_track_of_the_years(crawled, tmp_path, monkeypatch):
+def test_search_finds_every_track_of_the_years(crawled, tmp_path):
     _, _, tracks = crawled
     wanted = config(strategy="search", years="2010-2014")
     requests, found = crawl(tmp_path / "whole.sqlite", wanted)
@@ -166,13 +161,6 @@ def test_search_finds_every_track_of_the_years(crawled, tmp_path, monkeypatch):
     assert set(in_crawl["track_id"]) <= set(found["track_id"])
     assert found["popularity"].notna().all()
     assert found["tempo"].notna().mean() > 0.9
-    # Split by year and by letter, where a query has more results than the service would show
-    monkeypatch.setattr(spotify, "CEILING", 3)
-    more, split = crawl(tmp_path / "split.sqlite", wanted)
-    assert more > requests
-    assert set(split["track_id"]) <= set(found["track_id"])
-    assert len(split) > 0.9 * len(found)
-    assert crawl(tmp_path / "split.sqlite", wanted)[0] == 0
 
 
 def test_several_genres_with_a_cap_each(tmp_path):
@@ -248,9 +236,8 @@ def test_a_newer_development_app_is_stopped_before_any_crawling(tmp_path, capsys
         crawl(path, config(profile="dev_new"))
     assert error.value.exit_code == 2
     assert "largest page    10" in capsys.readouterr().out
-    with Catalog(path) as catalog:
-        assert catalog.column("SELECT count(*) FROM artists") == [0]
-        assert catalog.column("SELECT count(*) FROM capabilities") == [1]  # and known the next time
+    assert stored(path, "SELECT count(*) FROM pages") == [0]
+    assert stored(path, "SELECT count(*) FROM capabilities") == [1]  # and known the next time
 
 
 def test_an_owner_without_premium_is_told_so(tmp_path):
@@ -283,10 +270,10 @@ def test_live_without_credentials_says_what_to_set(tmp_path, monkeypatch):
 
 
 def test_refused_credentials_are_an_error_of_the_user(tmp_path):
-    with connected(config()) as connection, Catalog(tmp_path / "catalog.sqlite") as catalog:
-        source = spotify.Spotify(replace(connection, client_secret="wrong"), config().collect)
+    with connect(config()) as connection, Catalog(tmp_path / "catalog.sqlite") as catalog:
+        source = spotify.Spotify(replace(connection, client_secret="wrong"), config(), catalog)
         with pytest.raises(UserError, match="refused the credentials"):
-            source.collect(catalog)
+            source.collect()
 
 
 @pytest.mark.usefixtures("_quick")
@@ -297,7 +284,7 @@ def test_no_secret_reaches_catalogue_or_log(tmp_path, caplog, capsys):
     ]
     wanted = config(faults=faults)
     crawl(tmp_path / "catalog.sqlite", wanted)
-    with connected(wanted) as connection:
+    with connect(wanted) as connection:
         secret = connection.client_secret
         basic = b64encode(f"{connection.client_id}:{secret}".encode()).decode()
     written = b"".join(file.read_bytes() for file in tmp_path.iterdir()).decode("latin1")
@@ -312,11 +299,9 @@ def test_no_secret_reaches_catalogue_or_log(tmp_path, caplog, capsys):
 
 def test_genre_search_returns_artists_without_the_genre(crawled):
     path, _, _ = crawled
-    with Catalog(path) as catalog:
-        genres = catalog.column(
-            "SELECT genres FROM artists JOIN members ON id = artist_id WHERE crawl LIKE '%mandopop%'"
-        )
-    assert "" in genres  # found, and kept
+    pages = stored(path, "SELECT items FROM pages WHERE list LIKE 'search artist%mandopop%'")
+    artists = [item for page in pages for item in json.loads(page)]
+    assert [] in [artist["genres"] for artist in artists]  # found, and kept
 
 
 def test_copies_have_their_own_popularity_and_the_best_one_survives(crawled):
@@ -329,46 +314,44 @@ def test_copies_have_their_own_popularity_and_the_best_one_survives(crawled):
     assert (copies["step"] == "preview").any()
 
 
-def test_appears_on_is_not_asked_for(crawled):
+def test_appears_on_is_not_requested(crawled):
     path, _, tracks = crawled
-    with Catalog(path) as catalog:
-        assert set(catalog.column("SELECT DISTINCT album_type FROM albums")) <= {"album", "single"}
-        main = set(catalog.column("SELECT id FROM members WHERE crawl LIKE '%mandopop%'"))
-    assert tracks["artist_ids"].map(lambda ids: bool(set(ids) & main)).all()
+    pages = stored(path, "SELECT items FROM pages WHERE list LIKE 'albums of%'")
+    assert {album["album_type"] for page in pages for album in json.loads(page)} <= {"album", "single"}
+    pages = stored(path, "SELECT items FROM pages WHERE list LIKE 'search artist%mandopop%'")
+    artists = {item["artist_id"] for page in pages for item in json.loads(page)}
+    assert tracks["artist_ids"].map(lambda ids: bool(set(ids) & artists)).all()
 
 
 def test_albums_over_50_tracks_and_artists_over_a_page_of_albums(crawled):
     path, _, tracks = crawled
     assert tracks["album_id"].value_counts().max() > 50
-    with Catalog(path) as catalog:
-        most = catalog.column("SELECT max(n) FROM (SELECT count(*) n FROM artist_albums GROUP BY artist_id)")[
-            0
-        ]
-    assert most > 50
+    assert stored(path, "SELECT max(offset) FROM pages WHERE list LIKE 'albums of%'") == [50]
 
 
 def test_lists_end_where_they_end():
-    more = spotify_api.more
+    def more(body, offset, size):
+        return spotify_api.page(body, offset, size, []).next_offset
+
     assert more({"next": "x", "total": 200}, 0, 50) == 50
     assert more({"next": None, "total": 200}, 0, 50) == 50  # next is null too early
     assert more({"next": None, "total": 50}, 0, 50) is None
-    assert more({"next": "x", "total": 10}, 0, 50) == 50  # total shrank while we read
+    assert more({"next": "x", "total": 10}, 0, 50) == 50  # total became smaller between two pages
     assert more({"next": None, "total": None}, 0, 50) is None
 
 
 def test_null_batch_entries_are_gone_tracks_whatever_their_place(crawled, tmp_path, monkeypatch):
     _, _, tracks = crawled
     gone = tracks["track_id"].iloc[7]
-    once = spotify.Client._once
+    send = spotify.Client._request
 
-    def forgetting(self, path, need, parameters):
-        answer = once(self, path, need, parameters)
+    def lose(self, path, need, parameters):
+        body = send(self, path, need, parameters)
         if path == "tracks":
-            found = [item if item["id"] != gone else None for item in answer["tracks"]]
-            answer = {"tracks": found}
-        return answer
+            body = {"tracks": [item if item["id"] != gone else None for item in body["tracks"]]}
+        return body
 
-    monkeypatch.setattr(spotify.Client, "_once", forgetting)
+    monkeypatch.setattr(spotify.Client, "_request", lose)
     _, found = crawl(tmp_path / "catalog.sqlite")
     same(found, tracks[tracks["track_id"] != gone].reset_index(drop=True))
     assert crawl(tmp_path / "catalog.sqlite")[0] == 0  # gone is known, too
@@ -400,17 +383,15 @@ def test_whatever_goes_wrong_the_catalogue_is_the_same(crawled, tmp_path_factory
     _, _, tracks = crawled
     wanted = config(faults=faults)
     path = tmp_path_factory.mktemp("faults") / "catalog.sqlite"
-    with connected(wanted) as connection, Catalog(path) as catalog:
+    with connect(wanted) as connection, Catalog(path, "scope") as catalog:
         for _ in range(20):
-            source = spotify.Spotify(connection, wanted.collect)
             try:
-                source.collect(catalog)
+                found = spotify.Spotify(connection, wanted, catalog).collect()
                 break
             except ComeBackLater:  # and we do
                 continue
         else:
             pytest.fail("the crawl never ended")
-        found = deduplicate.table(catalog, source.track_ids(catalog))
     same(found, tracks)
 
 
@@ -431,7 +412,7 @@ def test_thirty_kills_end_in_the_same_catalogue(crawled, tmp_path):
     _, _, tracks = crawled
     path = tmp_path / "catalog.sqlite"
     context = multiprocessing.get_context("forkserver")
-    context.set_forkserver_preload(["tests.test_spotify"])
+    context.set_forkserver_preload(["tests.collect.test_spotify"])
     context.Process(target=time.sleep, args=(0,)).start()  # the server imports while we go on
     chance = random.Random(1)
     kills = 0
@@ -458,31 +439,31 @@ def test_a_real_track(shared):
     body = json.loads(
         (shared / "api_samples" / "spotify" / "tracks_ids_2plbrEY59IikOBgBGLjaoe.json").read_text()
     )
-    row, artists = spotify_api.track(body["tracks"][0])
+    row = spotify_api.track(body["tracks"][0])
     assert row["name"] == "Die With A Smile"
-    assert [artist["name"] for artist in artists] == ["Lady Gaga", "Bruno Mars"]
-    assert spotify_api.full_track(body["tracks"][0])["isrc"] == "USUM72409273"
+    assert row["artist_names"] == ["Lady Gaga", "Bruno Mars"]
+    assert row["isrc"] == "USUM72409273"
+    assert row["release_date"] == "2024-08-16"
 
 
 def test_real_albums(shared):
     folder = shared / "api_samples" / "spotify"
     body = json.loads((folder / "albums_32nryzA6XBCX9ZUspVc1yz_.json").read_text())
     row = spotify_api.album(body)
-    assert (row["album_type"], row["total_tracks"], row["release_date"]) == ("compilation", 55, "2023-01-07")
-    first = [spotify_api.track(item)[0] for item in body["tracks"]["items"] if spotify_api.playable(item)]
-    assert spotify_api.more(body["tracks"], 0, 50) == 50
+    assert (row["album_type"], row["release_date"]) == ("compilation", "2023-01-07")
+    first = spotify._track_page(body["tracks"], 0)[0]
+    assert first.next_offset == 50
     page = json.loads(
         (folder / "albums_32nryzA6XBCX9ZUspVc1yz_tracks_offset_50_limit_50_locale__.json").read_text()
     )
-    rest = [spotify_api.track(item)[0] for item in page["items"] if spotify_api.playable(item)]
-    assert spotify_api.more(page, 50, 50) is None
-    assert len({row["track_id"] for row in first + rest}) == 55
+    rest = spotify._track_page(page, 50)[0]
+    assert rest.next_offset is None
+    assert len({*first.items, *rest.items}) == 55
     single = json.loads((folder / "albums_10FLjwfpbxLmW8c25Xyc2N_.json").read_text())
-    assert spotify_api.album(single)["name"] == "Die With A Smile"
+    assert spotify_api.album(single)["album_name"] == "Die With A Smile"
 
 
 def test_a_real_empty_search(shared):
     folder = shared / "api_samples" / "spotify"
-    body = json.loads((folder / "search_type_album_q_upc_602475093060.json").read_text())
-    assert body["albums"]["items"] == []
-    assert spotify_api.more(body["albums"], 0, 20) is None
+    body = json.loads((folder / "search_type_album_q_upc_602475093060.json").read_text())["albums"]
+    assert spotify_api.page(body, 0, 20, body["items"]) == Page([], None, 0)

@@ -11,7 +11,6 @@ from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from hitsong.collect import deduplicate, sources
-from hitsong.collect.catalog import Catalog
 from hitsong.collect.cells import parse_artists
 from hitsong.collect.table import TableFile, read
 from hitsong.config import TABLE_COLUMNS, Config, Table, load
@@ -26,9 +25,8 @@ def config(path, **table):
 
 def collected(path, catalog_path, **table):
     """The tracks that a table brings into a catalogue, by track id."""
-    with Catalog(catalog_path) as catalog, sources.opened(config(path, **table)) as source:
-        assert source.collect(catalog) == 0
-        return source.tracks(catalog).set_index("track_id").sort_index()
+    with sources.open_source(config(path, **table), catalog_path) as source:
+        return source.collect().set_index("track_id").sort_index()
 
 
 def written(folder, text, name="tracks.csv"):
