@@ -195,16 +195,20 @@ def _read_text(path, encoding):
     if encoding:
         return _read_encoded(path, encoding), []
     try:
-        cells = _read_encoded(path, "utf-8-sig")
-        if not any("\x00" in name for name in cells):
-            return cells, []
-        encoding = "utf-16-be" if next(iter(cells)).startswith("\x00") else "utf-16-le"  # without its mark
-        return _read_encoded(path, encoding), [f"read as {encoding.upper()}"]
+        cells, remarks = _read_encoded(path, "utf-8-sig"), []
     except UnicodeDecodeError as error:
         if error.start == 0 and error.object[:2] in (b"\xff\xfe", b"\xfe\xff"):
             return _read_encoded(path, "utf-16"), ["read as UTF-16"]
-    remark = "not UTF-8: read as Windows-1252; if names look wrong, set collect.table.encoding (big5, gb18030, ...)"
-    return _read_encoded(path, "cp1252", errors="replace"), [remark]
+        cells = _read_encoded(path, "cp1252", errors="replace")
+        remarks = [
+            "not UTF-8: read as Windows-1252; if names look wrong, set collect.table.encoding (big5, gb18030, ...)"
+        ]
+    if not any("\x00" in name for name in cells):
+        return cells, remarks
+    encoding = (
+        "utf-16-be" if next(iter(cells)).startswith("\x00") else "utf-16-le"
+    )  # without a byte order mark
+    return _read_encoded(path, encoding), [f"read as {encoding.upper()}"]
 
 
 def _read_encoded(path, encoding, errors="strict"):

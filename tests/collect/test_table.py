@@ -11,7 +11,6 @@ from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from hitsong.collect import deduplicate, sources
-from hitsong.collect.cells import parse_artists
 from hitsong.collect.table import TableFile, read
 from hitsong.config import TABLE_COLUMNS, Config, Table, load
 from hitsong.data import splits
@@ -170,22 +169,143 @@ def test_a_guest_known_by_name_only_keeps_the_id_that_another_row_gives(tmp_path
     assert tracks.loc["b", "artist_ids"] == ["C1", "N1"]
 
 
+# ---------------------------------------------------------------------- tables of real life
+
+
+def recordings(path, **table):
+    """What 01 makes of a table: recordings by track id, and what was said of placeholders."""
+    tracks, remarks = deduplicate.remove_placeholders(collected(path, ":memory:", **table).reset_index())
+    return deduplicate.deduplicate(tracks)[0].set_index("track_id"), remarks
+
+
+def songs(folder, column, cell, count=300, **more):
+    """A table of different songs that all have the same cell in one column."""
+    names = ["track_id", "name", "artist_name", "duration_ms", "popularity"]
+    rows = [[f"t{n:03}", f"Song {n}", f"Artist {n % 50}", 180_000 + 5_000 * n, n] for n in range(count)]
+    frame = pd.DataFrame(rows, columns=names).assign(**{column: cell}, **more)
+    path = folder / "songs.csv"
+    frame.to_csv(path, index=False)
+    return path
+
+
+@pytest.mark.parametrize("cell", ["-", "0", "n/a", "None", "unknown", "US-S1Z-99-00001", "USS1Z9900001"])
+def test_a_placeholder_for_an_isrc_folds_no_songs(tmp_path, cell, capsys):
+    found, remarks = recordings(songs(tmp_path, "isrc", cell))
+    assert len(found) == 300
+    assert found["isrc"].isna().all()
+    if cell.startswith("US"):
+        assert "isrc 'USS1Z9900001' is shared by 300 tracks of 300 different titles" in remarks[0]
+    if cell == "0":
+        assert "isrc: no ISRC in 300 cells, for example '0'; left out" in capsys.readouterr().out
+
+
 @pytest.mark.parametrize(
-    ("cell", "names"),
+    "cell", ["-", "0", "n/a", "http://[", "https://x.y/none.mp3", "https://x.y/none.mp3?id=7"]
+)
+def test_a_placeholder_for_a_preview_folds_no_songs(tmp_path, cell):
+    found, remarks = recordings(songs(tmp_path, "preview_url", cell))
+    assert len(found) == 300
+    assert found["preview_url"].isna().all()
+    assert len(remarks) == cell.startswith("https")
+
+
+def test_one_address_for_all_of_a_table_without_titles_folds_nothing(tmp_path):
+    path = written(
+        tmp_path, "track_id,popularity,preview_url\n" + "".join(f"t{n},{n},http://x.y/z\n" for n in range(30))
+    )
+    assert len(recordings(path)[0]) == 30
+
+
+def test_copies_of_a_recording_still_fold_by_their_keys(tmp_path):
+    rows = [
+        ["a", "Nocturne", 5],
+        ["b", "夜曲", 6],
+        ["c", "Nocturne - Remastered", 7],
+        ["d", "Nocturne (Live)", 4],
+    ]
+    frame = pd.DataFrame(rows, columns=["track_id", "name", "popularity"])
+    frame.assign(isrc="tw-a53-05-00001", artist_name="J").to_csv(tmp_path / "t.csv", index=False)
+    found, remarks = recordings(tmp_path / "t.csv")
+    assert list(found.index) == ["c"]
+    assert found["aliases"].tolist() == [["a", "b", "d"]]
+    assert not remarks
+
+
+def test_an_id_shared_by_many_titles_is_no_id(tmp_path, capsys):
+    found, _ = recordings(songs(tmp_path, "track_id", "0"))
+    assert len(found) == 300
+    assert "track_id '0' stands in rows of 300 different titles" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize(
+    ("cells", "ids"),
     [
-        ("Nelly", ["Nelly"]),
-        ("['A', 'B, C']", ["A", "B, C"]),
-        ('["It\'s"]', ["It's"]),
-        ("[]", []),
-        ("[Alexandros]", ["[Alexandros]"]),
-        ("[broken, 'list]", ["[broken, 'list]"]),
-        ("A FEATURING B x C", ["A", "B", "C"]),
-        ("[" * 500 + "]" * 500, ["[" * 500 + "]" * 500]),
-        ("AC/DC", ["AC/DC"]),
+        (["['A' 'B']", "B"], [["a", "b"], ["b"]]),
+        (['["A", null]', "A"], [["a"], ["a"]]),
+        (["[{'name': 'A'}, {'name': 'B'}]", "B"], [["a", "b"], ["b"]]),
+        (["A;B", "B"], [["a", "b"], ["b"]]),
     ],
 )
-def test_artists_of_a_cell(cell, names):
-    assert parse_artists(cell, [" featuring ", " X "]) == names
+def test_artists_in_other_notations_are_several(tmp_path, cells, ids):
+    frame = pd.DataFrame({"track_id": ["x", "y"], "popularity": [1, 2], "artist_name": cells})
+    frame.to_csv(tmp_path / "t.csv", index=False)
+    tracks = collected(tmp_path / "t.csv", ":memory:")
+    assert tracks["artist_ids"].tolist() == [[f"table:artist:{name}" for name in row] for row in ids]
+
+
+def test_a_separator_is_asked_for_where_cells_may_hold_several_artists(tmp_path, capsys):
+    path = written(tmp_path, 'track_id,popularity,artist_name\nx,1,"A, B"\ny,2,"B, C"\nz,3,C\n')
+    collected(path, ":memory:")
+    assert "hold ', ' (for example 'A, B') and were read as one artist each" in capsys.readouterr().out
+    assert collected(path, ":memory:", artist_separator=", ").loc["x", "artist_ids"] == [
+        "table:artist:a",
+        "table:artist:b",
+    ]
+    assert "hold ', '" not in capsys.readouterr().out
+
+
+@pytest.mark.parametrize("encoding", ["utf-8", "utf-8-sig", "utf-16", "utf-16-le", "utf-16-be", "cp1252"])
+def test_encodings(tmp_path, encoding, capsys):
+    path = tmp_path / "t.csv"
+    path.write_text("track_id,name,popularity\nx,Él Niño,1\ny,“b”,2\n", encoding=encoding)
+    assert collected(path, ":memory:")["name"].tolist() == ["Él Niño", "“b”"]
+    printed = capsys.readouterr().out
+    assert ("read as UTF-16" in printed) == encoding.startswith("utf-16")
+    assert ("set collect.table.encoding" in printed) == (encoding == "cp1252")
+
+
+def test_an_encoding_may_be_named(tmp_path):
+    path = tmp_path / "t.csv"
+    path.write_text("track_id,name,popularity\nx,夜曲,1\ny,b,2\n", encoding="big5")
+    assert collected(path, ":memory:", encoding="big5").loc["x", "name"] == "夜曲"
+    with pytest.raises(UserError, match="no encoding is called 'big6'"):
+        collected(path, ":memory:", encoding="big6")
+
+
+def test_the_day_of_reading_comes_from_a_setting_or_a_column_and_is_never_today(tmp_path):
+    path = written(tmp_path, "track_id,popularity,read\nx,1,01/03/2024\ny,2,\n")
+    assert collected(path, ":memory:")["fetched_at"].isna().all()
+    assert collected(path, ":memory:", read_at="2023-05")["fetched_at"].tolist() == ["2023-05", "2023-05"]
+    by_column = collected(
+        path, ":memory:", columns={"read_at": "read"}, date_format="%d/%m/%Y", read_at="2023"
+    )
+    assert by_column["fetched_at"].tolist() == ["2024-03-01", "2023"]
+
+
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [
+        ("track_id,popularity,key\nx,1,C#\ny,2,5\n", "key: not a number in 1 cells, for example 'C#'; left out"),
+        ("track_id,popularity,energy\nx,1,45\ny,2,90\n", "energy: as high as 90, where Spotify's lies between 0 and 1"),
+        ("track_id,popularity,duration_ms\nx,1,215\ny,2,180\n", "duration_ms: 197.5 in the middle; if these are sec"),
+        ("track_id,popularity,split\nx,1,train\ny,2,holdout\n", "split: no name of a side in 1 cells, for"),
+        ("track_id,popularity,popularity\nx,1,7\ny,2,8\n", "two columns are called 'popularity'; the first was read"),
+        ('track_id,popularity\nx,"1,234,567"\ny,2\n', "popularity: 1 cells divide thousands; '1,234,567' was"),
+    ],
+)  # fmt: skip
+def test_what_may_be_misread_is_said(tmp_path, text, said, capsys):
+    assert len(collected(written(tmp_path, text), ":memory:")) == 2
+    assert said in capsys.readouterr().out
 
 
 # ---------------------------------------------------------------------- reading again
@@ -212,6 +332,11 @@ def test_a_table_is_read_once_and_again_when_it_or_its_mapping_changes(tmp_path)
         ("popularity,artist_name\n1,A\n", {}, "map track_id, or name"),
         ("track_id,popularity\na,high\n", {}, "no row has a number for popularity, for example 'high'"),
         ("track_id,popularity\n", {}, "no row has a number"),
+        ("track_id,popularity\na,1e308\nb,2\n", {}, r"popularity is as large as 1e\+308"),
+        ("track_id,popularity\na,7\nb,7\n", {}, "all 2 tracks have popularity 7: nothing to predict"),
+        ("track_id,popularity\na,1.234\nb,2\n", {}, r"t.*s\.csv: popularity '1.234' may.*collect.table.decimal"),
+        ("track_id;popularity\na;1,234\nb;2\n", {}, "popularity '1,234' may.*collect.table.decimal"),
+        ("track_id;popularity\na;1,5\nb;2.5\n", {}, "in two ways: popularity '2.5' and popularity '1,5'"),
         ("", {}, "cannot be read as a table"),
         ("track_id,popularity\na,1\nb,2,3,4\n", {}, "cannot be read as a table"),
     ],
@@ -309,12 +434,6 @@ def test_any_table_gives_rows_or_says_what_is_wrong(tmp_path_factory, table, sep
     assert deduplicate.write(path.with_suffix(".parquet"), found)
     dates = tracks["release_date"].dropna()
     assert dates.str.fullmatch(r"\d{4}(-\d{2}){0,2}").all()
-
-
-@settings(max_examples=100, deadline=None)
-@given(st.lists(st.text(min_size=1, max_size=8).filter(str.strip), max_size=4))
-def test_a_written_list_is_read_back(names):
-    assert parse_artists(repr(names)) == [name.strip() for name in names]
 
 
 def test_names_of_signs_alone_are_not_one_artist(tmp_path):
