@@ -179,6 +179,22 @@ class Stage:
     def seconds(self):
         return time.monotonic() - self.started
 
+    def add_inputs(self, paths):
+        """Record further files that this run reads."""
+        self.inputs |= {path.relative_to(self.study.folder).as_posix(): sha256(path) for path in paths}
+
+    def is_repeat(self):
+        """Whether the last run had the same inputs, settings and code, and its outputs are as it left them."""
+        record, code = self.study.record(self.name), environment()
+        if not record.exists() or (code["commit"] or "").endswith("+"):  # code with changes of its own
+            return False
+        before = read_json(record)
+        now = {"inputs": self.inputs, "config": self.config.model_dump(mode="json"), **code}
+        return all(before.get(name) == value for name, value in now.items()) and all(
+            (self.study.folder / name).exists() and sha256(self.study.folder / name) == recorded
+            for name, recorded in before["outputs"].items()
+        )
+
     def finish(self, outputs, counts):
         """Write the record: resolved config, commit, hashes, versions, counts and seconds."""
         write_json(

@@ -76,7 +76,8 @@ def study(folder, kind, tracks=400, settings=(), skill=0.6, source="spotify", au
     if source == "synthetic" and kind != "audio_features":
         predictions["planted"] = test["popularity"] + rng.normal(0, 10, len(test))
     scores = {name: 1 - place / 100 for place, name in enumerate(networks or ["ridge-spotify"])}
-    result = evaluate.measure(target, y, predictions, test["group"], scores, chosen.evaluate.draws, seed)
+    validated = {name: evaluate.Validated(score) for name, score in scores.items()}
+    result = evaluate.measure(target, y, predictions, test["group"], validated, chosen.evaluate.draws, seed)
     other = evaluate.measure(
         target,
         y,

@@ -84,6 +84,18 @@ def baseline_tables(study, config, tracks, target):
     return tables
 
 
+def missing_inputs(tables, config):
+    """What the baselines' inputs lack, in lines for the terminal."""
+    lines = []
+    if "spotify" in tables:
+        absent = [name for name in config.baseline.features if name not in tables["spotify"]]
+        lines += [f"{name}: no track has it; left out of the baselines" for name in absent]
+    for name, X in tables.items():
+        if without := int(X.isna().all(axis=1).sum()):
+            lines.append(f"{name}: {without:,} of {len(X):,} tracks have none; medians take their place")
+    return lines
+
+
 def spotify(tracks, config, target):
     """The audio features that tracks have, or None."""
     names = [name for name in config.baseline.features if name not in target.columns]

@@ -33,8 +33,7 @@ from sklearn.base import clone
 from sklearn.ensemble import HistGradientBoostingClassifier, HistGradientBoostingRegressor
 from sklearn.impute import SimpleImputer
 from sklearn.linear_model import LogisticRegression, Ridge
-from sklearn.model_selection import GridSearchCV, KFold, StratifiedKFold
-from sklearn.multioutput import MultiOutputRegressor
+from sklearn.model_selection import GridSearchCV, GroupKFold, StratifiedGroupKFold
 from sklearn.pipeline import Pipeline, make_pipeline
 from sklearn.preprocessing import StandardScaler
 from threadpoolctl import threadpool_limits
@@ -46,6 +45,8 @@ CONTROLS = {
     "artist": "a control, never served: the artist's mean over the training tracks, not a note heard",
 }
 PERMUTATIONS = 20
+THREADS_FROM = 1_000_000  # cells of a table from which fits use several threads
+LARGE = 100_000  # tracks from which trees take larger and fewer steps
 _INNER_FOLDS = 5
 
 
@@ -74,18 +75,20 @@ def candidates(inputs, settings, target):
     list of Candidate
         A linear model on the first input comes first, if there are linear models.
     """
-    called = {"ridge": "logistic" if target.classes else "ridge", "trees": "trees"}
-    served = [
-        Candidate(f"{called[model]}-{name}", model, name)
+    names = {"ridge": "logistic" if target.classes else "ridge", "trees": "trees"}
+    served_candidates = [
+        Candidate(f"{names[model]}-{name}", model, name)
         for name in inputs
         if name not in CONTROLS
         for model in settings.models
     ]
     controls = {"age": settings.models[-1], "artist": "artist"}
-    return served + [Candidate(name, controls[name], name, True) for name in inputs if name in CONTROLS]
+    return served_candidates + [
+        Candidate(name, controls[name], name, True) for name in inputs if name in CONTROLS
+    ]
 
 
-def fit(X, y, target, settings, seed, model="ridge"):
+def fit(X, y, target, settings, seed, model="ridge", groups=None):
     """Fit a baseline.
 
     Parameters
@@ -100,11 +103,14 @@ def fit(X, y, target, settings, seed, model="ridge"):
     seed : int
     model : str
         "ridge", "trees" or "artist".
+    groups : array-like [shape=(n,)], optional
+        Groups of artists, which stay together where rows are held out to choose a penalty or to stop the trees.
+        Without them every row is a group.
 
     Returns
     -------
     estimator
-        Fitted on all rows; see `predict`, `alpha` and `coefficients`.
+        Fitted on all rows (trees: apart from those that stop them); see `predict`, `alpha` and `coefficients`.
 
     Raises
     ------
@@ -118,46 +124,99 @@ def fit(X, y, target, settings, seed, model="ridge"):
         raise UserError(f"baseline: {len(y)} track is too few to fit on; collect more artists")
     if model == "artist":
         return ArtistMean().fit(X, matrix(y, target))
-    # One thread: the tables are small, and threads that wait for each other on a busy machine cost more.
-    with threadpool_limits(1):
-        return (_trees if model == "trees" else _linear)(X, y, target, settings, seed)
+    groups = np.arange(len(y)) if groups is None else np.unique(groups, return_inverse=True)[1]
+    # Threads that wait for each other on a busy machine cost more than they save on small tables.
+    with threadpool_limits(1 if X.size < THREADS_FROM else None):
+        return (_trees if model == "trees" else _linear)(X, y, groups, target, settings, seed)
 
 
-def _linear(X, y, target, settings, seed):
+def _linear(X, y, groups, target, settings, seed):
     """Ridge or logistic regression, its penalty by inner cross-validation (squared error, log loss)."""
     if target.classes:
-        # The smallest class must reach every fold; with a single member it cannot be held out.
-        folds = min(_INNER_FOLDS, int(np.unique(y, return_counts=True)[1].min()))
-        inner = StratifiedKFold(folds, shuffle=True, random_state=seed) if folds > 1 else None
         grid = {"logisticregression__C": [1 / alpha for alpha in settings.alphas]}
         # Newton's steps: few and exact, the right solver for many tracks and few features.
         last = LogisticRegression(C=1 / max(settings.alphas), solver="newton-cholesky")
-        scoring = "neg_log_loss"
+        scoring = _log_likelihood
     else:
-        inner = KFold(min(_INNER_FOLDS, len(y)), shuffle=True, random_state=seed)
         grid = {"ridge__alpha": list(settings.alphas)}
         last, scoring = Ridge(), "neg_mean_squared_error"
     # A feature that no training track has counts as 0 rather than vanish.
     filled = SimpleImputer(strategy="median", keep_empty_features=True)
     pipeline = make_pipeline(filled, StandardScaler(), last)
-    if inner is None:
+    inner = _inner_folds(y, groups, target, seed)
+    if not inner:
         return pipeline.fit(X, y)
     return GridSearchCV(pipeline, grid, cv=inner, scoring=scoring).fit(X, y).best_estimator_
 
 
-def _trees(X, y, target, settings, seed):
-    """Boosted trees; with too few tracks to hold some out, fifty of them rather than as many as help."""
-    rarest = np.unique(y, return_counts=True)[1].min() if target.classes else len(y)
-    stopped = len(y) >= 200 and rarest >= 40
-    shared = {
-        "learning_rate": 0.06, "max_iter": 400 if stopped else 50, "l2_regularization": 1.0,
-        "min_samples_leaf": max(2, min(20, len(y) // 20)), "early_stopping": stopped,
-        "validation_fraction": 0.05 if len(y) >= 4000 else 0.15, "n_iter_no_change": 20, "random_state": seed,
-    }  # fmt: skip
+def _inner_folds(y, groups, target, seed):
+    """Folds of whole groups, those left out whose training part lacks a class."""
+    count = min(_INNER_FOLDS, len(np.unique(groups)))
     if target.classes:
-        return HistGradientBoostingClassifier(**shared).fit(X, y)
-    one = HistGradientBoostingRegressor(**shared)
-    return (one if y.ndim == 1 else MultiOutputRegressor(one)).fit(X, y)
+        count = min(count, int(np.unique(y, return_counts=True)[1].min()))
+    if count < 2:
+        return []
+    splitter = StratifiedGroupKFold if target.classes else GroupKFold
+    folds = splitter(count, shuffle=True, random_state=seed).split(y, y, groups)
+    classes = len(np.unique(y)) if target.classes else 0
+    return [
+        (train, test)
+        for train, test in folds
+        if len(test) and (not classes or len(np.unique(y[train])) == classes)
+    ]
+
+
+def _log_likelihood(estimator, X, y):
+    """Mean log probability of the true classes, also where a fold lacks some of them."""
+    columns = np.searchsorted(estimator.classes_, y)
+    return np.log(estimator.predict_proba(X)[np.arange(len(y)), columns].clip(1e-15)).mean()
+
+
+def _trees(X, y, groups, target, settings, seed):
+    """Boosted trees; with too few tracks to hold some out, fifty of them rather than as many as help."""
+    large = len(y) >= LARGE
+    model = HistGradientBoostingClassifier if target.classes else HistGradientBoostingRegressor
+    held = _held_out(y, groups, target, seed)
+    rounds = (200 if large else 400) if held is not None else 50
+    shared = {
+        "learning_rate": 0.1 if large else 0.06, "max_iter": rounds, "l2_regularization": 1.0,
+        "min_samples_leaf": max(2, min(20, len(y) // 20)), "early_stopping": held is not None,
+        "n_iter_no_change": 20, "random_state": seed,
+    }  # fmt: skip
+
+    def fitted(values):
+        if held is None:
+            return model(**shared).fit(X, values)
+        return model(**shared).fit(X[~held], values[~held], X_val=X[held], y_val=values[held])
+
+    return fitted(y) if y.ndim == 1 else ByColumn([fitted(column) for column in y.T])
+
+
+def _held_out(y, groups, target, seed):
+    """Some whole groups, to stop the trees: (n,) of bool; None where that would leave too little on either side."""
+    rarest = np.unique(y, return_counts=True)[1].min() if target.classes else len(y)
+    if len(y) < 200 or rarest < 40 or len(np.unique(groups)) < 2:
+        return None
+    share = 0.05 if len(y) >= 4000 else 0.15
+    names, size = np.unique(groups, return_counts=True)
+    order = np.random.default_rng(seed).permutation(len(names))
+    # At least one group, and no more than reaches the share.
+    count = max(1, np.searchsorted(size[order].cumsum(), share * len(y), side="right"))
+    held = np.isin(groups, names[order[:count]])
+    fits = held.mean() <= 0.5 and (
+        not target.classes or len(np.unique(y[~held])) == len(np.unique(y[held])) == len(np.unique(y))
+    )
+    return held if fits else None
+
+
+@dataclass(frozen=True)
+class ByColumn:
+    """An estimator for each of several numbers."""
+
+    estimators: list
+
+    def predict(self, X):
+        return np.column_stack([estimator.predict(X) for estimator in self.estimators])
 
 
 class ArtistMean:
@@ -222,7 +281,9 @@ def coefficients(pipeline, target):
     return table.sort_values("coefficient", key=np.abs, ascending=False, ignore_index=True)
 
 
-def reference_predictions(X, y, artists, train, test, target, settings, seed, permutations=PERMUTATIONS):
+def reference_predictions(
+    X, y, artists, train, test, target, settings, seed, permutations=PERMUTATIONS, groups=None
+):
     """Predict the test tracks as the reference rows do.
 
     Parameters
@@ -235,8 +296,8 @@ def reference_predictions(X, y, artists, train, test, target, settings, seed, pe
         Their (first) artists, in the order of `X`.
     train, test : sequence of str
         The track_ids to fit on and to predict.
-    target, settings, seed
-        As for `fit`.
+    target, settings, seed, groups
+        As for `fit`; the groups of all tracks, in the order of `X`.
     permutations : int
 
     Returns
@@ -252,7 +313,8 @@ def reference_predictions(X, y, artists, train, test, target, settings, seed, pe
     others = by_artist.transform("size").to_numpy()[:, None] - 1
     with np.errstate(invalid="ignore", divide="ignore"):
         oracle = np.where(others > 0, (by_artist.transform("sum") - Y) / others, Y[train].mean(axis=0))
-    linear = fit(X.iloc[train], y[train], target, settings, seed)
+    inner = None if groups is None else np.asarray(groups)[train]
+    linear = fit(X.iloc[train], y[train], target, settings, seed, groups=inner)
     rng = np.random.default_rng(seed)
     shuffled = permuted(linear, X.iloc[train], y[train], X.iloc[test], target, rng, permutations)
     return {

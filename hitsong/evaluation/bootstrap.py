@@ -230,6 +230,11 @@ class Measured:
             },
         }
 
+    def standard_error(self, name):
+        """The standard error of a metric over groups, and over repetitions."""
+        drawn = self._sampled(name)[1]
+        return float(drawn.std(ddof=1) * np.sqrt(self.resampling.groups / (self.resampling.groups - 1)))
+
     def minus(self, other, only, level=0.95):
         """Paired differences to another prediction, measured with the same draws; see `bootstrap.paired`."""
         differences = {}

@@ -1,16 +1,21 @@
 """Every model and every reference row on the same test tracks.
 
-The rules are those of the field's sceptics: reference rows beside every model, intervals by bootstrap over
-artists, the best model chosen on validation, and the test tracks looked at only here.
+Reference rows stand beside every model, intervals come from a bootstrap over artists, validation chooses the model, and
+the test tracks are measured on only here.
 """
+
+from dataclasses import dataclass
 
 import numpy as np
 import pandas as pd
 
 from hitsong.errors import UserError
-from hitsong.evaluation import baseline, bootstrap, kinds, metrics
+from hitsong.evaluation import baseline, kinds, metrics
+from hitsong.evaluation.bootstrap import Resampling
 
 STANDARD_ERRORS = 4  # how far from chance the mean of the shuffled fits may come before the run is flagged
+MANY_TRACKS = 20_000  # test tracks from which labels are shuffled fewer times
+FEW_PERMUTATIONS = 5
 
 # What each reference row is, in words.
 REFERENCES = {
@@ -22,7 +27,26 @@ REFERENCES = {
 }
 
 
-def measure(target, y, predictions, groups, validation_score, draws, seed, references=REFERENCES):
+@dataclass(frozen=True)
+class Validated:
+    """How well a model does on validation, for the choice among models.
+
+    Attributes
+    ----------
+    score : float
+        The main metric; of several seeds their mean.
+    error : float
+        Its standard error over groups of artists; 0 where there is a single group.
+    size : float
+        How complex the model is: the simplest of those that cannot be told apart is chosen.
+    """
+
+    score: float
+    error: float = 0.0
+    size: float = 0.0
+
+
+def measure(target, y, predictions, groups, validated, draws, seed, references=REFERENCES):
     """Measure models and reference rows.
 
     Parameters
@@ -36,8 +60,8 @@ def measure(target, y, predictions, groups, validation_score, draws, seed, refer
         a score that only ranks.
     groups : pandas.Series
         The artists' group of each test track.
-    validation_score : dict of str to float
-        The main metric on validation of each model that may be chosen.
+    validated : dict of str to Validated
+        Of each model that may be chosen.
     draws, seed : int
         Of the bootstrap.
     references : dict of str to str
@@ -47,38 +71,126 @@ def measure(target, y, predictions, groups, validation_score, draws, seed, refer
     -------
     dict
         `kind`, `main` (the metric that ranks), `rows` (name -> metrics, intervals, collapsed, reference),
-        `best` (the model that validation chose), `paired` (each other model against the best), `flags`
+        `best` (the model that validation chose), `choice` (how), `paired` (each other model against the best), `flags`
         (lines on what is wrong).
     """
-    kind, names = target.kind, y.index
-    main, truth = kinds.main(kind), y.to_numpy(float)
-    sampled = {"groups": groups.reindex(names).to_numpy(), "draws": draws, "seed": seed}
-    rows = {}
+    kind, ids, truth = target.kind, y.index, y.to_numpy(float)
+    resampling = Resampling(groups.reindex(ids).to_numpy(), draws, seed)
+    rows, resampled = {}, {}
     for name, prediction in predictions.items():
         if name == "planted":
-            rows[name] = _ranking(kind, truth, prediction.reindex(names), sampled, len(target.names))
+            rows[name] = _ranking(kind, truth, prediction.reindex(ids), resampling, len(target.names))
         else:
             repetitions = prediction if isinstance(prediction, list) else [prediction]
-            values = [_values(one, names) for one in repetitions]
-            rows[name] = _row(target, truth, values, sampled)
-            rows[name]["collapsed"] = name not in references and any(
-                metrics.collapsed(truth, one) for one in values
-            )
+            values = [_values(one, ids) for one in repetitions]
+            only = kinds.KINDS[kind].compared if name == "shuffled" else None
+            resampled[name] = resampling.measure(kind, truth, values, only)
+            rows[name] = _row(target, truth, values) | {
+                "intervals": resampled[name].intervals(target.names),
+                "collapsed": name not in references and any(metrics.collapsed(truth, one) for one in values),
+            }
         rows[name]["reference"] = references.get(name)
-    best = max(validation_score, key=validation_score.get) if validation_score else None
-    for name in validation_score:
-        rows[name]["validation"] = {main: validation_score[name]}
+    best, choice = choose(validated) if validated else (None, None)
+    for name, one in validated.items():
+        rows[name]["validation"] = {kinds.main(kind): one.score}
+    compared = kinds.KINDS[kind].compared
     return {
         "kind": kind,
-        "main": main,
+        "main": kinds.main(kind),
         "rows": rows,
         "best": best,
-        "paired": _against(best, kind, truth, predictions, names, sampled) if best else {},
+        "choice": choice,
+        "paired": {
+            name: resampled[best].minus(other, compared)
+            for name, other in resampled.items()
+            if best and name not in (best, "shuffled")
+        },
         "flags": _flags(kind, rows),
     }
 
 
-def baselines(bundles, tables, tracks, scheme, target, config):
+def choose(validated):
+    """Choose the simplest model within one standard error of the best on validation.
+
+    L. Breiman, J. Friedman, R. Olshen, C. Stone: "Classification and Regression Trees", 1984.
+
+    Parameters
+    ----------
+    validated : dict of str to Validated
+
+    Returns
+    -------
+    best : str
+    choice : dict
+        `highest` (the model with the best score), `standard_error` (of its score) and `within` (the models that come
+        within it, the simplest first).
+    """
+    highest = max(validated, key=lambda name: validated[name].score)
+    least = validated[highest].score - validated[highest].error
+    within = [name for name, one in validated.items() if one.score >= least]
+    within.sort(key=lambda name: (validated[name].size, -validated[name].score))
+    return within[0], {"highest": highest, "standard_error": validated[highest].error, "within": within}
+
+
+def measure_schemes(divisions, tables, bundles, models, validated, planted, config):
+    """Measure everything on the test tracks of each split scheme; trained models under that of the config only.
+
+    Parameters
+    ----------
+    divisions : list of hitsong.evaluation.fitted.Division
+        That of the config first.
+    tables : dict of str to pandas.DataFrame
+        Inputs of the baselines.
+    bundles : list of dict
+        The fitted baselines.
+    models : dict of str to list
+        Test predictions of trained models, as for `measure`.
+    validated : dict of str to Validated
+        Of the models that may be chosen.
+    planted : pandas.Series or None
+        What the stand-in planted in each track's sound, by track_id.
+    config : hitsong.config.Config
+
+    Returns
+    -------
+    result : dict
+        As from `measure`, under the config's scheme, and `schemes`: the same for others. Schemes with too few test
+        tracks are left out, with a line in `flags`.
+    table : pandas.DataFrame
+        Truth and predictions under the config's scheme, from `table`.
+
+    Raises
+    ------
+    UserError
+        If the test tracks of the config's scheme are by fewer than two groups of artists.
+    """
+    results, left_out, long = {}, [], None
+    for division in divisions:
+        headline, target = division is divisions[0], division.target
+        test = division.tracks[division.rows("test")].set_index("track_id", drop=False)
+        rows = predict_baselines(bundles, tables, division, config) if test["group"].nunique() > 1 else {}
+        if not rows and headline:
+            raise UserError(
+                f"split.scheme {division.scheme}: the test tracks are by fewer than two groups of artists, so nothing "
+                "can be measured on new ones; collect more artists, or raise split.test"
+            )
+        if not rows:
+            left_out.append(f"{division.scheme} split: too few tracks to fit or test on, so it is left out")
+            continue
+        if headline:
+            rows = models | rows
+            if planted is not None and planted.reindex(test.index).notna().all():
+                rows["planted"] = planted.reindex(test.index)
+        y = baseline.named(target.truth(test), test.index, target)
+        results[division.scheme] = measure(
+            target, y, rows, test["group"], validated if headline else {}, config.evaluate.draws, config.seed
+        )
+        long = table(target, y, rows) if headline else long
+    first = results.pop(divisions[0].scheme)
+    return first | {"schemes": results, "flags": first["flags"] + left_out}, long
+
+
+def predict_baselines(bundles, tables, division, config):
     """Predict the test tracks of a scheme by the fitted baselines and as the reference rows do.
 
     Parameters
@@ -87,96 +199,68 @@ def baselines(bundles, tables, tracks, scheme, target, config):
         As 04 leaves them: `candidate`, `columns`, and the fitted estimators by scheme.
     tables : dict of str to pandas.DataFrame
         Inputs of the tracks, in their order.
-    tracks : pandas.DataFrame
-        With a column `scheme` of sides, and the target fitted and encoded under it.
-    scheme : str
-    target : hitsong.data.targets.Target
+    division : hitsong.evaluation.fitted.Division
     config : hitsong.config.Config
 
     Returns
     -------
-    dict or None
-        Predictions by name; None where fewer than two groups of artists are left to test on, or no
-        baseline could be fitted.
+    dict
+        Predictions by name; empty where no baseline is fitted under the scheme.
     """
-    test = tracks.loc[tracks[scheme] == "test", "track_id"]
-    bundles = [bundle for bundle in bundles if scheme in bundle["schemes"]]
-    if not bundles or tracks.loc[test.index, "group"].nunique() < 2:
-        return None
+    tracks, target, scheme = division.tracks, division.target, division.scheme
+    test, train = (tracks.loc[division.rows(side), "track_id"] for side in ("test", "train"))
     predictions = {}
     for bundle in bundles:
-        X = tables[bundle["candidate"].input].loc[test, bundle["columns"]]
-        values = baseline.predict(bundle["schemes"][scheme], X, target)
-        predictions[bundle["candidate"].name] = baseline.named(values, pd.Index(test), target)
-    train = tracks.loc[tracks[scheme] == "train", "track_id"]
-    first = next(iter(tables.values()))
+        if scheme in bundle["schemes"]:
+            X = tables[bundle["candidate"].input].loc[test, bundle["columns"]]
+            values = baseline.predict(bundle["schemes"][scheme], X, target)
+            predictions[bundle["candidate"].name] = baseline.named(values, pd.Index(test), target)
+    if not predictions:
+        return {}
+    permutations = baseline.PERMUTATIONS if len(test) < MANY_TRACKS else FEW_PERMUTATIONS
     return predictions | baseline.reference_predictions(
-        first, target.truth(tracks), tracks["artist_id"], train, test, target, config.baseline, config.seed
-    )
+        next(iter(tables.values())), target.truth(tracks), tracks["artist_id"], train, test, target,
+        config.baseline, config.seed, permutations, tracks["group"].astype(str),
+    )  # fmt: skip
 
 
 def _values(prediction, names):
     return prediction.reindex(names).to_numpy(float)
 
 
-def _ranking(kind, truth, score, sampled, n_classes):
+def _ranking(kind, truth, score, resampling, n_classes):
     """The main metric of a score that is on no scale of the target."""
     main = kinds.main(kind)
-    scaled = ((score - score.min()) / (score.max() - score.min())).to_numpy()
+    scaled = ((score - score.min()) / ((score.max() - score.min()) or 1)).to_numpy(float)
     if kind == "buckets":  # as many tracks in each class as there are, the highest scores highest
-        answer = np.empty(len(truth), int)
-        answer[np.argsort(scaled, kind="stable")] = np.sort(truth)
-        scaled = np.eye(n_classes)[answer]
-    values = kinds.evaluate(kind, truth, scaled)
-    bounds = bootstrap.intervals(kind, truth, scaled, **sampled)
-    return {"metrics": {main: values[main]}, "intervals": {main: bounds[main]}, "collapsed": False}
+        classes = np.empty(len(truth), int)
+        classes[np.argsort(scaled, kind="stable")] = np.sort(truth)
+        scaled = np.eye(n_classes)[classes]
+    value = kinds.evaluate(kind, truth, scaled)[main]
+    bounds = resampling.measure(kind, truth, [scaled], [main]).intervals()
+    return {"metrics": {main: value}, "intervals": bounds, "collapsed": False}
 
 
-def _row(target, truth, repetitions, sampled):
-    """Metrics and intervals of a prediction, or averaged over repetitions of it."""
-    if len(repetitions) > 1:
-        return _averaged(target, truth, repetitions, sampled)
-    (values,) = repetitions
-    return {
-        "metrics": kinds.evaluate(target.kind, truth, values, target.names),
-        "intervals": bootstrap.intervals(target.kind, truth, values, **sampled, names=target.names),
-    }
-
-
-def _averaged(target, truth, repetitions, sampled):
-    """Metrics averaged over repetitions, with the mean ends of their intervals."""
-    kind, main = target.kind, kinds.main(target.kind)
-    values = [kinds.evaluate(kind, truth, p, target.names) for p in repetitions]
-    each = {**sampled, "draws": max(100, sampled["draws"] // len(repetitions))}
-    bounds = [bootstrap.intervals(kind, truth, p, **each, names=target.names) for p in repetitions]
+def _row(target, truth, repetitions):
+    """Metrics of a prediction, averaged over repetitions."""
+    values = [kinds.evaluate(target.kind, truth, p, target.names) for p in repetitions]
+    if len(values) == 1:
+        return {"metrics": values[0]}
+    main = [one[kinds.main(target.kind)] for one in values]
     return {
         "metrics": _mean(values),
-        "intervals": _mean(bounds),
         "repetitions": len(values),
-        "standard_error": float(np.std([one[main] for one in values], ddof=1) / np.sqrt(len(values))),
+        "standard_error": float(np.std(main, ddof=1) / np.sqrt(len(main))),
     }
 
 
 def _mean(values):
-    """The mean of numbers, of (low, high), of tables of counts (rounded), or of dicts of these."""
+    """The mean of numbers, of tables of counts (rounded), or of dicts of these."""
     first = values[0]
     if isinstance(first, dict):
         return {name: _mean([one[name] for one in values]) for name in first}
     mean = np.mean(values, axis=0)
-    if isinstance(first, list):
-        return np.rint(mean).astype(int).tolist()
-    return tuple(mean.tolist()) if isinstance(first, tuple) else float(mean)
-
-
-def _against(best, kind, truth, predictions, names, sampled):
-    """Paired differences of the best model and each other prediction on the target's scale."""
-    values = {
-        name: [_values(one, names) for one in (p if isinstance(p, list) else [p])]
-        for name, p in predictions.items()
-        if name not in ("planted", "shuffled")
-    }
-    ours = values.pop(best)
-    return {name: bootstrap.paired(kind, truth, ours, other, **sampled) for name, other in values.items()}
+    return np.rint(mean).astype(int).tolist() if isinstance(first, list) else float(mean)
 
 
 def _flags(kind, rows):
@@ -187,8 +271,7 @@ def _flags(kind, rows):
         if row["collapsed"]
     ]
     if "shuffled" in rows:
-        row, main = rows["shuffled"], kinds.main(kind)
-        chance = kinds.chance(kind)
+        row, main, chance = rows["shuffled"], kinds.main(kind), kinds.chance(kind)
         if abs(row["metrics"][main] - chance) > STANDARD_ERRORS * row["standard_error"]:
             flags.append(
                 f"fits on shuffled labels reach {main} {row['metrics'][main]:.3f} on average, not {chance:g}: "
@@ -231,16 +314,32 @@ def table(target, y, predictions):
 
 def text(result):
     """The results as a table for the terminal, best first."""
-    main, second = result["main"], kinds.KINDS[result["kind"]].companion
+    main, companion = result["main"], kinds.KINDS[result["kind"]].companion
     wide = max(14, *(len(name) + 1 for name in result["rows"]))
-    lines = [f"{'':{wide}}{main:>15}   95 % interval   {second:>8}"]
+    lines = [f"{'':{wide}}{main:>15}   95 % interval   {companion:>8}"]
     for name, row in ranked(result):
         low, high = row["intervals"][main]
-        value = row["metrics"].get(second)
+        value = row["metrics"].get(companion)
         mark = " <- chosen on validation" if name == result["best"] else ""
         shown = " " * 8 if value is None else f"{value:8.3f}" if abs(value) < 1000 else f"{value:8.0f}"
         lines.append(f"{name:{wide}}{row['metrics'][main]:15.3f}   {low:6.3f} {high:6.3f}   {shown}{mark}")
+    choice = result["choice"]
+    if choice and choice["highest"] != result["best"]:
+        lines.append(
+            f"{result['best']} is the simplest of {len(choice['within'])} models within one standard error "
+            f"({choice['standard_error']:.3f}) of the best on validation, {choice['highest']}"
+        )
     return "\n".join(lines)
+
+
+def counts_text(result, tracks):
+    """What was measured on how many tracks: "6 models and 5 reference rows measured on 88 tracks"."""
+    references = sum(row["reference"] is not None for row in result["rows"].values())
+    models = len(result["rows"]) - references
+    return (
+        f"{models} model{'s' * (models != 1)} and {references} reference row{'s' * (references != 1)} measured on "
+        f"{tracks:,} test tracks"
+    )
 
 
 def ranked(result):
@@ -249,20 +348,3 @@ def ranked(result):
     return sorted(
         result["rows"].items(), key=lambda item: (item[1]["reference"] is not None, -item[1]["metrics"][main])
     )
-
-
-def require_current(status, name):
-    """Refuse a bundle that is not what the config asks for now.
-
-    Raises
-    ------
-    UserError
-        Unless `status` is "finished".
-    """
-    if status != "finished":
-        why = {
-            "stale": "was trained on other data or settings",
-            "interrupted": "is not finished",
-            "none": "is not there",
-        }
-        raise UserError(f"the model {name} {why[status]}; run: python 05_train.py {name}")

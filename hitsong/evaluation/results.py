@@ -51,6 +51,14 @@ class Difference(Part):
     high: float
 
 
+class Choice(Part):
+    """How validation chose: the highest score, its standard error, and the models within it, the simplest first."""
+
+    highest: str
+    standard_error: float
+    within: list[str]
+
+
 class Measured(Part):
     """All rows on the test tracks of one split scheme."""
 
@@ -58,6 +66,7 @@ class Measured(Part):
     main: str
     rows: dict[str, Row]
     best: str | None
+    choice: Choice | None = None
     paired: dict[str, dict[str, Difference]]
     flags: list[str]
 
@@ -156,26 +165,31 @@ def read(path):
     return Results.model_validate(content)
 
 
-def look(path, measured):
-    """Count how often the test tracks have told something.
+def read_plain(path):
+    """Read a results file as plain JSON types, in the form that `write` returns."""
+    return read(path).model_dump(mode="json", exclude_unset=True)
 
-    A look is a result not seen before: running the same evaluation once more tells nothing new and does not
-    count. Every look beyond the first that leads to another choice wears the test set out a little.
+
+def count_looks(path, measured):
+    """Count the different results that the test tracks have given.
+
+    Running the same evaluation once more gives the same result and does not count. Each further look that leads to
+    another choice makes the test tracks a little less independent of the models.
 
     Parameters
     ----------
     path : pathlib.Path
-        The study's list of looks; this one is added.
+        The study's list of results; this one is added.
     measured : dict
-        What was found, as JSON can hold it.
+        The result, as JSON can hold it.
 
     Returns
     -------
     int
     """
     looks = read_json(path) if path.exists() else []
-    found = digest(measured)
-    if all(earlier["result"] != found for earlier in looks):
-        looks.append({"at": datetime.now(UTC).isoformat(timespec="seconds"), "result": found})
+    result = digest(measured)
+    if all(earlier["result"] != result for earlier in looks):
+        looks.append({"at": datetime.now(UTC).isoformat(timespec="seconds"), "result": result})
         write_json(path, looks)
     return len(looks)

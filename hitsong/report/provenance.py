@@ -7,6 +7,8 @@ import json
 import shlex
 from pathlib import Path
 
+import pandas as pd
+
 from hitsong.config import Config, load, parse
 from hitsong.data import splits
 from hitsong.errors import UserError
@@ -45,6 +47,13 @@ def describe_data(study):
         return Path(collect.table.path).name
     lists = {"ids": "listed tracks", "playlist": "a playlist"}
     return lists.get(collect.strategy, ", ".join(collect.genres))
+
+
+def planted_effects(study, target):
+    """What the stand-in planted in each track's sound, by track_id; None for real songs and other targets."""
+    if not study.planted.exists() or target.kind == "audio_features":
+        return None
+    return pd.read_parquet(study.planted).set_index("track_id")["audio_effect"]
 
 
 def describe_run(study, config, tracks, target, counts, leaks, looks, inputs):

@@ -8,6 +8,7 @@ import standin
 from hitsong import config
 from hitsong.data import leakage, splits, targets
 from hitsong.evaluation import baseline, evaluate
+from hitsong.evaluation.fitted import Division
 
 SHARES = config.Split()
 
@@ -156,7 +157,7 @@ def measured(tracks, scheme):
         for one in baseline.candidates(inputs, settings, target)
     ]
     whole = config.Config(baseline=settings)
-    rows = evaluate.baselines(bundles, inputs, tracks, scheme, target, whole)
+    rows = evaluate.predict_baselines(bundles, inputs, Division(scheme, tracks, target), whole)
     y = tracks[test].set_index("track_id")
     return evaluate.measure(target, y["y"], rows, y["group"], {}, 300, 1)
 

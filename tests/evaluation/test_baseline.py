@@ -222,7 +222,7 @@ class TestLearningCurve:
         X, y, groups = planted(600, kind=kind)
         curve = crossvalidation.learning_curve(X, y, groups, TARGETS[kind], QUICK, seed=1)
         assert list(curve.columns) == ["n_train", "train_error", "test_error"]
-        assert len(curve) == 10
+        assert len(curve) == 6
         assert curve["n_train"].is_monotonic_increasing
         assert 0.7 * 600 < curve["n_train"].iloc[-1] < 0.9 * 600
         gap = curve["test_error"] - curve["train_error"]
@@ -244,11 +244,20 @@ class TestLearningCurve:
         verdict, sentence = crossvalidation.read_curve(curve([1, 2, 3], [9, 8, 7]))
         assert verdict == "variance"
         assert "training error is 3 and the test error 7" in sentence
-        assert "took 12.5%" in sentence
+        assert "lowered it by 12.5%" in sentence
         assert crossvalidation.read_curve(curve([9.0, 9.1, 9.2], [9.6, 9.5, 9.5]))[0] == "bias"
         assert crossvalidation.read_curve(curve([8.0, 8.1, 8.2], [9.6, 9.3, 9.0]))[0] == "neither"
         assert crossvalidation.read_curve(curve([0.0] * 3, [0.0] * 3))[0] == "bias"
-        assert crossvalidation.read_curve(curve([1, 2, 3], [9, 8, 7])[:1])[0] == "variance"
+
+    def test_a_reading_does_not_contradict_itself(self):
+        rising = pd.DataFrame({"n_train": [100, 200, 400], "train_error": [1, 2, 3], "test_error": [7, 8, 9]})
+        verdict, sentence = crossvalidation.read_curve(rising)
+        assert verdict == "variance"
+        assert "did not lower it" in sentence
+        assert "-" not in sentence
+        assert "more tracks hardly" in sentence
+        for short in (rising[:1], rising[-1:], rising[:0], rising.assign(n_train=[300, 350, 400])):
+            assert crossvalidation.read_curve(short)[0] == "unknown"
 
 
 class TestReferencePredictions:

@@ -4,7 +4,6 @@ import pytest
 from scipy.stats import spearmanr
 
 from hitsong.data.targets import Target
-from hitsong.errors import UserError
 from hitsong.evaluation import evaluate
 
 POPULARITY = Target("popularity")
@@ -24,7 +23,15 @@ def measured(rng):
     }
     # Joined by name: the order in which a prediction comes does not matter.
     predictions["good"] = predictions["good"].sample(frac=1, random_state=1)
-    result = evaluate.measure(POPULARITY, y, predictions, groups, {"good": 0.6, "flat": 0.0}, 200, seed=1)
+    result = evaluate.measure(
+        POPULARITY,
+        y,
+        predictions,
+        groups,
+        {"good": evaluate.Validated(0.6), "flat": evaluate.Validated(0.0)},
+        200,
+        seed=1,
+    )
     return y, predictions, result
 
 
@@ -64,10 +71,13 @@ def test_the_long_table_holds_every_prediction_once(measured):
     )
 
 
-@pytest.mark.parametrize("status", ["stale", "interrupted", "none"])
-def test_a_bundle_that_is_not_current_is_refused(status):
-    with pytest.raises(UserError, match=r"05_train\.py crnn"):
-        evaluate.require_current(status, "crnn")
+def test_the_simplest_within_one_standard_error_is_chosen():
+    small, large = evaluate.Validated(0.30, 0.1, size=1), evaluate.Validated(0.35, 0.1, size=1000)
+    poor = evaluate.Validated(0.1, 0.1, size=0)
+    best, choice = evaluate.choose({"large": large, "small": small, "poor": poor})
+    assert best == "small"
+    assert choice == {"highest": "large", "standard_error": 0.1, "within": ["small", "large"]}
+    assert evaluate.choose({"large": evaluate.Validated(0.35, 0.01, 1000), "small": small})[0] == "large"
 
 
 def test_seeds_are_averaged_and_compared_as_a_whole(rng):
@@ -77,7 +87,8 @@ def test_seeds_are_averaged_and_compared_as_a_whole(rng):
     seeds = [y + rng.normal(0, noise, 200) for noise in (5, 10, 20)]
     other = y + rng.normal(0, 40, 200)
     predictions = {"network": seeds, "probe": other}
-    found = evaluate.measure(POPULARITY, y, predictions, groups, {"network": 0.5, "probe": 0.1}, 200, 1)
+    validated = {"network": evaluate.Validated(0.5), "probe": evaluate.Validated(0.1)}
+    found = evaluate.measure(POPULARITY, y, predictions, groups, validated, 200, 1)
     row = found["rows"]["network"]
     each = [spearmanr(y, one).statistic for one in seeds]
     assert row["repetitions"] == 3

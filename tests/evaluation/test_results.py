@@ -70,7 +70,7 @@ def test_another_version_is_refused(tmp_path):
 
 def test_looks_that_tell_nothing_new_do_not_count(tmp_path):
     path = tmp_path / "test_looks.json"
-    assert results.look(path, {"crnn": 0.3}) == 1
-    assert results.look(path, {"crnn": 0.3}) == 1
-    assert results.look(path, {"crnn": 0.31}) == 2
-    assert results.look(path, {"crnn": 0.3}) == 2
+    assert results.count_looks(path, {"crnn": 0.3}) == 1
+    assert results.count_looks(path, {"crnn": 0.3}) == 1
+    assert results.count_looks(path, {"crnn": 0.31}) == 2
+    assert results.count_looks(path, {"crnn": 0.3}) == 2
