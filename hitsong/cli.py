@@ -7,6 +7,7 @@ from pathlib import Path
 
 from hitsong import config
 from hitsong.errors import ComeBackLater, UserError
+from hitsong.features import kinds
 from hitsong.models import registry
 from hitsong.study import set_options
 
@@ -46,6 +47,7 @@ def settings(arguments):
     settings = config.load(path, overrides)
     registry.require(settings.train.models)
     registry.require(settings.train.parameters, "train.parameters")
+    kinds.check_config(settings)
     return settings
 
 

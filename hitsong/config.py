@@ -272,11 +272,9 @@ class Tags(Section):
 
 
 class Features(Section):
-    """What is extracted from each clip: which kinds, and how."""
+    """What is extracted from each clip: which kinds (see hitsong/features/kinds.py), and how."""
 
-    kinds: Annotated[
-        list[Literal["mel", "mfcc", "descriptors", "tags", "embedding"]], Field(min_length=1)
-    ] = ["mel"]
+    kinds: Annotated[list[str], Field(min_length=1)] = ["mel"]
     mel: Mel = Mel()
     mfcc: Mfcc = Mfcc()
     tags: Tags = Tags()
@@ -347,9 +345,7 @@ class Baseline(Section):
     """
 
     models: Annotated[list[Literal["ridge", "trees"]], Field(min_length=1)] = ["ridge", "trees"]
-    inputs: (
-        Annotated[list[Literal["spotify", "descriptors", "tags", "embedding"]], Field(min_length=1)] | None
-    ) = None
+    inputs: Annotated[list[str], Field(min_length=1)] | None = None
     controls: list[Literal["age", "artist"]] = ["age", "artist"]
 
     features: Annotated[list[str], Field(min_length=1)] = [
@@ -388,7 +384,7 @@ class Train(Section):
     batch_size: Positive | None = None
     seed: Seed = 1
     seeds: Positive = 1
-    numeric: Literal["spotify", "descriptors", "tags", "embedding"] = "spotify"
+    numeric: str = "spotify"
 
     loss: Literal["huber", "ranking", "ordinal"] | None = None
     schedule: Literal["constant", "shrinking", "cosine"] | None = None

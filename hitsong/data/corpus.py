@@ -15,6 +15,7 @@ from hitsong.data.tables import read_table, spotify
 from hitsong.data.targets import percentiles
 from hitsong.data.tracks import with_features
 from hitsong.errors import UserError
+from hitsong.features import kinds as feature_kinds
 from hitsong.features.store import Feature, Store
 
 
@@ -47,15 +48,7 @@ class Corpus:
         """A feature by the name of the input."""
         kind = self.config.train.numeric if name == "numeric" else name
         if kind != "spotify":
-            settings = self.config.features
-            made_with = {
-                "tags": settings.tags,
-                "embedding": settings.tags,
-                "mel": settings.mel,
-                "mfcc": settings.mfcc,
-            }
-            parameters = made_with[kind].model_dump() if kind in made_with else None
-            return Store(self.study.features).read(kind, parameters)
+            return Store(self.study.features).read(kind, feature_kinds.parameters(kind, self.config.features))
         table = spotify(tracks, self.config, self.target)
         if table is None:
             raise UserError(
@@ -142,7 +135,7 @@ class Corpus:
                 (feature.array[row].mean() * scale + offset, feature.array[row].std() * scale) for row in rows
             ]
             seen["mel"] = dict(zip(("level", "spread"), _ends(np.array(moments)), strict=True))
-        table = read_table(self.study, "descriptors")
+        table = read_table(self.study, "descriptors", self.config.features)
         if table is not None:
             known = table.reindex(train["track_id"]).dropna()
             if len(known):

@@ -5,33 +5,38 @@ import pandas as pd
 
 from hitsong.config import AUDIO_FEATURES
 from hitsong.errors import UserError
+from hitsong.features.kinds import KINDS, parameters
 from hitsong.features.store import Store
 
-INPUTS = ["spotify", "descriptors", "tags", "embedding"]
+INPUTS = ["spotify", *(name for name, kind in KINDS.items() if kind.columns)]
 
 
-def read_table(study, kind):
+def read_table(study, kind, settings):
     """A kind of feature that is one row of named numbers per clip, as a table.
 
     Parameters
     ----------
     study : hitsong.study.Study
     kind : str
-        "descriptors", "tags" or "embedding": those whose `<kind>.json` lists `columns`.
+        One that has columns: "descriptors", "tags", "embedding", ...
+    settings : hitsong.config.Features
 
     Returns
     -------
     pandas.DataFrame [dtype=float64] or None
-        Indexed by track_id, a row for each clip that has this feature; None if the kind was not extracted.
+        Indexed by track_id, a row for each clip that has this feature; None if the kind was not extracted, or
+        is left from other settings and no longer among `settings.kinds`.
+
+    Raises
+    ------
+    UserError
+        If the kind is among `settings.kinds`, but was made with other settings.
     """
-    if not (study.features / f"{kind}.json").exists():
+    store = Store(study.features)
+    needed = parameters(kind, settings)
+    if not store.has(kind, None if kind in settings.kinds else needed):
         return None
-    feature = Store(study.features).read(kind)
-    rows = pd.Series(feature.rows, dtype=int)
-    rows = rows[rows < len(feature.array)]  # clips that came after this kind was made have none
-    values = np.asarray(feature.array[rows.to_numpy()], dtype=float)
-    index = pd.Index(rows.index, name="track_id")
-    return pd.DataFrame(values, index=index, columns=feature.specification["columns"])
+    return store.read(kind, needed).table().astype(float)
 
 
 def baseline_tables(study, config, tracks, target):
@@ -61,7 +66,9 @@ def baseline_tables(study, config, tracks, target):
     chosen = config.baseline.inputs
     tables = {}
     for kind in chosen or INPUTS:
-        table = spotify(tracks, config, target) if kind == "spotify" else read_table(study, kind)
+        table = (
+            spotify(tracks, config, target) if kind == "spotify" else read_table(study, kind, config.features)
+        )
         if table is not None:
             tables[kind] = table.reindex(index)
         elif chosen:

@@ -1,7 +1,7 @@
 """From an audio file to mono samples: the one decoder of the whole project.
 
-libsndfile decodes, the channels are averaged, soxr resamples. Other decoders downmix differently (up to
-3 dB), so training, serving and checks all come through here.
+libsndfile decodes, the channels are averaged, soxr resamples. Other decoders mix channels differently (up to
+3 dB), so training, serving and checks all use this one.
 """
 
 import os
@@ -12,9 +12,13 @@ import numpy as np
 import soundfile
 import soxr
 
+VERSION = (
+    f"1, {soundfile.__libsndfile_version__}"  # a file that cannot be decoded fails for this decoder for ever
+)
+
 
 class AudioError(Exception):
-    """A file that cannot be heard; the message is the reason."""
+    """A file that cannot be decoded; the message is the reason."""
 
 
 def read(path):
@@ -98,16 +102,13 @@ def _descriptor(stream):
 
 def mono(samples):
     """Average the channels: (n, channels) -> (n,)."""
-    if samples.shape[1] == 1:
-        return samples[:, 0]
-    if samples.shape[1] == 2:  # half the time of mean(axis=1)
-        return (samples[:, 0] + samples[:, 1]) * np.float32(0.5)
-    return samples.mean(axis=1)
+    channels = samples.shape[1]
+    return samples[:, 0] if channels == 1 else samples @ np.full(channels, 1 / channels, np.float32)
 
 
-def resample(samples, sample_rate, wanted):
+def resample(samples, sample_rate, new_rate):
     """Bring mono samples to another rate with soxr's high quality."""
-    return samples if sample_rate == wanted else soxr.resample(samples, sample_rate, wanted, quality="HQ")
+    return samples if sample_rate == new_rate else soxr.resample(samples, sample_rate, new_rate, quality="HQ")
 
 
 class Clip:
@@ -137,6 +138,14 @@ class Clip:
         if sample_rate not in self._at:
             self._at[sample_rate] = resample(self._at[self.sample_rate], self.sample_rate, sample_rate)
         return self._at[sample_rate]
+
+    def middle(self, seconds):
+        """The middle of a longer clip, so that the work for a file is bounded; a shorter clip itself."""
+        length = round(seconds * self.sample_rate)
+        start = (len(self.channels) - length) // 2
+        if start <= 0:
+            return self
+        return Clip(self.channels[start : start + length], self.sample_rate)
 
 
 def load(path, sample_rate):

@@ -1,37 +1,44 @@
-"""What the audio says about itself: 67 numbers per clip, a stand-in for Spotify's audio features.
+"""Measurements of the audio: 67 named numbers per clip, in place of Spotify's audio features.
 
-Each is named for what it is, with its unit, and none as Spotify's are: "energy" or "danceability" are
-models that nobody outside has seen. Means and deviations are over the frames that are heard: silence in
-a clip is not a timbre.
+Each is named for what it measures, with its unit; none has the name of one of Spotify's, since "energy" and
+"danceability" are models that nobody outside has seen. Means and deviations are over frames that are loud enough:
+silence in a clip is not a timbre.
 
 For linear models: leave `key_pitch_class` out, a number on a circle, and take `key_cos` and `key_sin`,
 its place on the circle of fifths, where keys that share notes are neighbours; both are 0 without a key.
 """
 
-from functools import cache
-
-import librosa
 import numpy as np
 import scipy.fft
-from scipy.signal import get_window
-from scipy.sparse import csr_array
 
-from hitsong.features.decode import mono, resample
+from hitsong.features.decode import Clip, resample
 from hitsong.features.key import key
 from hitsong.features.loudness import loudness
+from hitsong.features.mel import Spectrum, mel_filters
 from hitsong.features.rhythm import rhythm
+from hitsong.features.stft import frame_count, power_spectra
 
-VERSION = 1  # to be raised when a number changes
 SAMPLE_RATE, N_FFT, HOP = 22050, 2048, 512  # of the spectra: 93 ms, every 23 ms
 N_MELS, N_MFCC = 128, 20
-ROLLOFF = 0.85  # of the amplitudes lies below
-WHOLE = 10000.0  # Hz; resampling to 22,050 Hz takes away what lies above
-CHUNK = 128  # frames at a time: stays in the cache
+SPECTRUM = Spectrum(SAMPLE_RATE, N_FFT, HOP, N_MELS)
+HERTZ = np.fft.rfftfreq(N_FFT, 1 / SAMPLE_RATE)
+MOMENTS = np.stack([HERTZ**0, HERTZ, HERTZ**2], axis=1).astype(np.float32)
+ROLLOFF = 0.85  # share of the amplitudes below the roll-off
+TOP = int(np.searchsorted(HERTZ, 10000))  # first bin that resampling to 22,050 Hz may have weakened
+EDGES = [
+    0,
+    *(np.searchsorted(HERTZ, 200 * 2 ** np.arange(6), side="right") - 1),
+    TOP,
+]  # bins of the contrast's bands
+QUANTILE = 0.02  # share of a band's bins that are its peak, or its valley
+BLOCK = 32  # bins added up at a time for the roll-off
+COMPRESSION = 0.6  # exponent of the amplitudes for harmonic_percussive_db
 
 LIMIT = 100.0  # samples beyond 40 dB over full scale are cut there: files of floats can hold anything
 FLOOR_DBFS = -120.0
-HEARD = 1e-6  # frames more than 60 dB below the loudest are not heard
+AUDIBLE = 1e-6  # frames more than 60 dB below the loudest are left out
 AMIN = 1e-10  # librosa's floor of powers: -100 dB
+LOWEST_RATE = 8000  # Hz; the loudness filters have no place below half of it
 
 SHAPE = [
     "spectral_centroid_hz",
@@ -63,7 +70,17 @@ COLUMNS = [
 ]
 
 
-def describe(channels, sample_rate):
+def columns(section=None):
+    """The names of the numbers."""
+    return COLUMNS
+
+
+def compute(clip, section=None, *, seconds):
+    """Describe the middle of a clip, so many seconds of it: [shape=(len(COLUMNS),), float32]."""
+    return describe(clip.middle(seconds))
+
+
+def describe(clip):
     """Describe a clip.
 
     Loudness and level are measured on the channels at their own rate, all else on their mean at
@@ -71,10 +88,8 @@ def describe(channels, sample_rate):
 
     Parameters
     ----------
-    channels : np.ndarray [shape=(n, channels) or (n,), float32]
+    clip : hitsong.features.decode.Clip
         Full scale is 1. Anything goes: no sample, silence, NaN (taken as 0), infinity (taken as 100).
-    sample_rate : int
-        In Hz.
 
     Returns
     -------
@@ -108,39 +123,42 @@ def describe(channels, sample_rate):
         mfcc_00_mean ... mfcc_19_std
             Of librosa's 128 Slaney mels in dB over a reference of 1.
     """
-    channels, sample_rate = _clean(channels, sample_rate)
-    samples = resample(mono(channels), sample_rate, SAMPLE_RATE)
+    clip = _clean(clip)
+    samples = clip.at(SAMPLE_RATE)
     samples = samples - samples.mean() if len(samples) else np.zeros(1, np.float32)
-    mels, levels, shape, harmonic_percussive = _spectral(samples)
-    heard = levels >= max(HEARD * levels.max(), AMIN)
-    if not heard.any():
-        heard[:], shape[:] = True, 0
-    mfcc = librosa.feature.mfcc(S=10 * np.log10(np.maximum(mels[:, heard], AMIN)), n_mfcc=N_MFCC)
-    found = rhythm(mels, SAMPLE_RATE / HOP)
+    mels, levels, shape, harmonic_percussive = _measure_spectra(samples)
+    audible = levels >= max(AUDIBLE * levels.max(), AMIN)
+    if not audible.any():
+        audible[:], shape[:] = True, 0
+    decibels = 10 * np.log10(np.maximum(mels[:, audible], AMIN))
+    mfcc = scipy.fft.dct(decibels, axis=0, type=2, norm="ortho")[:N_MFCC]
+    beat = rhythm(mels, SAMPLE_RATE / HOP)
     values = [
-        *loudness(channels, sample_rate),
-        *_level(channels),
-        *(found.tempo, found.confidence, found.strength, found.regularity, found.onsets),
+        *loudness(clip.channels, clip.sample_rate),
+        *_level(clip.channels),
+        *(beat.tempo, beat.confidence, beat.strength, beat.regularity, beat.onsets),
         *_key(samples),
         _crossings(samples),
         harmonic_percussive,
-        *shape[:, heard].mean(axis=1),
+        *shape[audible].mean(axis=0),
         *mfcc.mean(axis=1),
         *mfcc.std(axis=1),
     ]
     return np.array(values, np.float32)
 
 
-def _clean(channels, sample_rate):
-    """Samples that everything below can trust: two axes, at least one sample, finite."""
-    channels = np.asarray(channels, np.float32)
-    channels = channels.reshape(len(channels), -1) if channels.size else np.zeros((1, 1), np.float32)
-    if not max(channels.max(), -channels.min()) <= LIMIT:  # or NaN
-        channels = np.clip(np.nan_to_num(channels, nan=0.0), -LIMIT, LIMIT)
-    if sample_rate < 8000:  # the loudness filters have no place below 4 kHz
+def _clean(clip):
+    """The clip with at least one sample, finite ones, and a rate that loudness can be measured at."""
+    channels, sample_rate = clip.channels, clip.sample_rate
+    if channels.size and sample_rate >= LOWEST_RATE and max(channels.max(), -channels.min()) <= LIMIT:
+        return clip
+    if not channels.size:
+        channels = np.zeros((1, 1), np.float32)
+    channels = np.clip(np.nan_to_num(channels, nan=0.0), -LIMIT, LIMIT)
+    if sample_rate < LOWEST_RATE:
         channels, sample_rate = resample(channels, sample_rate, SAMPLE_RATE), SAMPLE_RATE
         channels = channels if len(channels) else np.zeros((1, 1), np.float32)
-    return channels, sample_rate
+    return Clip(channels, sample_rate)
 
 
 def _level(channels):
@@ -165,8 +183,8 @@ def _crossings(samples):
     return np.count_nonzero(np.diff(np.signbit(samples))) * SAMPLE_RATE / max(1, len(samples))
 
 
-def _spectral(samples):
-    """All that comes from the one spectrogram.
+def _measure_spectra(samples):
+    """Everything that comes from the one spectrogram.
 
     Returns
     -------
@@ -174,47 +192,60 @@ def _spectral(samples):
         Mel power spectrogram.
     levels : np.ndarray [shape=(frames,), float32]
         Mean power over the bins.
-    shape : np.ndarray [shape=(len(SHAPE), frames), float64]
+    shape : np.ndarray [shape=(frames, len(SHAPE)), float32]
     harmonic_percussive : float
         In dB.
     """
-    frames = np.lib.stride_tricks.sliding_window_view(np.pad(samples, N_FFT // 2), N_FFT)[::HOP]
-    window = get_window("hann", N_FFT).astype(np.float32)
-    mels, levels, shape, changes = [], [], [], np.zeros(2)
-    for start in range(0, len(frames), CHUNK):
-        transform = scipy.fft.rfft(frames[start : start + CHUNK] * window, axis=1)
-        power = np.ascontiguousarray((transform.real**2 + transform.imag**2).T)
-        amplitude = np.sqrt(power)
-        mels.append(_mel_filters() @ power)
-        levels.append(power.mean(axis=0))
-        shape.append(_shape(power, amplitude))
-        changes += _changes(amplitude)
+    count = frame_count(samples, HOP)
+    mels, levels = np.empty((N_MELS, count), np.float32), np.empty(count, np.float32)
+    shape, changes = np.empty((count, len(SHAPE)), np.float32), np.zeros(2)
+    last = None  # the last frame of the chunk before
+    for frames, power in power_spectra(samples, N_FFT, HOP):
+        mels[:, frames] = mel_filters(SPECTRUM) @ power.T
+        levels[frames] = power.mean(axis=1)
+        logarithms = np.log(np.maximum(power, np.float32(1e-30)))
+        shape[frames] = _shape(power, logarithms)
+        compressed = np.exp(np.float32(COMPRESSION / 2) * logarithms)
+        steps = [np.diff(compressed, axis=1), np.diff(compressed, axis=0)]
+        if last is not None:
+            steps[1] = np.vstack([compressed[0] - last, steps[1]])
+        last = compressed[-1]
+        changes += [np.vdot(step, step) for step in steps]
     ratio = 10 * np.log10(changes[0] / changes[1]) if changes.min() > AMIN else 0.0
-    return np.concatenate(mels, axis=1), np.concatenate(levels), np.concatenate(shape, axis=1), ratio
+    return mels, levels, shape, ratio
 
 
-def _shape(power, amplitude):
-    """The spectral shape of each frame: rows as in `SHAPE`."""
-    hertz = np.fft.rfftfreq(N_FFT, 1 / SAMPLE_RATE)
-    total, first, second = np.stack([np.ones_like(hertz), hertz, hertz**2]).astype(np.float32) @ amplitude
-    total = np.maximum(total, AMIN)
+def _shape(power, logarithms):
+    """The spectral shape of frames, from powers and their logarithms: columns as in `SHAPE`."""
+    amplitude = np.sqrt(power)
+    total, first, second = (amplitude @ MOMENTS).T
+    total = np.maximum(total, np.float32(AMIN))
     centroid = first / total
-    bandwidth = np.sqrt(np.maximum(0, second / total - centroid**2))  # librosa's, in a fifth of the time
-    rolloff = (np.cumsum(amplitude, axis=0) < ROLLOFF * total).sum(axis=0) * (SAMPLE_RATE / N_FFT)
-    whole = int(np.searchsorted(hertz, WHOLE))
-    flatness = 10 * np.log10(librosa.feature.spectral_flatness(S=power[:whole], power=1.0, amin=AMIN)[0])
-    contrast = librosa.feature.spectral_contrast(S=amplitude[:whole], freq=hertz[:whole])
-    return np.stack([centroid, bandwidth, rolloff, flatness, *contrast])
+    bandwidth = np.sqrt(np.maximum(0, second / total - centroid**2))
+    geometric = np.maximum(logarithms[:, :TOP], np.float32(np.log(AMIN))).mean(axis=1)
+    arithmetic = np.maximum(power[:, :TOP], np.float32(AMIN)).mean(axis=1)
+    flatness = (geometric - np.log(arithmetic)) * (10 / np.log(10))
+    return np.column_stack(
+        [centroid, bandwidth, _rolloff(amplitude, total), flatness, *_contrast(amplitude[:, :TOP])]
+    )
 
 
-def _changes(amplitude):
-    """Squared steps of the compressed spectrogram over frequency, and over time."""
-    compressed = amplitude ** np.float32(0.6)
-    steps = np.diff(compressed, axis=0), np.diff(compressed, axis=1)
-    return np.array([np.vdot(step, step) for step in steps])
+def _rolloff(amplitude, total):
+    """The frequency [Hz] below which `ROLLOFF` of the amplitudes lie: of a block of bins, then of its bins."""
+    threshold = ROLLOFF * total[:, None]
+    blocks = amplitude[:, :-1].reshape(len(amplitude), -1, BLOCK)
+    ends = np.cumsum(blocks.sum(axis=2), axis=1)
+    block = np.minimum((ends < threshold).sum(axis=1), blocks.shape[1] - 1)
+    places = np.arange(len(amplitude)), block
+    before = ends[places] - blocks[places].sum(axis=1)
+    inside = before[:, None] + np.cumsum(blocks[places], axis=1)
+    return HERTZ[block * BLOCK + (inside < threshold).sum(axis=1)]
 
 
-@cache
-def _mel_filters():
-    """The mel filterbank, sparse: nine in ten of its entries are zero."""
-    return csr_array(librosa.filters.mel(sr=SAMPLE_RATE, n_fft=N_FFT, n_mels=N_MELS))
+def _contrast(amplitude):
+    """How far the peaks of each band stand above its valleys, in dB, as librosa.feature.spectral_contrast."""
+    for first, last in zip(EDGES[:-1], EDGES[1:], strict=True):
+        count = max(1, round(QUANTILE * (last + (last < TOP) - first)))
+        ordered = np.sort(amplitude[:, first:last], axis=1)
+        peak, valley = ordered[:, -count:].mean(axis=1), ordered[:, :count].mean(axis=1)
+        yield 10 * np.log10(np.maximum(peak, AMIN) / np.maximum(valley, AMIN))

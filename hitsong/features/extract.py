@@ -1,59 +1,32 @@
-"""From clips to the store: every clip is decoded once for all kinds of feature that it still needs."""
+"""From clips to the store: each clip is decoded once for all kinds of feature that it needs."""
 
 from dataclasses import dataclass
 
-from hitsong.features import descriptors, mel, mfcc, tags
-from hitsong.features.decode import AudioError, Clip
-from hitsong.features.parallel import over
-from hitsong.features.store import Specification
+from hitsong.features import decode, kinds
+from hitsong.features.parallel import map_ordered
+from hitsong.features.store import Failure
+from hitsong.files import sha256
 from hitsong.progress import bar
 
-NETWORK = ("tags", "embedding")  # what the auto-tagger says of a clip: one pass of its network gives both
-NETWORK_CLIPS = 16  # clips that it hears at a time
-
-
-def specification(kind, settings):
-    """How a kind of feature is made and stored.
-
-    Parameters
-    ----------
-    kind : str
-    settings : hitsong.config.Features
-
-    Returns
-    -------
-    hitsong.features.store.Specification
-    """
-    if kind == "mel":
-        scale, offset = mel.quantisation(settings.mel)
-        parameters, shape = settings.mel.model_dump(), mel.shape(settings.mel)
-        return Specification("mel", parameters, shape, "uint8", scale, offset)
-    if kind == "mfcc":
-        return Specification("mfcc", settings.mfcc.model_dump(), mfcc.shape(settings.mfcc))
-    if kind == "descriptors":
-        columns = tuple(descriptors.COLUMNS)
-        return Specification(
-            "descriptors", {"version": descriptors.VERSION}, (len(columns),), columns=columns
-        )
-    if kind == "tags":
-        columns = tuple(tags.names(settings.tags.model))
-        return Specification("tags", settings.tags.model_dump(), (len(columns),), columns=columns)
-    tags.names(settings.tags.model)  # refuses what the network's package is needed for and not there
-    columns = tuple(f"embedding_{number:03}" for number in range(tags.EMBEDDING))
-    return Specification("embedding", settings.tags.model_dump(), (len(columns),), columns=columns)
+NETWORK_CLIPS = 16  # clips per call of the auto-tagger
+REPLACED = Failure("no longer the track's audio", final=False)
+CHANGED = Failure("not the file that 02_download.py verified: run it again", final=False)
 
 
 @dataclass
 class Counts:
-    """Clips of one kind: made now, there already, failed now."""
+    """Clips of one kind: made now, made before, without features; and how many failures were tried again."""
 
     done: int = 0
     skipped: int = 0
     failed: int = 0
+    retried: int = 0
 
 
-def extract(store, settings, folder, compute):
+def extract(store, settings, folder, compute, again=False):
     """Bring every kind of feature up to the store's index.
+
+    Clips that failed are tried again if another decoder may succeed, or if the file was not to blame.
 
     Parameters
     ----------
@@ -62,84 +35,110 @@ def extract(store, settings, folder, compute):
     folder : pathlib.Path
         What the index's paths are relative to.
     compute : hitsong.config.Compute
+    again : bool
+        Try all failed clips again.
 
     Returns
     -------
-    dict of str to Counts
+    counts : dict of str to Counts
         By kind.
+    notes : dict of str to list of str
+        What the decoder remarked about files, by path.
     """
-    specifications = {kind: specification(kind, settings) for kind in settings.kinds}
-    writers = {kind: store.writer(specifications[kind]) for kind in settings.kinds}
-    there = {kind: writer.done for kind, writer in writers.items()}
+    writers = {
+        kind: store.writer(kinds.specification(kind, settings), decode.VERSION) for kind in settings.kinds
+    }
+    todo, counts, notes = {}, {}, {}
+    current = store.index["current"].to_numpy(bool)
+    for kind, writer in writers.items():
+        retried = _to_retry(store, kind, writer, current, again)
+        made = current[: writer.done].sum() - sum(current[row] for row in writer.failed)
+        counts[kind] = Counts(skipped=int(made), retried=len(retried))
+        for row in [*retried, *range(writer.done, len(current))]:
+            todo.setdefault(row, []).append(kind)
+    rows = sorted(todo)
+    paths, hashes = store.index["path"], store.index["sha256"]
+    jobs = (
+        _Job(str((folder / paths.iat[row]).resolve()), hashes.iat[row], settings, kinds.products(todo[row]))
+        for row in rows
+        if current[row]
+    )
     tagging = _Tagging(writers, settings.tags.model)
     try:
-        first, last = min(there.values()), len(store.index)
-        todo = [
-            _Job(folder / path, settings, tuple(kind for kind in settings.kinds if there[kind] <= row))
-            for row, path in enumerate(store.index["path"].iloc[first:], start=first)
-        ]
-        results = over(_features, todo, compute.workers, compute.scheduler)
-        with bar(desc="features", unit="clip", total=last - first) as progress:
-            for job, result in zip(todo, results, strict=True):
-                by_kind = (
-                    dict.fromkeys((*job.kinds, "patches"), result) if isinstance(result, str) else result
-                )
-                for kind in set(job.kinds) - set(NETWORK):
-                    writers[kind].append(by_kind[kind])
-                if heard := tuple(kind for kind in job.kinds if kind in NETWORK):
-                    tagging.add(heard, by_kind["patches"])
-                progress.set_postfix(failed=sum(w.failed for w in writers.values()), refresh=False)
+        results = map_ordered(_make_features, jobs, compute.workers, compute.scheduler)
+        with bar(desc="features", unit="clip", total=len(rows)) as progress:
+            for row in rows:
+                result = next(results) if current[row] else REPLACED
+                if isinstance(result, str):  # CRASHED
+                    result = Failure(result, final=False)
+                elif isinstance(result, tuple):
+                    result, notes[paths.iat[row]] = result
+                _write(row, todo[row], result, writers, tagging)
+                progress.set_postfix(failed=sum(len(w.failed) for w in writers.values()), refresh=False)
                 progress.update()
         tagging.flush()
     finally:
         for writer in writers.values():
             writer.close()
-    return {
-        kind: Counts(writer.done - there[kind] - writer.failed, there[kind], writer.failed)
-        for kind, writer in writers.items()
-    }
+    for kind, writer in writers.items():
+        counts[kind].failed = int(sum(current[row] for row in writer.failed))
+        counts[kind].done = int(current.sum()) - counts[kind].skipped - counts[kind].failed
+    return counts, {path: lines for path, lines in notes.items() if lines}
+
+
+def _to_retry(store, kind, writer, current, again):
+    """The rows of failures that another try may mend."""
+    failures = store.failures()
+    failures = failures[(failures["kind"] == kind) & current[failures["row"].to_numpy(int)]]
+    return sorted(failures.loc[again | (failures["decoder"] != decode.VERSION), "row"])
 
 
 @dataclass(frozen=True)
 class _Job:
-    """A clip and the kinds that it still needs."""
+    """A clip and the products that it still needs."""
 
-    path: object
+    path: str
+    sha256: str
     settings: object
-    kinds: tuple
+    products: list
 
 
-def _features(job):
-    """A clip's features by kind, each an array or the reason why there is none; or one reason for all."""
+def _make_features(job):
+    """A clip's products, each an array or a `Failure`, or one failure for all; and the decoder's notes."""
+    with decode.NativeStderr() as stderr:
+        result = _read_and_make(job)
+        notes = [line for line in stderr.text(0).splitlines() if line.strip()]
+    return result, notes
+
+
+def _read_and_make(job):
     try:
-        clip = Clip.read(job.path)
-    except (AudioError, OSError) as error:
-        return str(error)
-    made = makers(clip, job.settings)
-    return {kind: _attempt(made[kind]) for kind in before_network(job.kinds)}
+        if sha256(job.path) != job.sha256:
+            return CHANGED
+        clip = decode.Clip.read(job.path)
+    except decode.AudioError as error:
+        return Failure(str(error))
+    except OSError as error:
+        return Failure(error.strerror, final=False)
+    return {product: _attempt(product, clip, job.settings) for product in job.products}
 
 
-def makers(clip, settings):
-    """What makes each kind of feature of a clip without TensorFlow: "patches" are what the auto-tagger hears."""
-    return {
-        "mel": lambda: mel.compute(clip, settings.mel),
-        "mfcc": lambda: mfcc.compute(clip, settings.mfcc),
-        "descriptors": lambda: descriptors.describe(clip.channels, clip.sample_rate),
-        "patches": lambda: tags.patches(clip.at(tags.SAMPLE_RATE)),
-    }
-
-
-def before_network(kinds):
-    """The kinds to be made of a clip, "patches" in place of what the network makes of them."""
-    return list(dict.fromkeys("patches" if kind in NETWORK else kind for kind in kinds))
-
-
-def _attempt(make):
-    """A feature, or the reason why there is none: one clip must not stop the others, whatever it does."""
+def _attempt(product, clip, settings):
+    """A product, or why there is none: one clip must not stop the others, whatever it does."""
     try:
-        return make()
+        return kinds.make(product, clip, settings)
     except Exception as error:  # named in failures.csv
-        return f"{type(error).__name__}: {error}"
+        return Failure(f"{type(error).__name__}: {error}", final=not isinstance(error, MemoryError))
+
+
+def _write(row, names, result, writers, tagging):
+    """Write what was made of a clip; patches wait for the auto-tagger."""
+    for product in kinds.products(names):
+        value = result if isinstance(result, Failure) else result[product]
+        if product == "patches":
+            tagging.add(row, [name for name in names if kinds.KINDS[name].patches], value)
+        else:
+            writers[product].write(row, value)
 
 
 class _Tagging:
@@ -148,24 +147,25 @@ class _Tagging:
     def __init__(self, writers, model):
         self.writers, self.model = writers, model
         self._tagger = None
-        self._waiting = []  # (kinds that need it, patches or the reason why there are none)
+        self._waiting = []  # (row, kinds that need it, patches or Failure)
 
-    def add(self, kinds, patches):
-        self._waiting.append((kinds, patches))
+    def add(self, row, names, patches):
+        self._waiting.append((row, names, patches))
         if len(self._waiting) == NETWORK_CLIPS:
             self.flush()
 
     def flush(self):
-        """Hear what is waiting, and write it."""
-        clips = [patches for _, patches in self._waiting if not isinstance(patches, str)]
+        """Score the waiting clips, and write their kinds."""
+        from hitsong.features import tags
+
+        clips = [patches for _, _, patches in self._waiting if not isinstance(patches, Failure)]
         if clips and self._tagger is None:
             self._tagger = tags.Tagger(self.model)
-        heard = zip(*self._tagger.tag(clips), strict=True) if clips else iter(())
-        for kinds, patches in self._waiting:
-            failed = isinstance(patches, str)
-            values = (
-                dict.fromkeys(NETWORK, patches) if failed else dict(zip(NETWORK, next(heard), strict=True))
-            )
-            for kind in kinds:
-                self.writers[kind].append(values[kind])
+        scores = self._tagger.tag(clips) if clips else {}
+        place = 0
+        for row, names, patches in self._waiting:
+            failed = isinstance(patches, Failure)
+            for name in names:
+                self.writers[name].write(row, patches if failed else scores[name][place])
+            place += not failed
         self._waiting.clear()

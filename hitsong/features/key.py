@@ -3,13 +3,12 @@
 from functools import cache
 
 import numpy as np
-import scipy.fft
-from scipy.signal import get_window
+
+from hitsong.features.stft import frame_count, power_spectra
 
 N_FFT, HOP = 8192, 4096  # at 22,050 Hz a bin is 2.7 Hz: a semitone from 55 Hz up
 LOWEST, HIGHEST = 55.0, 2100.0  # Hz, A1 to C7: above, there are mostly overtones
 QUIETEST = 0.05  # of a frame's highest peak: what lies below is noise and leakage
-CHUNK = 128  # frames transformed at a time: stays in the cache
 
 # How often each degree of the scale, in semitones above the tonic, is heard in pieces in a key.
 MAJOR = (0.238, 0.006, 0.111, 0.006, 0.137, 0.094, 0.016, 0.214, 0.009, 0.080, 0.008, 0.081)
@@ -75,12 +74,9 @@ def chroma(samples, sample_rate):
 def _spectrum(samples, sample_rate):
     """Amplitudes between the lowest and the highest pitch [shape=(bins, frames)], and their first bin."""
     first, last = (round(limit * N_FFT / sample_rate) for limit in (LOWEST, HIGHEST))
-    window = get_window("hann", N_FFT).astype(np.float32)
-    frames = np.lib.stride_tricks.sliding_window_view(np.pad(samples, N_FFT // 2), N_FFT)[::HOP]
-    spectrum = np.empty((last - first, len(frames)), np.float32)
-    for start in range(0, len(frames), CHUNK):
-        transform = scipy.fft.rfft(frames[start : start + CHUNK] * window, axis=1)
-        spectrum[:, start : start + CHUNK] = np.abs(transform[:, first:last]).T
+    spectrum = np.empty((last - first, frame_count(samples, HOP)), np.float32)
+    for frames, power in power_spectra(samples, N_FFT, HOP):
+        spectrum[:, frames] = np.sqrt(power[:, first:last]).T
     return spectrum, first
 
 

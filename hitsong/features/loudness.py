@@ -1,21 +1,19 @@
 """Loudness as broadcasters measure it: integrated (ITU-R BS.1770-4) and its range (EBU Tech 3342).
 
-pyloudnorm designs the filters and is what the tests compare with. It runs them once per measure and cuts its
-blocks in Python, 107 ms for a stereo clip of 30 s; both measures are means over tenths of a second,
-so that one pass serves them, in 16 ms.
+pyloudnorm designs the filters, and the tests compare with its measures. Its own pass over the samples takes ten times
+as long (benchmarks/RESULTS.md): both measures are means over tenths of a second, so that one pass serves them.
 """
 
 from functools import lru_cache
 
+import numba
 import numpy as np
 from pyloudnorm import Meter
-from scipy.signal import sosfilt
 
 FLOOR = -70.0  # LUFS: the standard's absolute gate, below which nothing counts
 RELATIVE_GATE = -10.0  # LU below the mean of what passes the absolute gate
 RANGE_GATE = -20.0  # the same for the range
 BLOCK, SHORT_TERM = 4, 30  # tenths of a second: 400 ms and 3 s
-CHUNK = 1 << 15  # samples filtered at a time: stays in the cache
 
 # How much each channel counts, in the order of WAV: left, right, centre (, low frequencies), surrounds.
 WEIGHTS = {5: (1, 1, 1, 1.41, 1.41), 6: (1, 1, 1, 0, 1.41, 1.41)}
@@ -70,17 +68,34 @@ _k_weighting = lru_cache(k_weighting)
 
 def _tenths(channels, sample_rate):
     """The power of each tenth of a second, K-weighted and summed over the channels."""
-    sections = _k_weighting(sample_rate)
-    weights = np.array(WEIGHTS.get(channels.shape[1], (1,) * channels.shape[1]))
-    state = np.zeros((len(sections), 2, channels.shape[1]))
-    power = np.empty(len(channels))
-    for start in range(0, len(channels), CHUNK):
-        weighted, state = sosfilt(sections, channels[start : start + CHUNK], axis=0, zi=state)
-        power[start : start + CHUNK] = np.square(weighted) @ weights
-    edges = np.rint(np.arange(len(power) * 10 // sample_rate + 1) * sample_rate / 10).astype(int)
+    edges = np.rint(np.arange(len(channels) * 10 // sample_rate + 1) * sample_rate / 10).astype(int)
     if len(edges) <= BLOCK:
-        return power.mean(keepdims=True)
-    return np.add.reduceat(power[: edges[-1]], edges[:-1]) / np.diff(edges)
+        edges = np.array([0, len(channels)])
+    weights = np.array(WEIGHTS.get(channels.shape[1], (1,) * channels.shape[1]))
+    return _energies(channels, _k_weighting(sample_rate), edges) @ weights / np.diff(edges)
+
+
+@numba.njit(cache=True)
+def _energies(channels, sections, edges):
+    """Sums of the squares of the filtered samples between edges [shape=(len(edges) - 1, channels)]."""
+    a0, a1, a2, _, c1, c2 = sections[0]
+    b0, b1, b2, _, d1, d2 = sections[1]
+    energies = np.zeros((len(edges) - 1, channels.shape[1]))
+    for channel in range(channels.shape[1]):
+        s0 = s1 = t0 = t1 = 0.0  # the states of the two sections, transposed direct form II
+        for part in range(len(edges) - 1):
+            energy = 0.0
+            for place in range(edges[part], edges[part + 1]):
+                x = np.float64(channels[place, channel])
+                y = a0 * x + s0
+                s0 = a1 * x - c1 * y + s1
+                s1 = a2 * x - c2 * y
+                z = b0 * y + t0
+                t0 = b1 * y - d1 * z + t1
+                t1 = b2 * y - d2 * z
+                energy += z * z
+            energies[part, channel] = energy
+    return energies
 
 
 def _means(tenths, length):

@@ -1,7 +1,7 @@
-"""Mel-spectrograms in dB, as librosa defines them, and their eight-bit form for the store.
+"""Mel-spectrograms in dB, as librosa defines them, and their eight-bit form in the store.
 
 Power spectrogram of Hann windows (centred, zero-padded), mel filterbank, 10 log10 with a fixed reference
-of 1: no normalisation per clip, so that loudness survives.
+of 1. Clips are not normalised, so loudness is kept.
 """
 
 from functools import lru_cache
@@ -9,15 +9,13 @@ from typing import NamedTuple
 
 import librosa
 import numpy as np
-import scipy.fft
-from scipy.signal import get_window
 from scipy.sparse import csr_array
 
 from hitsong.features.decode import crop
+from hitsong.features.stft import frame_count, hann, power_spectra
 
 AMIN = np.float32(1e-10)  # librosa.power_to_db's floor: -100 dB
 RANGE_DB = 80  # what eight bits cover, below the loudest that a tone can be: steps of 0.31 dB
-CHUNK = 128  # frames transformed at a time: stays in the cache
 
 
 class Spectrum(NamedTuple):
@@ -33,10 +31,7 @@ class Spectrum(NamedTuple):
 
 
 def mel_power(samples, spectrum):
-    """Compute a mel power spectrogram.
-
-    The transform runs in float32, a cache-sized piece of the clip at a time, and the filterbank, nine
-    tenths of which are zeros, is sparse: half of librosa's time for the same numbers.
+    """Compute a mel power spectrogram, with a sparse filterbank: nine tenths of it are zeros.
 
     Parameters
     ----------
@@ -49,14 +44,10 @@ def mel_power(samples, spectrum):
     np.ndarray [shape=(n_mels, 1 + n // hop_length), float32]
         As ``librosa.feature.melspectrogram(..., power=2.0)``.
     """
-    window, filters = _window(spectrum.n_fft), _filters(spectrum)
-    samples = np.pad(samples, spectrum.n_fft // 2)
-    frames = np.lib.stride_tricks.sliding_window_view(samples, spectrum.n_fft)[:: spectrum.hop_length]
-    mels = np.empty((spectrum.n_mels, len(frames)), np.float32)
-    for start in range(0, len(frames), CHUNK):
-        transform = scipy.fft.rfft(frames[start : start + CHUNK] * window, axis=1)
-        power = transform.real**2 + transform.imag**2
-        mels[:, start : start + CHUNK] = filters @ power.T
+    filters = mel_filters(spectrum)
+    mels = np.empty((spectrum.n_mels, frame_count(samples, spectrum.hop_length)), np.float32)
+    for frames, power in power_spectra(samples, spectrum.n_fft, spectrum.hop_length):
+        mels[:, frames] = filters @ power.T
     return mels
 
 
@@ -91,15 +82,15 @@ def mel_spectrogram(samples, settings):
 
 
 def quantisation(settings):
-    """How a stored byte stands for dB: ``dB = code * scale + offset``.
+    """The meaning of a stored byte: ``dB = code * scale + offset``.
 
     Returns
     -------
     scale, offset : float
         Code 255 is the loudest that a full-scale sine can be in any band, code 0 lies 80 dB below.
     """
-    filters = _filters(_spectrum(settings))
-    loudest = 20 * np.log10(_window(settings.n_fft).sum() / 2) + 10 * np.log10(filters.max())
+    filters = mel_filters(_spectrum(settings))
+    loudest = 20 * np.log10(hann(settings.n_fft).sum() / 2) + 10 * np.log10(filters.max())
     return RANGE_DB / 255, round(float(loudest), 2) - RANGE_DB
 
 
@@ -116,7 +107,7 @@ def decode(codes, settings):
 
 
 def compute(clip, settings):
-    """The bytes that the store holds of a clip: [shape=(n_mels, frames), uint8]."""
+    """Compute the bytes that the store holds of a clip: [shape=(n_mels, frames), uint8]."""
     return encode(mel_spectrogram(clip.at(settings.sample_rate), settings), settings)
 
 
@@ -129,12 +120,7 @@ def _spectrum(s):
 
 
 @lru_cache
-def _window(n_fft):
-    return get_window("hann", n_fft).astype(np.float32)
-
-
-@lru_cache
-def _filters(spectrum):
+def mel_filters(spectrum):
     """The mel filterbank [shape=(n_mels, 1 + n_fft // 2), float32], sparse."""
     return csr_array(
         librosa.filters.mel(

@@ -40,5 +40,5 @@ def mfcc(samples, settings):
 
 
 def compute(clip, settings):
-    """What the store holds of a clip: [shape=(frames, n_mfcc), float32]."""
+    """Compute the MFCCs that the store holds of a clip: [shape=(frames, n_mfcc), float32]."""
     return mfcc(clip.at(settings.sample_rate), settings)

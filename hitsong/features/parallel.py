@@ -1,78 +1,128 @@
-"""A function over many clips: in processes on this machine, or on a Dask cluster, in order, whatever dies.
+"""A function over many clips, in order: in processes on this machine, or on a Dask cluster.
 
-Worker processes keep to one thread each (joblib's loky sees to that): with the linear algebra libraries
-left to themselves, two workers run slower than one.
+Only a window of calls is under way at a time, so memory does not grow with the number of clips however slowly the
+results are taken. Worker processes keep to one thread each: with the linear algebra libraries left to themselves,
+two workers run slower than one.
 """
 
 import os
 import threading
 import time
+from collections import deque
+from concurrent.futures import BrokenExecutor
 from contextlib import contextmanager
+from itertools import islice
 
-from joblib import Parallel, cpu_count, delayed, parallel_config
-from joblib.externals.loky import BrokenProcessPool, ProcessPoolExecutor
+from joblib import cpu_count
+from joblib.externals.loky import ProcessPoolExecutor
 
-from hitsong.errors import UserError
+CRASHED = "the worker process crashed while decoding this file"
+AHEAD = 4  # calls under way per worker
+# Without MALLOC_TOP_PAD_, glibc hands each clip's arrays back to the system, which costs a fifth of the time. Only
+# what a worker has used once is real memory.
+ENVIRONMENT = {
+    "OMP_NUM_THREADS": "1", "OPENBLAS_NUM_THREADS": "1", "MKL_NUM_THREADS": "1",
+    "MALLOC_TOP_PAD_": str(256 << 20),
+}  # fmt: skip
 
-DIED = "the decoder died of it"
-BATCH = 4  # clips handed over at a time
-TOP_PAD = 256 << 20  # bytes that a worker keeps at hand; only what it has used once is real
 
-
-def over(function, arguments, workers, scheduler=None):
+def map_ordered(function, arguments, workers, scheduler=None):
     """Call a function for each argument.
 
-    A file that kills its worker takes nothing with it: the clips that were in the air are then tried one by
-    one in another process, and whoever dies again is named.
+    A file that crashes its worker does no other harm: the calls that were under way are repeated one by one in
+    another process, and the one that crashes again is named.
 
     Parameters
     ----------
     function : callable
-    arguments : list
+    arguments : iterable
+        Taken only as far as `AHEAD` calls per worker beyond the results.
     workers : int
-        Processes; -1 is one per core.
+        Processes; -1 is one per core. With 1, the calls are made in this process.
     scheduler : str, optional
         Address of a Dask scheduler, whose workers see the same files.
 
     Yields
     ------
     object
-        Results, in the order of the arguments; `DIED` in place of a result that no process lived to give.
+        Results, in the order of the arguments; `CRASHED` in place of a result whose process crashed.
     """
-    in_the_air = BATCH * 2 * (cpu_count() if workers == -1 else workers)
-    start = 0
-    with _backend(scheduler):
-        while start < len(arguments):
-            calls = (delayed(function)(argument) for argument in arguments[start:])
-            results = Parallel(
-                n_jobs=workers, return_as="generator", batch_size=BATCH, pre_dispatch="2*n_jobs"
-            )(calls)
-            try:
-                for result in results:
-                    start += 1
-                    yield result
-            except BrokenProcessPool:
-                suspects = arguments[start : start + in_the_air]
-                start += len(suspects)
-                yield from _one_by_one(function, suspects)
+    workers = cpu_count() if workers == -1 else workers
+    if scheduler is not None:
+        from hitsong.features.cluster import connect  # for Dask, which is optional
+
+        executor = connect(function, scheduler)
+    elif workers == 1:
+        yield from map(function, arguments)
+        return
+    else:
+        executor = _processes(function, workers)
+    arguments, window = iter(arguments), deque()
+    with executor as calls:
+        while True:
+            room = AHEAD * calls.workers() - len(window)
+            window.extend(calls.submit(argument) for argument in islice(arguments, max(0, room)))
+            if not window:
+                return
+            yield calls.result(window.popleft())
 
 
-def _one_by_one(function, arguments):
-    """Call a function for each argument in another process, and in a new one after each that dies."""
-    left = list(arguments)
-    while left:
-        with ProcessPoolExecutor(max_workers=1) as pool:
-            died = False
-            while left and not died:
-                try:
-                    yield pool.submit(function, left.pop(0)).result()
-                except BrokenProcessPool:
-                    died = True
-                    yield DIED
+@contextmanager
+def _processes(function, workers):
+    """Worker processes on this machine, ended with the block."""
+    processes = _Processes(function, workers)
+    try:
+        yield processes
+    finally:
+        processes.end()
+
+
+class _Processes:
+    """Calls of one function in worker processes; a call whose process crashed is repeated in one of its own."""
+
+    def __init__(self, function, workers):
+        self.function, self._workers = function, workers
+        self._pool, self._single = _pool(workers), None
+
+    def workers(self):
+        return self._workers
+
+    def submit(self, argument):
+        try:
+            return argument, self._pool.submit(self.function, argument)
+        except BrokenExecutor:
+            self._pool = _pool(self._workers)
+            return argument, self._pool.submit(self.function, argument)
+
+    def result(self, call):
+        argument, future = call
+        try:
+            return future.result()
+        except BrokenExecutor:
+            return self._repeat(argument)
+
+    def _repeat(self, argument):
+        self._single = self._single or _pool(1)
+        try:
+            return self._single.submit(self.function, argument).result()
+        except BrokenExecutor:
+            self._single = None
+            return CRASHED
+
+    def end(self):
+        for pool in (self._pool, self._single):
+            if pool is not None:
+                pool.shutdown()  # after the few calls that are under way
+
+
+def _pool(workers):
+    return ProcessPoolExecutor(
+        workers, initializer=_end_with_parent, initargs=(os.getpid(),), env=ENVIRONMENT
+    )
 
 
 def _end_with_parent(parent):
-    """Let a worker end soon after a parent that was killed; left alone it would wait minutes for work."""
+    """End a worker soon after a parent that was killed; otherwise it would wait minutes for work."""
 
     def watch():
         while os.getppid() == parent:
@@ -80,27 +130,3 @@ def _end_with_parent(parent):
         os._exit(1)
 
     threading.Thread(target=watch, daemon=True).start()
-
-
-@contextmanager
-def _backend(scheduler):
-    """Let joblib work on a Dask cluster, if there is one."""
-    if scheduler is None:
-        # Inherited by the workers: without it glibc hands each clip's arrays back to the system, and a fifth of
-        # the time goes into asking for the pages again.
-        os.environ.setdefault("MALLOC_TOP_PAD_", str(TOP_PAD))
-        with parallel_config(backend="loky", initializer=_end_with_parent, initargs=(os.getpid(),)):
-            yield
-        return
-    try:
-        from distributed import Client
-    except ImportError:
-        raise UserError(
-            "compute.scheduler needs Dask: pip install distributed (the version that the scheduler runs)"
-        ) from None
-    try:
-        client = Client(scheduler, timeout="10s", set_as_default=False)
-    except OSError:
-        raise UserError(f"compute.scheduler: no Dask scheduler answers at {scheduler}") from None
-    with client, parallel_config(backend="dask", client=client):
-        yield

@@ -1,9 +1,9 @@
-"""Features on disk: one array per kind, and one index that says whose each row is.
+"""Features on disk: one array per kind, and one index of which clip each row belongs to.
 
-`index.parquet` lists the clips (track_id, sha256 of the audio, path); a clip's row is its place in it.
-It only ever grows. `<kind>.npy` has one row per clip, appended in that order, so how far a kind has
-come is the length of its file, and a killed run goes on with the next row. `<kind>.json` says how it
-was made. A clip that could not be heard has a row of zeros and a line in `failures.csv`.
+`index.parquet` lists the clips (track_id, sha256 of the audio, path, and whether it is the track's current audio);
+a clip's row in every array is its place there. Rows are only ever appended. `<kind>.npy` has one row per clip, in
+that order, so the length of the file is how far a kind has come, and a killed run continues with the next row.
+`<kind>.json` describes how it was made. A clip without features has a row of zeros and a line in `failures.csv`.
 """
 
 import csv
@@ -16,8 +16,9 @@ import pandas as pd
 
 from hitsong.errors import UserError
 from hitsong.files import read_json, write_json, write_table
+from hitsong.study import command
 
-FAILURES = ["kind", "row", "track_id", "reason"]
+FAILURES = ["kind", "row", "track_id", "reason", "decoder"]
 
 
 @dataclass(frozen=True)
@@ -28,7 +29,7 @@ class Specification:
     ----------
     kind : str
     parameters : dict
-        What it depends on; JSON-able.
+        Settings and code version, as JSON can hold them.
     shape : tuple of int
         Of one clip's feature.
     dtype : str
@@ -53,94 +54,155 @@ class Specification:
         return {**self.__dict__, **listed}
 
 
+@dataclass(frozen=True)
+class Failure:
+    """Why a clip has no feature.
+
+    Attributes
+    ----------
+    reason : str
+    final : bool
+        The same decoder would fail again on the same file; other failures are tried again by the next run.
+    """
+
+    reason: str
+    final: bool = True
+
+
 class Store:
     """The features of one study.
 
     Parameters
     ----------
     folder : pathlib.Path
+        Made when the first clip is added.
     """
 
     def __init__(self, folder):
         self.folder = folder
-        folder.mkdir(parents=True, exist_ok=True)
         self.index_path = folder / "index.parquet"
         self.failures_path = folder / "failures.csv"
         if self.index_path.exists():
             self.index = pd.read_parquet(self.index_path)
         else:
             self.index = pd.DataFrame({"track_id": [], "sha256": [], "path": []}, dtype=str)
+        if "current" not in self.index:  # an index of an earlier version
+            self.index["current"] = ~self.index.duplicated("track_id", keep="last")
 
     def extend(self, clips):
-        """Append the clips that are new, or whose audio has changed.
+        """Make the index say which audio each track has now; clips with new audio are appended.
 
         Parameters
         ----------
         clips : pandas.DataFrame
-            With `track_id`, `sha256` and `path`.
+            With `track_id`, `sha256` and `path`: all clips of the study.
 
         Returns
         -------
         int
             How many were appended.
         """
-        known = set(zip(self.index["track_id"], self.index["sha256"], strict=True))
-        fresh = [pair not in known for pair in zip(clips["track_id"], clips["sha256"], strict=True)]
-        new = clips.loc[fresh, ["track_id", "sha256", "path"]].sort_values("track_id")
-        if len(new) or not self.index_path.exists():
-            self.index = pd.concat([self.index, new], ignore_index=True)
-            write_table(self.index_path, self.index)
+        if not self.index_path.exists():  # arrays without an index belong to nobody
+            for path in [*self.folder.glob("*.json"), *self.folder.glob("*.npy"), self.failures_path]:
+                path.unlink(missing_ok=True)
+        columns = ["track_id", "sha256"]
+        known = pd.MultiIndex.from_frame(self.index[columns])
+        now = pd.MultiIndex.from_frame(clips[columns])
+        new = clips.loc[~now.isin(known), [*columns, "path"]].sort_values("track_id")
+        index = pd.concat([self.index.drop(columns="current"), new], ignore_index=True)
+        paths = pd.Series(clips["path"].to_numpy(), now).reindex(pd.MultiIndex.from_frame(index[columns]))
+        index["current"] = paths.notna().to_numpy()
+        index["path"] = paths.to_numpy()
+        if not self.index_path.exists() or not index.equals(self.index):
+            write_table(self.index_path, index)
+        self.index = index
         return len(new)
 
     def audio(self):
         """The hash of the audio that each track's features are made from: dict of track_id to sha256."""
-        return dict(zip(self.index["track_id"], self.index["sha256"], strict=True))
+        current = self.index[self.index["current"]]
+        return dict(zip(current["track_id"], current["sha256"], strict=True))
 
     def failures(self):
-        """The clips that could not be heard: kind, row, track_id, reason."""
+        """The clips without features: kind, row, track_id, reason, and the decoder for which it is final."""
         if not self.failures_path.exists():
             return pd.DataFrame(columns=FAILURES)
-        return pd.read_csv(self.failures_path, dtype={"track_id": str})
+        failures = pd.read_csv(
+            self.failures_path, dtype={"track_id": str, "decoder": str}, keep_default_na=False
+        )
+        if "decoder" not in failures:  # a list of an earlier version
+            failures["decoder"] = ""
+        return failures.drop_duplicates(["kind", "row"], keep="last")
 
-    def writer(self, specification):
-        """Open a kind for appending; what was made another way is discarded."""
-        path = self.folder / f"{specification.kind}.json"
+    def writer(self, specification, decoder=""):
+        """Open a kind for writing; rows that were made in another way are discarded.
+
+        Parameters
+        ----------
+        specification : Specification
+        decoder : str
+            Its version, for which failures are final.
+        """
+        array, description = (self.folder / f"{specification.kind}.{suffix}" for suffix in ("npy", "json"))
         described = specification.describe()
-        if not path.exists() or read_json(path) != described:
-            (self.folder / f"{specification.kind}.npy").unlink(missing_ok=True)
-            write_json(path, described)
-        return Writer(self, specification)
+        if not description.exists() or read_json(description) != described:
+            # The description goes first and comes last: an array that has one is always of its kind.
+            description.unlink(missing_ok=True)
+            array.unlink(missing_ok=True)
+            Writer(self, specification, decoder).close()
+            write_json(description, described)
+        return Writer(self, specification, decoder)
+
+    def has(self, kind, parameters=None):
+        """Whether there are features of a kind, made with these parameters if they are given."""
+        path = self.folder / f"{kind}.json"
+        return path.exists() and (parameters is None or read_json(path)["parameters"] == parameters)
 
     def read(self, kind, parameters=None):
-        """Open a finished kind for reading.
+        """Open a kind for reading.
+
+        Only rows of each track's current audio are listed, as far as they were made without failure.
 
         Parameters
         ----------
         kind : str
         parameters : dict, optional
-            What the caller expects it to be made with.
+            What it should be made with, as `hitsong.features.kinds.parameters` gives it.
+
+        Returns
+        -------
+        Feature
 
         Raises
         ------
         UserError
-            If the kind is not there, or was made with other parameters.
+            If there are no such features, or they were made with other parameters.
         """
         path = self.folder / f"{kind}.json"
-        if not path.exists():
+        if not self.has(kind):
             raise UserError(
                 f"{self.folder} holds no {kind} features: is {kind} among features.kinds? "
-                "run: python 03_features.py"
+                f"run: {command('features')}"
+            )
+        if not self.has(kind, parameters):
+            raise UserError(
+                f"{kind} features were made with other settings, or by another version of the code, than is asked "
+                f"for now; run: {command('features')}"
             )
         specification = read_json(path)
-        if parameters is not None and specification["parameters"] != parameters:
+        try:
+            array = np.load(self.folder / f"{kind}.npy", mmap_mode="r")
+        except (OSError, ValueError):
             raise UserError(
-                f"{kind} features were made with other settings than features.{kind} asks for now; "
-                "run: python 03_features.py"
-            )
+                f"{self.folder / kind}.npy is missing or damaged; delete {path.name} beside it and run: "
+                f"{command('features')}"
+            ) from None
         failures = self.failures()
-        failed = set(failures.loc[failures["kind"] == kind, "row"])
-        rows = {track_id: row for row, track_id in enumerate(self.index["track_id"]) if row not in failed}
-        array = np.load(self.folder / f"{kind}.npy", mmap_mode="r")
+        usable = self.index["current"].to_numpy(bool, copy=True)
+        usable[len(array) :] = False
+        usable[failures.loc[failures["kind"] == kind, "row"].to_numpy(int)] = False
+        places = np.flatnonzero(usable)
+        rows = dict(zip(self.index["track_id"].iloc[places], places.tolist(), strict=True))
         return Feature(specification, array, rows)
 
 
@@ -169,25 +231,37 @@ class Feature:
 
 
 class Writer:
-    """Appends rows to a `.npy` file that numpy can open at any time after `close`.
+    """Writes rows of a `.npy` file that numpy can open at any time after `close`.
 
     The header is numpy's own, which leaves room for the number of rows to grow.
+
+    Attributes
+    ----------
+    done : int
+        Rows that there are.
+    failed : set of int
+        Those without features.
     """
 
-    def __init__(self, store, specification):
+    def __init__(self, store, specification, decoder):
         self.store, self.kind, self.shape = store, specification.kind, tuple(specification.shape)
+        self.decoder = decoder
         self.dtype = np.dtype(specification.dtype)
-        self.path = store.folder / f"{self.kind}.npy"
-        if not self.path.exists():
-            self.path.write_bytes(self._header(0))
-        row_bytes = int(np.prod(self.shape)) * self.dtype.itemsize
-        start = len(self._header(0))
-        self.done = max(0, self.path.stat().st_size - start) // row_bytes
-        self.failed = 0
-        self._file = open(self.path, "r+b")  # noqa: SIM115 - closed by close()
-        self._file.truncate(start + self.done * row_bytes)  # a row that was cut off
-        self._file.seek(0, os.SEEK_END)
-        self._drop_unfinished_failures()
+        path = store.folder / f"{self.kind}.npy"
+        if not path.exists():
+            path.write_bytes(self._header(0))
+        self._row_bytes = int(np.prod(self.shape)) * self.dtype.itemsize
+        self._start = len(self._header(0))
+        self.done = max(0, path.stat().st_size - self._start) // self._row_bytes
+        self._file = open(path, "r+b")  # noqa: SIM115 - closed by close()
+        self._file.truncate(self._start + self.done * self._row_bytes)  # a row that was cut off
+        failures = store.failures()
+        ours = failures["kind"] == self.kind
+        self.failed = set(failures.loc[ours & (failures["row"] < self.done), "row"])
+        self._mended = set()  # rows that failed in an earlier run
+        unwritten = ours & (failures["row"] >= self.done)
+        if unwritten.any() or not store.failures_path.exists():
+            write_table(store.failures_path, failures[~unwritten])
 
     def _header(self, rows):
         header = io.BytesIO()
@@ -196,37 +270,56 @@ class Writer:
         )
         return header.getvalue()
 
-    def _drop_unfinished_failures(self):
-        """Forget failures of rows that were not written: they will be tried again."""
-        failures = self.store.failures()
-        stale = (failures["kind"] == self.kind) & (failures["row"] >= self.done)
-        if stale.any() or not self.store.failures_path.exists():
-            write_table(self.store.failures_path, failures[~stale])
+    def write(self, row, feature):
+        """Write the feature of one clip.
 
-    def append(self, feature):
-        """Write the next clip's feature [of the kind's shape and dtype], or the reason why there is none (str)."""
-        if not isinstance(feature, str):
+        Parameters
+        ----------
+        row : int
+            The next one, or one that is there, which is replaced.
+        feature : array-like or Failure
+            Of the kind's shape.
+        """
+        if row > self.done:
+            raise ValueError(f"{self.kind}: row {row} cannot follow {self.done} rows")
+        if not isinstance(feature, Failure):
             feature = self._checked(np.asarray(feature))
-        if isinstance(feature, str):
-            with open(self.store.failures_path, "a", newline="", encoding="utf-8") as file:
-                track_id = self.store.index["track_id"].iat[self.done]
-                csv.writer(file, lineterminator="\n").writerow([self.kind, self.done, track_id, feature])
+        if isinstance(feature, Failure):
+            self._note(row, feature)
             feature = np.zeros(self.shape, self.dtype)
-            self.failed += 1
+        elif row in self.failed:
+            self.failed.remove(row)
+            self._mended.add(row)
+        self._file.seek(self._start + row * self._row_bytes)
         self._file.write(np.ascontiguousarray(feature, self.dtype).tobytes())
-        self.done += 1
+        self.done = max(self.done, row + 1)
 
     def _checked(self, feature):
-        """The feature, or what is wrong with it."""
+        """The feature, or why it cannot be stored."""
         if feature.shape != self.shape:
-            return f"of shape {feature.shape} rather than {self.shape}"
-        return feature if np.isfinite(feature).all() else "not finite"
+            return Failure(f"of shape {feature.shape} rather than {self.shape}")
+        return feature if np.isfinite(feature).all() else Failure("not finite")
+
+    def _note(self, row, failure):
+        """Add a failure to the list."""
+        with open(self.store.failures_path, "a", newline="", encoding="utf-8") as file:
+            track_id, decoder = self.store.index["track_id"].iat[row], self.decoder if failure.final else ""
+            csv.writer(file, lineterminator="\n").writerow(
+                [self.kind, row, track_id, failure.reason, decoder]
+            )
+        self.failed.add(row)
 
     def close(self):
-        """Make the file's header say how many rows there are."""
+        """Complete the file: its header gets the number of rows, and failures that are mended are forgotten."""
         self._file.seek(0)
         self._file.write(self._header(self.done))
+        self._file.flush()
+        os.fsync(self._file.fileno())
         self._file.close()
+        if self._mended:
+            failures = self.store.failures()
+            mended = (failures["kind"] == self.kind) & failures["row"].isin(self._mended)
+            write_table(self.store.failures_path, failures[~mended])
 
     def __enter__(self):
         return self

@@ -1,8 +1,8 @@
-"""Music tags: what an auto-tagger, musicnn, hears in a clip, and its last hidden layer as an embedding.
+"""Music tags: the scores of an auto-tagger, musicnn, for a clip, and its last hidden layer as an embedding.
 
-The network (`hitsong.features.musicnn`) hears patches of 3 s, side by side; a clip's tags and embedding are
+The network (`hitsong.features.musicnn`) takes patches of 3 s, side by side; a clip's tags and embedding are
 the means over its patches. Making the patches needs no TensorFlow and can go to any number of processes;
-`Tagger` wants to be one, and to have many clips at a time.
+`Tagger` runs in one, and is quickest on many clips at a time.
 
 The trained weights and the tags' names are in the package `musicnn`, which is read and never imported. It
 is optional: without it there are no tags, and everything else runs.
@@ -21,11 +21,11 @@ SAMPLE_RATE = 16000  # Hz
 SPECTRUM = Spectrum(SAMPLE_RATE, n_fft=512, hop_length=256, n_mels=96)
 FRAMES = 187  # of a patch: 3 s
 EMBEDDING = 200
-BATCH = 32  # patches that the network hears at a time; more gain nothing
+BATCH = 32  # patches per call of the network; more gain nothing
 
 
 def available():
-    """Whether the package `musicnn` is there."""
+    """Whether the package `musicnn` is installed."""
     return find_spec("musicnn") is not None  # finds it without running it
 
 
@@ -46,15 +46,31 @@ def names(model):
     UserError
         If the package `musicnn` is missing.
     """
-    wanted = f"{model.partition('_')[0]}_LABELS"
+    variable = f"{model.partition('_')[0]}_LABELS"
     for node in ast.parse((_package() / "configuration.py").read_text(encoding="utf-8")).body:
-        if isinstance(node, ast.Assign) and node.targets[0].id == wanted:
+        if isinstance(node, ast.Assign) and node.targets[0].id == variable:
             return ast.literal_eval(node.value)
-    raise ValueError(f"the package musicnn has no {wanted}")
+    raise ValueError(f"the package musicnn has no {variable}")
+
+
+def columns(settings):
+    """The names of the kind "tags" [hitsong.config.Tags]."""
+    return names(settings.model)
+
+
+def embedding_columns(settings):
+    """The names of the kind "embedding"; UserError where its network is not installed."""
+    names(settings.model)
+    return [f"embedding_{number:03}" for number in range(EMBEDDING)]
+
+
+def compute(clip, settings, *, seconds):
+    """Make the patches of the middle of a clip, so many seconds of it."""
+    return patches(clip.middle(seconds).at(SAMPLE_RATE))
 
 
 def log_mels(samples):
-    """Compute what musicnn hears: log10(1 + 10,000 x mel power).
+    """Compute musicnn's input: log10(1 + 10,000 x mel power).
 
     In float32; musicnn's own code rounds the power to float16 first, where loud music overflows.
 
@@ -73,8 +89,8 @@ def log_mels(samples):
 def patches(samples):
     """Cut a clip's log-mels into patches of 3 s, side by side; what remains at the end is dropped.
 
-    A clip too short for one patch is played again and again until it fills one: silence behind it would
-    be heard as part of the music.
+    A clip too short for one patch is repeated until it fills one: silence behind it would count as part of
+    the music.
 
     Parameters
     ----------
@@ -93,7 +109,7 @@ def patches(samples):
 
 
 class Tagger:
-    """A trained musicnn, ready to listen.
+    """A trained musicnn, ready to score clips.
 
     Parameters
     ----------
@@ -113,7 +129,7 @@ class Tagger:
 
         network = musicnn.load(folder)
         signature = [tf.TensorSpec((None, FRAMES, SPECTRUM.n_mels), tf.float32)]
-        self._hear = tf.function(lambda x: network(x, training=False), input_signature=signature)
+        self._predict = tf.function(lambda x: network(x, training=False), input_signature=signature)
 
     def tag(self, clips):
         """Score clips, all their patches together.
@@ -125,28 +141,26 @@ class Tagger:
 
         Returns
         -------
-        tags : np.ndarray [shape=(clips, 50), float32]
-            From 0 to 1, in the order of `names`.
-        embeddings : np.ndarray [shape=(clips, 200), float32]
+        dict of str to np.ndarray [shape=(clips, n), float32]
+            "tags" (n = 50; from 0 to 1, in the order of `names`) and "embedding" (n = 200).
         """
-        heard = np.concatenate(clips)
-        outputs = [self._hear(heard[start : start + BATCH]) for start in range(0, len(heard), BATCH)]
+        together = np.concatenate(clips)
+        outputs = [self._predict(together[start : start + BATCH]) for start in range(0, len(together), BATCH)]
         firsts = np.cumsum([0, *map(len, clips[:-1])])
         lengths = np.array([[len(clip)] for clip in clips], np.float32)
-        tags, embeddings = (
-            np.add.reduceat(np.concatenate([output[name] for output in outputs]), firsts) / lengths
+        return {
+            name: np.add.reduceat(np.concatenate([output[name] for output in outputs]), firsts) / lengths
             for name in ("tags", "embedding")
-        )
-        return tags, embeddings
+        }
 
 
 def _package():
     """The folder of the package `musicnn`."""
-    found = find_spec("musicnn")
-    if found is None:
+    package = find_spec("musicnn")
+    if package is None:
         raise UserError(
             "tags and embedding need the package musicnn; install it with: "
             "pip install --no-deps --require-hashes -r requirements-musicnn.txt\n"
             "or run without them: take tags and embedding out of features.kinds"
         )
-    return Path(found.submodule_search_locations[0])
+    return Path(package.submodule_search_locations[0])

@@ -19,10 +19,10 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from hitsong import cli
-from hitsong.config import Mel
 from hitsong.errors import UserError
 from hitsong.features.decode import AudioError
-from hitsong.features.parallel import over
+from hitsong.features.kinds import settings_of
+from hitsong.features.parallel import map_ordered
 from hitsong.predict.choose import choose_bundle
 from hitsong.predict.predictor import Predictor
 from hitsong.predict.song_features import read_features
@@ -63,7 +63,7 @@ def main():
     predictor = Predictor(bundle, ["descriptors"])  # for the warning of unusual songs
     jobs = [_Job(path, predictor.settings) for path in arguments.files]
     workers = 1 if len(jobs) == 1 else config.compute.workers
-    songs = bar(over(_read, jobs, workers), desc="songs", unit="song", total=len(jobs))
+    songs = bar(map_ordered(_read, jobs, workers), desc="songs", unit="song", total=len(jobs))
     rows = [_row(predictor, path, song) for path, song in zip(arguments.files, songs, strict=True)]
     arguments.write(rows)
     if failed := [row for row in rows if "error" in row]:
@@ -183,7 +183,7 @@ def _explain(bundle, path, method, out, output):
         reason = error.strerror if isinstance(error, OSError) else error
         raise UserError(f"{path}: {reason}") from None
     features = predictor.predict(song).features
-    settings = Mel(**bundle.info["inputs"]["mel"]["parameters"])
+    settings = settings_of({"mel": bundle.info["inputs"]["mel"]["parameters"]}).mel
     predict = mels.score_of_mels(mels.score_function(bundle, output), features)
     values, score, note = _MAPS[method](bundle, predict, features, mels.patch_size(settings), output)
     unit = target.unit(output)

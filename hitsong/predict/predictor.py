@@ -5,10 +5,8 @@ from dataclasses import dataclass
 import numpy as np
 import pandas as pd
 
-from hitsong import config
 from hitsong.evaluation import conformal
-from hitsong.features import descriptors, tags
-from hitsong.features.extract import NETWORK
+from hitsong.features import descriptors, kinds, tags
 
 CLIPPED = 1e-3  # share of samples at full scale from which a song counts as distorted
 SHORTEST = 5.0  # seconds; shorter files get a warning
@@ -66,14 +64,11 @@ class Predictor:
     def __init__(self, bundle, show=()):
         self.bundle, self.target = bundle, bundle.target
         self.inputs = bundle.info["inputs"]
-        parameters = {spec["kind"]: spec["parameters"] for spec in self.inputs.values()}
-        sections = {kind: parameters[kind] for kind in ("mel", "mfcc") if kind in parameters}
-        for kind in NETWORK:
-            sections |= {"tags": parameters[kind]} if kind in parameters else {}
-        self.settings = config.Features(kinds=list(dict.fromkeys([*parameters, *show])), **sections)
+        settings = kinds.settings_of({spec["kind"]: spec["parameters"] for spec in self.inputs.values()})
+        self.settings = settings.model_copy(update={"kinds": list(dict.fromkeys([*settings.kinds, *show]))})
         self._residuals = residuals(bundle)
         self._tagger = None
-        if set(NETWORK) & set(self.settings.kinds):
+        if "patches" in kinds.products(self.settings.kinds):
             self._tagger = tags.Tagger(self.settings.tags.model)
             self._tag_names = tags.names(self.settings.tags.model)
 
@@ -85,7 +80,8 @@ class Predictor:
         """Tags and embedding of several songs in one batch: a list of pairs, (None, None) without the tagger."""
         if self._tagger is None:
             return [(None, None)] * len(songs)
-        return list(zip(*self._tagger.tag([song.features["patches"] for song in songs]), strict=True))
+        scores = self._tagger.tag([song.features["patches"] for song in songs])
+        return list(zip(scores["tags"], scores["embedding"], strict=True))
 
     def finish(self, song, tag_scores, embedding):
         """Predict for one song whose tags are known, see `tag`."""

@@ -6,9 +6,8 @@ from dataclasses import dataclass, fields
 import numpy as np
 
 from hitsong import config
-from hitsong.features import mel
+from hitsong.features import kinds, mel
 from hitsong.features.decode import AudioError, Clip
-from hitsong.features.extract import before_network, makers
 
 SILENT = 1e-4  # largest sample, of 1: stage 02 refuses such previews
 FULL_SCALE = 0.999  # samples beyond count as clipped
@@ -82,11 +81,9 @@ def features_of_clip(clip, settings, whole_mel=False):
     """As `read_features`, for a decoded file: `hitsong.features.decode.Clip`."""
     seconds = len(clip.channels) / clip.sample_rate
     _refuse_silence(clip, seconds)
-    make = makers(clip, settings) | {"whole_mel": lambda: mel.compute(clip, config.Mel(seconds=seconds))}
-    kinds = before_network(settings.kinds)
-    if whole_mel and "mel" not in kinds:
-        kinds.append("whole_mel")
-    features = {kind: make[kind]() for kind in kinds}
+    features = {product: kinds.make(product, clip, settings) for product in kinds.products(settings.kinds)}
+    if whole_mel and "mel" not in features:
+        features["whole_mel"] = mel.compute(clip, config.Mel(seconds=seconds))
     for kind, values in features.items():  # the store refuses such features as well
         if not np.isfinite(values).all():
             raise AudioError(f"too loud: {kind} overflows")

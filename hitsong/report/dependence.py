@@ -5,13 +5,13 @@ from dataclasses import dataclass, field
 import numpy as np
 import pandas as pd
 
-from hitsong.config import Mel
 from hitsong.data.tables import read_table
 from hitsong.evaluation import kinds
 from hitsong.evaluation.baseline import predict
 from hitsong.explain import across_tracks, mels
 from hitsong.explain.occlusion import occlusion
 from hitsong.explain.permutation import permutation_importance
+from hitsong.features.kinds import settings_of
 from hitsong.report import explanation_figures
 from hitsong.report.drawing import Figure
 from hitsong.report.formats import interval, number
@@ -59,7 +59,7 @@ def of_model(study, config, corpus, bundle, test, prediction):
     if "mel" in bundle.info["inputs"]:
         _measure_exchanges(result, config, corpus, bundle, test, output, unit)
         _explain_track(result, corpus, bundle, test.iloc[[int(scores.argmax())]], output, unit)
-    tables = [read_table(study, kind) for kind in ("tags", "descriptors")]
+    tables = [read_table(study, kind, config.features) for kind in ("tags", "descriptors")]
     tables = [table for table in tables if table is not None]
     if tables:
         columns = pd.concat(tables, axis=1).reindex(test["track_id"])
@@ -149,4 +149,4 @@ def of_baseline(config, target, estimator, X, test):
 
 
 def _mel_settings(bundle):
-    return Mel(**bundle.info["inputs"]["mel"]["parameters"])
+    return settings_of({"mel": bundle.info["inputs"]["mel"]["parameters"]}).mel

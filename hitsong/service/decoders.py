@@ -20,13 +20,9 @@ import threading
 import soundfile
 
 from hitsong.features.decode import AudioError
-from hitsong.features.parallel import TOP_PAD
+from hitsong.features.parallel import ENVIRONMENT
 from hitsong.predict.song_features import SongFeatures, read_features
 
-# One thread each, set before NumPy loads: with more, two workers are slower than one.
-ENVIRONMENT = {
-    "OMP_NUM_THREADS": "1", "OPENBLAS_NUM_THREADS": "1", "MKL_NUM_THREADS": "1", "MALLOC_TOP_PAD_": str(TOP_PAD),
-}  # fmt: skip
 LARGEST_RESULT = 1 << 28  # bytes of features
 
 

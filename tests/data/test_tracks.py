@@ -13,6 +13,7 @@ from hitsong.data.tables import baseline_tables, read_table
 from hitsong.data.targets import Target
 from hitsong.data.tracks import find_leaks, load_tracks
 from hitsong.errors import UserError
+from hitsong.features.kinds import parameters
 from hitsong.study import Study
 from hitsong.training.recipe import fingerprint, inputs_of_all
 
@@ -41,16 +42,16 @@ def store(study, kind, columns, values):
     ids = [f"t{i:02}" for i in range(len(values))]
     pd.DataFrame({"track_id": ids, "sha256": "x", "path": "y"}).to_parquet(study.features / "index.parquet")
     (study.features / f"{kind}.json").write_text(
-        json.dumps({"kind": kind, "parameters": {}, "columns": columns})
+        json.dumps({"kind": kind, "parameters": parameters(kind, config.Features()), "columns": columns})
     )
     np.save(study.features / f"{kind}.npy", np.asarray(values, np.float32))
     (study.features / "failures.csv").write_text(f"kind,row,track_id,reason\n{kind},2,t02,silent\n")
 
 
 def test_tables_are_read_by_name_without_failures(study):
-    assert read_table(study, "descriptors") is None
+    assert read_table(study, "descriptors", config.Features()) is None
     store(study, "descriptors", ["tempo", "flatness"], [[100, 0.5], [120, 0.25], [0, 0], [90, 1]])
-    table = read_table(study, "descriptors")
+    table = read_table(study, "descriptors", config.Features())
     assert list(table.columns) == ["tempo", "flatness"]
     assert table.index.tolist() == ["t00", "t01", "t03"]
     assert table.loc["t03"].tolist() == [90, 1]
@@ -102,7 +103,12 @@ def test_leaks_use_hashes_and_clips_where_they_are(study, rng):
     pd.DataFrame({"track_id": tracks["track_id"], "sha256": "same"}).to_parquet(study.downloads)
     store(study, "mel", None, rng.integers(0, 255, (30, 8, 40)))
     np.save(study.features / "mel.npy", rng.integers(0, 255, (30, 8, 40)).astype(np.uint8))
-    description = {"kind": "mel", "parameters": {}, "scale": 0.3, "offset": -80}
+    description = {
+        "kind": "mel",
+        "parameters": parameters("mel", config.Features()),
+        "scale": 0.3,
+        "offset": -80,
+    }
     (study.features / "mel.json").write_text(json.dumps(description))
     found = find_leaks(study, tracks)
     assert found["artist"]["same_audio"] == 1
@@ -136,7 +142,7 @@ def test_only_tracks_that_all_models_can_hear_are_kept(study):
     store(study, "tags", ["rock"], [[0.1], [0.2], [0.0], [0.4]] * 5)
     specification = {
         "kind": "tags",
-        "parameters": {"model": "MTT_musicnn"},
+        "parameters": parameters("tags", config.Features()),
         "columns": ["rock"],
         "scale": 1.0,
         "offset": 0.0,
@@ -210,7 +216,8 @@ def test_a_fingerprint_follows_every_number_that_a_fit_depends_on(study):
 
 def test_a_fingerprint_follows_the_audio_behind_a_feature(study):
     specification = {
-        "kind": "tags", "parameters": {"model": "MTT_musicnn"}, "columns": ["rock"], "scale": 1.0, "offset": 0.0,
+        "kind": "tags", "parameters": parameters("tags", config.Features()), "columns": ["rock"],
+        "scale": 1.0, "offset": 0.0,
     }  # fmt: skip
     store(study, "tags", ["rock"], [[0.1]] * 30)
     (study.features / "tags.json").write_text(json.dumps(specification))

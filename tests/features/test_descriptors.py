@@ -19,7 +19,8 @@ RATE = 22050
 
 def described(samples, rate=RATE):
     """A clip's descriptors by name."""
-    values = descriptors.describe(np.asarray(samples, np.float32), rate)
+    samples = np.asarray(samples, np.float32)
+    values = descriptors.describe(decode.Clip(samples.reshape(len(samples), -1), rate))
     return dict(zip(descriptors.COLUMNS, map(float, values), strict=True))
 
 
@@ -337,7 +338,7 @@ def anything(draw):
 @pytest.mark.filterwarnings("error")
 def test_anything_is_described(clip):
     before = clip[0].copy()
-    found = descriptors.describe(*clip)
+    found = descriptors.describe(decode.Clip(*clip))
     assert found.shape == (len(descriptors.COLUMNS),)
     assert found.dtype == np.float32
     assert np.isfinite(found).all(), [

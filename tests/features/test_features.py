@@ -1,7 +1,6 @@
 import os
 import signal
-import threading
-import time
+from itertools import islice
 
 import librosa
 import numpy as np
@@ -14,8 +13,9 @@ from hitsong.config import Compute, Features, Mel, Mfcc
 from hitsong.errors import UserError
 from hitsong.features import decode, image, mel, mfcc
 from hitsong.features.extract import Counts, extract
-from hitsong.features.parallel import DIED, over
-from hitsong.features.store import Specification, Store
+from hitsong.features.parallel import AHEAD, CRASHED, map_ordered
+from hitsong.features.store import Failure, Specification, Store
+from hitsong.files import sha256
 
 STUDY_1 = Mel()
 STUDY_2 = Mel(n_fft=2048, hop_length=512)
@@ -107,10 +107,10 @@ def made(parameters=None, dtype="uint8"):
 
 def fill(store, count=None, parameters=None):
     with store.writer(made(parameters)) as writer:
-        there = writer.done
-        for row in range(there, len(store.index) if count is None else count):
-            writer.append(np.full((2, 3), row + 1, np.uint8))
-    return there
+        start = writer.done
+        for row in range(start, len(store.index) if count is None else count):
+            writer.write(row, np.full((2, 3), row + 1, np.uint8))
+    return start
 
 
 def test_the_store_gives_back_what_it_was_given(tmp_path):
@@ -124,7 +124,7 @@ def test_the_store_gives_back_what_it_was_given(tmp_path):
     assert (feature.array[feature.rows["b"]] == 2).all()
 
 
-def test_the_index_only_grows(tmp_path):
+def test_rows_are_only_appended(tmp_path):
     store = Store(tmp_path)
     store.extend(clips("m", "z"))
     fill(store)
@@ -134,12 +134,54 @@ def test_the_index_only_grows(tmp_path):
     assert store.read("mel").rows == {"m": 0, "z": 1, "a": 2}
 
 
-def test_changed_audio_gets_a_new_row(tmp_path):
+def test_a_clip_without_a_row_is_not_listed(tmp_path):
+    store = Store(tmp_path)
+    store.extend(clips("a", "b", "c"))
+    fill(store, count=2)  # interrupted
+    assert Store(tmp_path).read("mel").rows == {"a": 0, "b": 1}
+
+
+def test_features_of_other_audio_are_never_read(tmp_path):
     store = Store(tmp_path)
     store.extend(clips("a", "b"))
-    store.extend(clips("a").assign(sha256="another"))
     fill(store)
-    assert store.read("mel").rows == {"a": 2, "b": 1}
+    now = pd.concat([clips("a").assign(sha256="another"), clips("b")])
+    assert store.extend(now) == 1
+    assert Store(tmp_path).read("mel").rows == {"b": 1}  # before 03 has made the new row, and after
+    fill(store)
+    assert Store(tmp_path).read("mel").rows == {"a": 2, "b": 1}
+    assert store.audio() == {"a": "another", "b": "hash of b"}
+    with store.writer(made()) as writer:
+        writer.write(2, Failure("not audio"))
+    assert Store(tmp_path).read("mel").rows == {"b": 1}
+    store.extend(clips("a", "b"))  # the first audio is back
+    assert Store(tmp_path).read("mel").rows == {"a": 0, "b": 1}
+    store.extend(clips("b"))  # the track lost its audio
+    assert Store(tmp_path).read("mel").rows == {"b": 1}
+
+
+def test_arrays_without_an_index_are_not_taken_for_other_clips(tmp_path):
+    store = Store(tmp_path)
+    store.extend(clips("a", "b"))
+    fill(store)
+    store.index_path.unlink()
+    store = Store(tmp_path)
+    store.extend(clips("x", "y"))
+    with pytest.raises(UserError, match="no mel features"):
+        store.read("mel")
+
+
+@pytest.mark.parametrize("damage", ["missing", "cut"])
+def test_a_damaged_array_is_named(tmp_path, damage):
+    store = Store(tmp_path)
+    store.extend(clips("a", "b"))
+    fill(store)
+    path = tmp_path / "mel.npy"
+    path.unlink() if damage == "missing" else path.write_bytes(path.read_bytes()[:-1])
+    with pytest.raises(UserError, match=r"mel\.npy is missing or damaged"):
+        store.read("mel")
+    assert fill(store) == (0 if damage == "missing" else 1)
+    assert store.read("mel").rows == {"a": 0, "b": 1}
 
 
 def test_other_parameters_start_anew(tmp_path):
@@ -155,24 +197,29 @@ def test_a_failure_has_a_reason_and_no_row_to_train_on(tmp_path):
     store = Store(tmp_path)
     store.extend(clips("a", "b"))
     store.extend(clips("c", "d"))
+    store.extend(clips("a", "b", "c", "d"))
     with store.writer(made(dtype="float32")) as writer:
-        writer.append("not audio, said the decoder")
-        writer.append(np.ones((2, 3)))
-        writer.append(np.full((2, 3), np.nan))
-        writer.append(np.ones((3, 2)))
-        assert writer.failed == 3
+        writer.write(0, Failure("not audio"))
+        writer.write(1, np.ones((2, 3)))
+        writer.write(2, np.full((2, 3), np.nan))
+        writer.write(3, np.ones((3, 2)))
+        assert writer.failed == {0, 2, 3}
     assert store.read("mel").rows == {"b": 1}
     assert store.failures()["reason"].tolist() == [
-        "not audio, said the decoder", "not finite", "of shape (3, 2) rather than (2, 3)",
+        "not audio", "not finite", "of shape (3, 2) rather than (2, 3)",
     ]  # fmt: skip
+    with store.writer(made(dtype="float32")) as writer:
+        writer.write(2, np.ones((2, 3)))
+    assert store.read("mel").rows == {"b": 1, "c": 2}
+    assert store.failures()["row"].tolist() == [0, 3]
 
 
 def test_named_numbers_come_back_as_a_table(tmp_path):
     store = Store(tmp_path)
     store.extend(clips("b", "a"))
     with store.writer(Specification("descriptors", {}, (2,), columns=("loudness", "width"))) as writer:
-        writer.append(np.array([1.5, 2.5]))
-        writer.append(np.array([3.0, 4.0]))
+        writer.write(0, np.array([1.5, 2.5]))
+        writer.write(1, np.array([3.0, 4.0]))
     table = store.read("descriptors").table()
     assert table.loc["b"].to_dict() == {"loudness": 3.0, "width": 4.0}
     assert table.index.name == "track_id"
@@ -199,7 +246,7 @@ KINDS = Features(
 
 def indexed(folder, **paths):
     store = Store(folder / "features")
-    hashes = [f"hash of {name}" for name in paths]
+    hashes = [sha256(path) if path.exists() else "none" for path in paths.values()]
     store.extend(
         pd.DataFrame({"track_id": list(paths), "sha256": hashes, "path": [str(p) for p in paths.values()]})
     )
@@ -214,8 +261,12 @@ def test_extraction_fills_every_kind_and_names_failures(tmp_path, tone):
         b=tmp_path / "broken.wav",
         c=tone("two.wav", hz=2000, rate=48000, channels=2),
     )
-    assert extract(store, KINDS, tmp_path, Compute(workers=1)) == dict.fromkeys(KINDS.kinds, Counts(2, 0, 1))
-    assert extract(store, KINDS, tmp_path, Compute(workers=1)) == dict.fromkeys(KINDS.kinds, Counts(0, 3, 0))
+    assert extract(store, KINDS, tmp_path, Compute(workers=1))[0] == dict.fromkeys(
+        KINDS.kinds, Counts(2, 0, 1)
+    )
+    assert extract(store, KINDS, tmp_path, Compute(workers=1))[0] == dict.fromkeys(
+        KINDS.kinds, Counts(0, 2, 1)
+    )
     feature = store.read("mel")
     assert sorted(feature.rows) == ["a", "c"]
     clip = decode.Clip.read(tmp_path / "one.wav")
@@ -231,11 +282,11 @@ def test_a_kind_added_later_leaves_the_others_alone(tmp_path, tone):
     only_mel = KINDS.model_copy(update={"kinds": ["mel"]})
     extract(store, only_mel, tmp_path, Compute(workers=1))
     before = (store.folder / "mel.npy").stat().st_mtime_ns
-    counts = extract(store, KINDS, tmp_path, Compute(workers=1))
+    counts = extract(store, KINDS, tmp_path, Compute(workers=1))[0]
     assert counts["mel"] == Counts(0, 2, 0)
     assert counts["mfcc"] == Counts(2, 0, 0)
     other = KINDS.model_copy(update={"mfcc": Mfcc(frames=9, n_mels=64)})
-    counts = extract(store, other, tmp_path, Compute(workers=1))
+    counts = extract(store, other, tmp_path, Compute(workers=1))[0]
     assert (counts["mel"], counts["mfcc"]) == (Counts(0, 2, 0), Counts(2, 0, 0))
     assert before  # the array is the same file
 
@@ -245,7 +296,9 @@ def test_a_kind_added_later_leaves_the_others_alone(tmp_path, tone):
 )
 def test_clips_of_any_length_give_features_of_the_right_shape(tmp_path, tone, seconds, rate):
     store = indexed(tmp_path, a=tone("a.flac", seconds=seconds, rate=rate, channels=2))
-    assert extract(store, KINDS, tmp_path, Compute(workers=1)) == dict.fromkeys(KINDS.kinds, Counts(1, 0, 0))
+    assert extract(store, KINDS, tmp_path, Compute(workers=1))[0] == dict.fromkeys(
+        KINDS.kinds, Counts(1, 0, 0)
+    )
 
 
 @pytest.mark.parametrize("name", ["a.mp3", "a.flac", "a.ogg", "a.wav"])
@@ -271,7 +324,9 @@ def test_silence_clipping_and_truncation(tmp_path, tone):
     cut = tmp_path / "cut.mp3"
     cut.write_bytes(whole.read_bytes()[: whole.stat().st_size // 2])
     store = indexed(tmp_path, a=tone("silent.wav", level=0.0), b=tone("loud.wav", level=50.0), c=cut)
-    assert extract(store, KINDS, tmp_path, Compute(workers=1)) == dict.fromkeys(KINDS.kinds, Counts(3, 0, 0))
+    assert extract(store, KINDS, tmp_path, Compute(workers=1))[0] == dict.fromkeys(
+        KINDS.kinds, Counts(3, 0, 0)
+    )
 
 
 # ---------------------------------------------------------------------- mfcc, image
@@ -308,54 +363,28 @@ def test_pictures_of_the_studies(rng, height, width):
 # ---------------------------------------------------------------------- in parallel
 
 
-def _square_or_die(number):
+def _square_or_crash(number):
     if number in (13, 30):
         os.kill(os.getpid(), signal.SIGKILL)
     return number**2
 
 
-def test_a_worker_that_dies_takes_one_clip_with_it():
-    expected = [DIED if number in (13, 30) else number**2 for number in range(40)]
-    assert list(over(_square_or_die, list(range(40)), workers=2)) == expected
+def test_a_worker_that_crashes_costs_one_clip():
+    expected = [CRASHED if number in (13, 30) else number**2 for number in range(40)]
+    assert list(map_ordered(_square_or_crash, range(40), workers=2)) == expected
 
 
-def _square(number):
-    time.sleep(0.05)
-    return number**2
+@pytest.mark.parametrize("count", [2_000, 90_000])
+def test_calls_run_ahead_of_a_slow_reader_by_a_window(count):
+    taken = 0
 
+    def arguments():
+        nonlocal taken
+        for number in range(count):
+            taken += 1
+            yield number
 
-@pytest.fixture
-def cluster():
-    """A Dask cluster of two worker processes on loopback."""
-    distributed = pytest.importorskip("distributed")
-    with distributed.LocalCluster(
-        n_workers=2, threads_per_worker=1, host="127.0.0.1", dashboard_address=None
-    ) as one:
-        yield one
-
-
-def test_a_dask_cluster_does_the_same_and_outlives_a_worker(cluster):
-    results = over(_square, list(range(60)), workers=2, scheduler=cluster.scheduler_address)
-    found = [next(results) for _ in range(5)]
-    victim = next(iter(cluster.workers.values()))
-    os.kill(victim.process.process.pid, signal.SIGKILL)
-    assert found + list(results) == [number**2 for number in range(60)]
-
-
-def test_the_whole_stage_on_a_cluster_that_loses_a_worker(cluster, tmp_path, tone):
-    clips = {f"t{n:02}": tone(f"{n}.wav", hz=200 + 20 * n) for n in range(40)}
-    here, there = (indexed(tmp_path / name, **clips) for name in ("here", "there"))
-    expected = extract(here, KINDS, tmp_path, Compute(workers=1))
-    victim = next(iter(cluster.workers.values())).process.process.pid
-    killer = threading.Timer(1.0, os.kill, (victim, signal.SIGKILL))
-    killer.start()
-    assert extract(there, KINDS, tmp_path, Compute(scheduler=cluster.scheduler_address)) == expected
-    killer.join()
-    for kind in KINDS.kinds:
-        assert (there.folder / f"{kind}.npy").read_bytes() == (here.folder / f"{kind}.npy").read_bytes()
-
-
-def test_no_scheduler_is_an_error_of_the_user():
-    pytest.importorskip("distributed")
-    with pytest.raises(UserError, match="no Dask scheduler"):
-        list(over(_square, [1], workers=1, scheduler="tcp://127.0.0.1:9"))
+    results = map_ordered(abs, arguments(), workers=2)
+    ahead = [taken - read for read, _ in enumerate(islice(results, 300), start=1)]
+    results.close()
+    assert max(ahead) < 2 * AHEAD

@@ -230,7 +230,8 @@ def test_the_network_agrees_with_one_written_by_hand(rng, tagger, folder):
     sweep = librosa.chirp(fmin=60, fmax=6000, sr=16000, duration=3).astype(np.float32)
     noise = rng.normal(0, 0.05, len(sweep)).astype(np.float32)
     patch = tags.patches(0.3 * sweep + noise)
-    (scores,), (embedding,) = tagger.tag([patch])
+    scored = tagger.tag([patch])
+    (scores,), (embedding,) = scored["tags"], scored["embedding"]
     expected_scores, expected_embedding = by_hand(patch[0], musicnn.weights(folder))
     np.testing.assert_allclose(scores, expected_scores, atol=1e-5)
     np.testing.assert_allclose(embedding, expected_embedding, atol=1e-4)
@@ -243,20 +244,24 @@ def test_the_network_agrees_with_one_written_by_hand(rng, tagger, folder):
 def test_a_clip_is_heard_alone_as_among_others(rng, tagger):
     lengths = [1, 30, 3, 61, 8, 4]  # seconds: no clip ends where a batch ends
     clips = [tags.patches(rng.normal(0, 0.1, 16000 * n).astype(np.float32)) for n in lengths]
-    scores, embeddings = tagger.tag(clips)
+    scored = tagger.tag(clips)
+    scores, embeddings = scored["tags"], scored["embedding"]
     assert scores.shape == (6, 50)
     assert embeddings.shape == (6, tags.EMBEDDING)
     for patches, score, embedding in zip(clips, scores, embeddings, strict=True):
         alone = [tagger.tag([patch[None]]) for patch in patches]
-        np.testing.assert_allclose(score, np.mean([s for s, _ in alone], axis=(0, 1)), atol=1e-5)
-        np.testing.assert_allclose(embedding, np.mean([e for _, e in alone], axis=(0, 1)), atol=1e-4)
+        np.testing.assert_allclose(score, np.mean([one["tags"] for one in alone], axis=(0, 1)), atol=1e-5)
+        np.testing.assert_allclose(
+            embedding, np.mean([one["embedding"] for one in alone], axis=(0, 1)), atol=1e-4
+        )
 
 
 @needs_musicnn
 def test_extreme_clips_are_finite(tagger):
     square = np.sign(np.sin(np.arange(48000) / 10))
     clips = [np.zeros(480000), np.ones(1), square, 1e-30 * square]
-    scores, embeddings = tagger.tag([tags.patches(samples.astype(np.float32)) for samples in clips])
+    scored = tagger.tag([tags.patches(samples.astype(np.float32)) for samples in clips])
+    scores, embeddings = scored["tags"], scored["embedding"]
     assert np.isfinite(scores).all()
     assert np.isfinite(embeddings).all()
     assert scores.min() >= 0
@@ -274,6 +279,6 @@ def test_extreme_clips_are_finite(tagger):
     ],
 )
 def test_real_clips_have_the_tags_that_a_listener_would_give(shared, model, number, expected):
-    (scores,), _ = tags.Tagger(model).tag([tags.patches(clip(shared, number))])
+    (scores,) = tags.Tagger(model).tag([tags.patches(clip(shared, number))])["tags"]
     ranked = pd.Series(scores, tags.names(model)).sort_values(ascending=False)
     assert list(ranked.index[: len(expected)]) == expected

@@ -1,4 +1,4 @@
-"""One clip's features on one sheet: what the models get to hear of it."""
+"""A picture of one clip's features: what the models get of it."""
 
 import librosa
 import numpy as np
@@ -12,7 +12,7 @@ TAGS_SHOWN = 10
 
 
 def draw(store, settings, folder):
-    """Draw `sheet.png` into the store: waveform, chroma, and whichever kinds it holds of its first clip.
+    """Draw `sheet.png` into the store: waveform, chroma, and the kinds that it holds of its first clip.
 
     Parameters
     ----------
@@ -22,12 +22,12 @@ def draw(store, settings, folder):
         What the index's paths are relative to.
     """
     features = {kind: store.read(kind) for kind in settings.kinds}
-    heard = set.intersection(*(set(feature.rows) for feature in features.values()))
-    track_id = next((one for one in store.index["track_id"] if one in heard), None)
-    if track_id is None:
+    complete = set.intersection(*(set(feature.rows) for feature in features.values()))
+    clips = store.index[store.index["current"] & store.index["track_id"].isin(complete)]
+    if clips.empty:
         return
-    paths = store.index.drop_duplicates("track_id", keep="last").set_index("track_id")["path"]
-    clip = decode.Clip.read(folder / paths[track_id])
+    track_id, path = clips[["track_id", "path"]].iloc[0]
+    clip = decode.Clip.read(folder / path)
     values = {
         kind: feature.array[feature.rows[track_id]] * feature.specification["scale"]
         + feature.specification["offset"]
@@ -37,7 +37,7 @@ def draw(store, settings, folder):
     figure, axes = drawing.new_figure(2.1 * len(panels), 8, rows=len(panels))
     for axis, panel in zip(axes, panels, strict=True):
         panel(axis, clip, values, features, settings)
-    figure.suptitle(f"What is heard of {track_id}", fontweight="bold")
+    figure.suptitle(f"Features of {track_id}", fontweight="bold")
     drawing.save(figure, store.folder / "sheet.png")
 
 

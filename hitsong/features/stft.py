@@ -1,0 +1,46 @@
+"""The short-time Fourier transform of all features: float32, a piece of the clip at a time that fits the cache."""
+
+from functools import lru_cache
+
+import numpy as np
+import scipy.fft
+from scipy.signal import get_window
+
+CHUNK = 64  # frames transformed at a time
+
+
+def power_spectra(samples, n_fft, hop_length):
+    """Compute the power spectra of centred, zero-padded Hann windows, in chunks.
+
+    Parameters
+    ----------
+    samples : np.ndarray [shape=(n,), float32]
+    n_fft, hop_length : int
+        Window and step, in samples.
+
+    Yields
+    ------
+    frames : slice
+        Which of the 1 + n // hop_length frames.
+    power : np.ndarray [shape=(frames, 1 + n_fft // 2), float32]
+        As ``np.abs(librosa.stft(..., pad_mode="constant")).T ** 2``.
+    """
+    padded = np.pad(samples, (n_fft // 2, n_fft - n_fft // 2))
+    windows = np.lib.stride_tricks.sliding_window_view(padded, n_fft)[::hop_length]
+    for start in range(0, len(windows), CHUNK):
+        frames = slice(start, min(start + CHUNK, len(windows)))
+        transform = scipy.fft.rfft(windows[frames] * hann(n_fft), axis=1)
+        power = transform.real**2
+        power += transform.imag**2
+        yield frames, power
+
+
+def frame_count(samples, hop_length):
+    """The number of frames of `power_spectra`."""
+    return 1 + len(samples) // hop_length
+
+
+@lru_cache
+def hann(n_fft):
+    """The periodic Hann window [shape=(n_fft,), float32]."""
+    return get_window("hann", n_fft).astype(np.float32)
