@@ -20,7 +20,7 @@ from hitsong.files import read_json, remove_temporary, replacing, sha256, write_
 # Packages whose version can change a result.
 PACKAGES = (
     "numpy", "scipy", "pandas", "scikit-learn", "librosa", "soundfile", "soxr", "spotipy",
-    "keras", "tensorflow", "tensorflow-cpu", "shap", "optuna",
+    "keras", "tensorflow", "tensorflow-cpu", "optuna",
 )  # fmt: skip
 
 

@@ -187,7 +187,7 @@ def _explain(bundle, path, method, out, output):
     predict = mels.score_of_mels(mels.score_function(bundle, output), features)
     values, score, note = _MAPS[method](bundle, predict, features, mels.patch_size(settings), output)
     unit = target.unit(output)
-    title = f"{path.name}: {score:.3g} {unit}{note}"
+    title = f"{path.name}\n{score:.3g} {unit}{note}"
     label = explanation_figures.LABELS[method].format(unit)
     figure = explanation_figures.over_spectrogram(features["mel"], values, settings, label, title)
     out = out or path.with_name(f"{path.name}.{method}.png")

@@ -8,8 +8,11 @@ import signal
 import subprocess
 import sys
 
+import numpy as np
 import pytest
 import requests
+import soundfile
+from PIL import Image
 
 from hitsong.predict import __main__
 from hitsong.predict.predictor import Predictor
@@ -151,3 +154,20 @@ def test_every_kind_of_target_can_be_read(study, songs, capsys, kind, said, colu
     assert re.search(said, capsys.readouterr().out)
     __main__._print_csv([row])
     assert columns <= set(next(csv.reader(io.StringIO(capsys.readouterr().out))))
+
+
+@pytest.mark.parametrize("method", ["occlusion", "gradients", "lime"])
+def test_a_score_is_explained_in_a_figure(config, songs, printed, tmp_path, method):
+    out = tmp_path / "map.png"
+    run = command(songs[0], "--explain", method, "--out", out, "--config", config)
+    assert (run.returncode, Image.open(out).format) == (0, "PNG")
+    score = json.loads(printed.stdout)[0]["prediction"]
+    assert f"{songs[0]}: {score:.3g} points of popularity" in run.stdout
+
+
+def test_silence_has_no_score(config, tmp_path):
+    silence = tmp_path / "silence.wav"
+    soundfile.write(silence, np.zeros(5 * 22050), 22050)
+    run = command(silence, "--config", config)
+    assert (run.returncode, run.stdout) == (2, "")
+    assert f"error: {silence}: silence: there is nothing to score" in run.stderr
