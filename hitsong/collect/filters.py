@@ -2,6 +2,8 @@
 
 from pathlib import Path
 
+import numpy as np
+
 from hitsong.collect.deduplicate import normalised
 from hitsong.errors import UserError
 
@@ -52,17 +54,22 @@ def select_tracks(tracks, settings):
     UserError
         If the list of artists cannot be read.
     """
-    passes = tracks["release_date"].map(lambda date: in_years(date, settings.years))
+    passes = np.array([in_years(date, settings.years) for date in tracks["release_date"]], dtype=bool)
     if settings.artists_file:
         artists = ArtistList(settings.artists_file)
         names = (
             tracks["artist_names"] if "artist_names" in tracks else tracks["artist_name"].map(lambda n: [n])
         )
-        passes &= [
-            any(artist in artists for artist in [*((i, "") for i in ids), *(("", n) for n in track_names)])
-            for ids, track_names in zip(tracks["artist_ids"], names, strict=True)
-        ]
-    return tracks[passes.astype(bool)].reset_index(drop=True)
+        passes &= np.array(
+            [
+                any(
+                    artist in artists for artist in [*((i, "") for i in ids), *(("", n) for n in track_names)]
+                )
+                for ids, track_names in zip(tracks["artist_ids"], names, strict=True)
+            ],
+            dtype=bool,
+        )
+    return tracks[passes].reset_index(drop=True)
 
 
 def read_text(path, key):

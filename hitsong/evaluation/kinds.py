@@ -98,29 +98,29 @@ KINDS = {
     "popularity": Kind(
         ("spearman", "r2", "mse"),
         "mean absolute error",
-        "How much of a track's popularity can be heard in its audio?",
-        "How much of a track's popularity do its audio features tell?",
+        "How well can a track's popularity be predicted from its audio?",
+        "How well can a track's popularity be predicted from its audio features?",
     ),
     "popular": Kind(
         ("roc_auc", "accuracy", "brier"),
-        "share of wrong answers",
-        "Can one hear whether a track is popular?",
-        "Do audio features tell whether a track is popular?",
+        "share of wrong predictions",
+        "Can popular tracks be recognised from their audio?",
+        "Can popular tracks be recognised from their audio features?",
         classes=True,
     ),
     "buckets": Kind(
         ("quadratic_kappa", "accuracy", "macro_f1"),
-        "share of wrong answers",
-        "Can one hear how popular a track is: {names}?",
-        "Do audio features tell how popular a track is: {names}?",
+        "share of wrong predictions",
+        "Can a track's popularity ({names}) be predicted from its audio?",
+        "Can a track's popularity ({names}) be predicted from its audio features?",
         p_axes=2,
         classes=True,
     ),
     "audio_features": Kind(
         ("pearson", "mse", "mae"),
         "mean absolute error",
-        "Can Spotify's audio features be heard in the audio?",
-        "Do some of Spotify's audio features tell the others?",
+        "Can Spotify's audio features be predicted from the audio?",
+        "Can some of Spotify's audio features be predicted from the others?",
         y_axes=2,
         p_axes=2,
     ),
@@ -137,17 +137,17 @@ METRICS = [
     ),
     Metric(
         "kendall", ("popularity",), "Kendall's tau", "Kendall",
-        "the same by counting pairs: pairs in the right order less pairs in the wrong one",
+        "the same by counting pairs: share in the right order minus share in the wrong order",
         metrics.kendall, chance=0.0, interval=False,  # Spearman's stands for both
     ),
     Metric(
         "pearson", ("audio_features",), "Pearson correlation", "Pearson",
-        "how closely predictions follow the truth in a straight line: 1 exactly, 0 not at all",
+        "how close predictions and truth are to a straight line: 1 exactly, 0 not at all",
         metrics.pearson, chance=0.0, resampled=resampled.pearson,
     ),
     Metric(
         "r2", _NUMBERS, "R²", "R²",
-        "how much less the squared error is than that of guessing the mean: 1 is no error, 0 no gain, below 0 worse",
+        "by how much the squared error is smaller than that of the mean: 1 is no error, 0 no gain, below 0 worse",
         metrics.r2, chance=0.0, resampled=resampled.r2,
     ),
     Metric(
@@ -167,17 +167,17 @@ METRICS = [
     ),
     Metric(
         "ndcg@100", ("popularity",), "nDCG@100", "nDCG@100",
-        "whether the 100 highest predictions are the popular tracks: 1 is the best list",
+        "whether the 100 highest predictions are the most popular tracks: 1 is the best list",
         metrics.ndcg, resampled=resampled.ndcg,
     ),
     Metric(
         "roc_auc", ("popular",), "ROC-AUC", "ROC-AUC",
-        "how often a popular track scores higher than an unpopular one: 0.5 is guessing, 1 is perfect",
+        "how often a popular track scores higher than an unpopular one: 0.5 is chance, 1 is perfect",
         metrics.roc_auc, chance=0.5, resampled=resampled.roc_auc, published=(0.60, 0.68),
     ),
     Metric(
         "pr_auc", ("popular",), "PR-AUC", "PR-AUC",
-        "how pure the list of tracks called popular is; guessing has the share of popular tracks",
+        "the mean share of popular tracks among those predicted popular; chance is the share of popular tracks",
         metrics.pr_auc, resampled=resampled.pr_auc,
     ),
     Metric(
@@ -187,12 +187,12 @@ METRICS = [
     ),
     Metric(
         "accuracy", ("popular", "buckets"), "accuracy", "accuracy",
-        "the share of right answers; read it against the row mean, which answers the largest class",
+        "the share of right predictions; compare it with the row mean, which predicts the largest class",
         metrics.accuracy, resampled=resampled.accuracy,
     ),
     Metric(
         "balanced_accuracy", ("popular",), "balanced accuracy", "balanced acc.",
-        "the share of right answers in each class, averaged: 0.5 is guessing",
+        "the share of right predictions in each class, averaged: 0.5 is chance",
         metrics.balanced_accuracy, chance=0.5, resampled=resampled.balanced_accuracy,
     ),
     Metric(

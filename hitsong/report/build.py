@@ -96,6 +96,8 @@ def build_report(study, config, result, tracks, table, target, infos, dependence
         *gallery.failures,
     ]
 
+    metrics, paired = kinds.metrics_of(target.kind), _paired(result)
+    cv, cv_metrics = _cross_validation(fitted["cross_validation"], list(metrics))
     path = study.report / "report.html"
     page.write(
         path,
@@ -111,11 +113,17 @@ def build_report(study, config, result, tracks, table, target, infos, dependence
         shares=collected.standin.shares,
         contents={name: title for name, title in CONTENTS.items() if not missing.get(name)},
         result=result,
+        support=model_table.typical_intervals(result["rows"].values(), list(metrics)),
+        feature_support=_feature_support(result, list(metrics)),
+        paired=paired,
+        paired_support=model_table.typical_intervals(
+            paired.values(), list(next(iter(paired.values()), {"metrics": []})["metrics"])
+        ),
         best=result["rows"][result["best"]],
         rows=ranked(result),
         measured=[sheet["split"]["scheme"], *result["schemes"]],
         schemes=_schemes(result),
-        metrics=kinds.metrics_of(target.kind),
+        metrics=metrics,
         main=kinds.metric(result["main"]),
         kind=kinds.KINDS[target.kind],
         headings={metric.name: metric.heading for metric in kinds.METRICS},
@@ -129,8 +137,11 @@ def build_report(study, config, result, tracks, table, target, infos, dependence
         },
         input_names=model_card.INPUTS,
         folds=provenance.config_of(study, "baseline").baseline.folds,
-        cv=_cross_validation(fitted["cross_validation"]),
-        cv_metrics=_cv_metrics(fitted["cross_validation"]),
+        cv=cv,
+        cv_metrics=cv_metrics,
+        cv_support=model_table.typical_intervals(
+            [row for by_scheme in cv.values() for row in by_scheme.values()], cv_metrics
+        ),
         served=served,
         curves=fitted["learning_curve"],
         figures=figures,
@@ -287,31 +298,51 @@ def _title(sheet, target, audio):
 
 
 def _schemes(result):
-    """The main metric of each row under every split it was measured under: model -> scheme -> (value, interval)."""
+    """The rows of each model under every split: model -> scheme -> row."""
     if not result["schemes"]:
         return {}
-    main, measured = result["main"], {result["sheet"]["split"]["scheme"]: result, **result["schemes"]}
+    measured = {result["sheet"]["split"]["scheme"]: result, **result["schemes"]}
     return {
-        name: {
-            scheme: (rows["rows"][name]["metrics"][main], rows["rows"][name]["intervals"][main])
-            for scheme, rows in measured.items()
-            if name in rows["rows"] and not model_table.is_undefined(rows["rows"][name], kinds.metric(main))
-        }
+        name: {scheme: part["rows"][name] for scheme, part in measured.items() if name in part["rows"]}
         for name, _ in ranked(next(iter(result["schemes"].values())))
     }
 
 
-def _cross_validation(cv):
-    """Rows of the cross-validation by model and scheme of the folds."""
+def _paired(result):
+    """Paired differences in the form of rows of results."""
+    return {
+        name: {
+            "metrics": {metric: values["difference"] for metric, values in differences.items()},
+            "intervals": {metric: (values["low"], values["high"]) for metric, values in differences.items()},
+        }
+        for name, differences in result["paired"].items()
+    }
+
+
+def _feature_support(result, names):
+    """For each of several audio features, the intervals that set the digits of its metrics."""
+    rows = [row["intervals"]["features"] for row in result["rows"].values() if "features" in row["intervals"]]
+    features = rows[0] if rows else {}
+    return {
+        feature: model_table.typical_intervals([{"intervals": row[feature]} for row in rows], names)
+        for feature in features
+    }
+
+
+def _cross_validation(cv, names):
+    """The cross-validation by model and scheme, in the form of rows of results, and the names of its metrics."""
+    names = [name for name in names if name in cv[0]]
     by_model = {}
     for row in cv:
-        by_model.setdefault(row["model"], {})[row["scheme"]] = row
-    return by_model
-
-
-def _cv_metrics(cv):
-    ends = ("_sd", "_low", "_high")
-    return [name for name in cv[0] if name not in ("model", "scheme") and not name.endswith(ends)]
+        by_model.setdefault(row["model"], {})[row["scheme"]] = {
+            "metrics": {name: row[name] for name in names},
+            "intervals": {
+                name: (row[f"{name}_low"], row[f"{name}_high"])
+                for name in names
+                if row[f"{name}_low"] is not None
+            },
+        }
+    return by_model, names
 
 
 def _stages(audio, infos):

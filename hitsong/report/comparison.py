@@ -6,7 +6,7 @@ import pandas as pd
 
 from hitsong.data.targets import Target
 from hitsong.evaluation import kinds
-from hitsong.report import page, result_figures
+from hitsong.report import model_table, page, result_figures
 from hitsong.report.formats import dates
 
 
@@ -33,6 +33,10 @@ def write_page(comparison, path):
         facts=[_facts(run) for run in comparison["runs"]],
         kinds=by_kind,
         figures={kind: page.embed(_figure(kind, runs)) for kind, runs in by_kind.items()},
+        support={
+            kind: model_table.typical_intervals([run["row"] for run in runs], list(kinds.metrics_of(kind)))
+            for kind, runs in by_kind.items()
+        },
         metrics={kind: kinds.metrics_of(kind) for kind in by_kind},
         headings={metric.name: metric.heading for metric in kinds.METRICS},
         seeds=any((run["row"].get("repetitions") or 1) > 1 for run in comparison["runs"]),

@@ -49,7 +49,7 @@ def counts(tracks, name, cells):
     else:
         drawing, axes = new_figure()
         _stack(axes.bar, places, table, "bottom", width=0.8)
-        axes.set_xticks(places, table["cell"])
+        axes.set_xticks(places, [plain(cell) for cell in table["cell"]])
         if len(table) > 5:
             axes.tick_params("x", rotation=40)
         axes.grid(axis="x", visible=False)

@@ -25,7 +25,7 @@ VARIABLES = {
     INK: "ink", MUTED: "muted", GRID: "line", CARD: "card", ACCENT: "accent", SECOND: "second", THIRD: "third",
 }  # fmt: skip
 WIDTH = 4.5  # inches
-LONGEST = 60  # characters of a title or label
+LONGEST, LONGEST_ROW = 60, 28  # characters of a title, and of a label beside a row
 
 _RASTER_DPI = 180  # of pixels inside an SVG
 _CJK = {
@@ -103,14 +103,14 @@ def new_figure(height=3.2, width=WIDTH, rows=1, columns=1, **options):
     return drawing, drawing.subplots(rows, columns, **options)
 
 
-def plain(text):
+def plain(text, longest=LONGEST):
     """A text of any origin as a label: one line without control characters, shortened if it is long.
 
     >>> plain("A\\n\\x00 song"), len(plain("x" * 100))
     ('A song', 60)
     """
     text = " ".join("".join(c if c.isprintable() else " " for c in str(text)).split())
-    return text if len(text) <= LONGEST else text[: LONGEST - 1] + "…"
+    return text if len(text) <= longest else text[: longest - 1] + "…"
 
 
 def save(drawing, path):
@@ -165,7 +165,7 @@ def draw_intervals(axes, places, table, value, color, label=None, **marker):
 
 def name_rows(axes, places, labels):
     """Name the rows of a figure at the left."""
-    axes.set_yticks(places, [plain(label) for label in labels])
+    axes.set_yticks(places, [plain(label, LONGEST_ROW) for label in labels])
     axes.grid(axis="y", visible=False)
     axes.set_ylim(min(places) - 0.7, max(places) + 0.7)
 

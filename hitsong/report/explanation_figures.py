@@ -176,7 +176,7 @@ def correlations(table):
             draw_intervals(axes, np.flatnonzero(rows), shown[rows], "spearman", colour, label)
     name_rows(axes, range(len(shown)), shown["column"])
     axes.set(xlabel="Spearman correlation, 95 % interval", title="Correlation with the predictions")
-    axes.legend(loc="upper center", bbox_to_anchor=(0.4, -0.22 * 5 / (2 + len(shown)) - 0.1), ncols=2)
+    drawing.legend(loc="outside lower center", ncols=2)
     return drawing
 
 

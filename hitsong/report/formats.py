@@ -10,8 +10,8 @@ _RAISED = str.maketrans("0123456789", "⁰¹²³⁴⁵⁶⁷⁸⁹")
 def number(value, bounds=None):
     """A metric, to the digits that its 95 % interval supports.
 
-    The last digit is about a twentieth of the interval, or less. Without an interval there are three decimals, fewer
-    for large numbers.
+    There are about ten to a hundred steps of the last digit in the interval. Without an interval there are three
+    decimals, fewer for large numbers.
 
     >>> [number(v) for v in (0.12345, -0.0004, -0.5, 12.345, 1234.5, None)]
     ['0.123', '0.000', '−0.500', '12.3', '1,234', '–']
@@ -34,15 +34,15 @@ def number(value, bounds=None):
     return with_minus(f"{value:z,.{decimals(bounds, digits)}f}")
 
 
-def interval(bounds):
-    """`low to high`, in digits like those of `number`.
+def interval(bounds, support=None):
+    """`low to high`, to the digits that the interval itself supports, or another one (of its column in a table).
 
-    >>> interval((-0.1234, 0.3456)), interval((1.1e6, 1.45e6)), interval(None)
-    ('−0.12 to 0.35', '1.10M to 1.45M', '–')
+    >>> interval((-0.1234, 0.3456)), interval((1.1e6, 1.45e6)), interval(None), interval((-1.23, 0.31), (0.1, 0.3))
+    ('−0.12 to 0.35', '1.10M to 1.45M', '–', '−1.23 to 0.31')
     """
     if bounds is None or not all(map(math.isfinite, bounds)):
         return DASH
-    return f"{number(bounds[0], bounds)} to {number(bounds[1], bounds)}"
+    return " to ".join(number(bound, support or bounds) for bound in bounds)
 
 
 def decimals(bounds, most=3):
@@ -50,7 +50,7 @@ def decimals(bounds, most=3):
     width = bounds[1] - bounds[0] if bounds is not None else 0
     if not (math.isfinite(width) and width > 0):
         return most
-    return min(most, max(0, 1 - math.floor(math.log10(2 * width))))
+    return min(most, max(0, 1 - math.floor(math.log10(width))))
 
 
 def short(value):

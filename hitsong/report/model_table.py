@@ -20,6 +20,28 @@ def is_undefined(row, metric):
     return bounds is None or tuple(bounds) == (value, value)
 
 
+def typical_intervals(rows, names):
+    """For each metric the interval of median width, which sets the digits of its column in a table.
+
+    Parameters
+    ----------
+    rows : iterable of dict
+        With `intervals` by metric.
+    names : sequence of str
+        Of the metrics, the main one first; metrics without intervals take its digits.
+
+    Returns
+    -------
+    dict of str to (float, float) or None
+    """
+    by_name = {}
+    for name in names:
+        intervals = [row["intervals"][name] for row in rows if row["intervals"].get(name)]
+        widths = sorted((high - low, low, high) for low, high in intervals if high > low)
+        by_name[name] = widths[len(widths) // 2][1:] if widths else by_name.get(names[0])
+    return by_name
+
+
 def main_values(result):
     """The main metric of each row: model, value, low, high, reference, chosen."""
     main = kinds.metric(result["main"])
@@ -39,6 +61,7 @@ def main_values(result):
 def write_tables(folder, result):
     """Write the table as `models.csv`, for other programs, and as `models.tex`, for a paper."""
     metrics = kinds.metrics_of(result["kind"])
+    support = typical_intervals(result["rows"].values(), list(metrics))
     values, texts = [], []
     for name, row in ranked(result):
         numbers, cells = {"model": name, "reference": row["reference"] is not None}, {"model": name}
@@ -49,9 +72,11 @@ def write_tables(folder, result):
             numbers[f"{metric.name}_low"], numbers[f"{metric.name}_high"] = (
                 bounds if known and bounds else (np.nan, np.nan)
             )
-            cells[metric.heading] = number(row["metrics"][metric.name], bounds) if known else DASH
+            cells[metric.heading] = (
+                number(row["metrics"][metric.name], support[metric.name]) if known else DASH
+            )
             if known and bounds:
-                cells[metric.heading] += f" ({interval(bounds)})"
+                cells[metric.heading] += f" ({interval(bounds, support[metric.name])})"
         values.append(numbers)
         texts.append(cells)
     write_table(folder / "models.csv", pd.DataFrame(values))

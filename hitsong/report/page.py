@@ -74,8 +74,11 @@ class Gallery:
 
 def embed(figure):
     """A figure as a part of a page."""
-    html = Markup('<div class="drawing" role="img" aria-label="{}">{}</div>')
-    return Picture(html.format(figure.alt, Markup(drawing.svg(figure.drawing, figure.name))), figure.caption)
+    html = Markup('<div class="{}" role="img" aria-label="{}">{}</div>')
+    kind = "drawing map" if any(axes.images for axes in figure.drawing.axes) else "drawing"
+    return Picture(
+        html.format(kind, figure.alt, Markup(drawing.svg(figure.drawing, figure.name))), figure.caption
+    )
 
 
 def write(path, template, **content):

@@ -39,7 +39,7 @@ UNITS = {
 _MANY = 500  # points from which a scatter plot becomes pixels
 
 
-def comparison(table, kind, name="comparison", title="Orange: chosen. Grey: reference."):
+def comparison(table, kind, name="comparison", title="Models and reference rows"):
     """The main metric of each row with its interval, best first.
 
     Parameters
@@ -66,7 +66,12 @@ def comparison(table, kind, name="comparison", title="Orange: chosen. Grey: refe
     axes.set(xlabel=f"{metric.label}, with 95 % interval", title=title)
     values = ", ".join(f"{row.model} {number(row.value, (row.low, row.high))}" for row in shown.itertuples())
     alt = f"{metric.label} of each row with its 95 % interval: {values}."
-    caption = f"{metric.label} with its 95\xa0% interval over groups of artists. The black line is chance."
+    colours = (
+        " Orange: the model chosen on validation. Grey: reference rows." if table["reference"].any() else ""
+    )
+    caption = (
+        f"{metric.label} with its 95\xa0% interval over groups of artists. The black line is chance.{colours}"
+    )
     return Figure(name, drawing, table, alt, caption)
 
 
@@ -150,7 +155,7 @@ def predictions(predictions, name, target, confusion):
         _scatter(axes, rows)
         unit = target.unit()
         axes.set(xlabel=f"predicted ({unit})", ylabel=f"actual ({unit})", title=plain(name))
-        axes.legend(loc="upper left")
+        _legend_above(axes)
         caption = (
             f"Predictions range from {short(rows['prediction'].min())} to {short(rows['prediction'].max())}, the "
             f"truth from {short(rows['y'].min())} to {short(rows['y'].max())}."
@@ -221,7 +226,7 @@ def calibration(y, p, groups, target, name):
         else:
             axes.set(xlabel=f"predicted ({target.unit()})", ylabel=f"actual, mean ({target.unit()})")
         axes.set_title("Calibration")
-        axes.legend(loc="upper left")
+        _legend_above(axes)
     values = " and ".join(
         f"predicted {short(row.predicted)}, actual {short(row.actual)}"
         for row in table.iloc[[0, -1]].itertuples()
@@ -318,7 +323,7 @@ def errors(losses, groups, name, cells, target, model):
             markersize=6,
             markeredgewidth=0,
         )
-    name_rows(axes, places, [f"{row.cell} ({row.tracks:,})" for row in table.itertuples()])
+    name_rows(axes, places, [f"{plain(row.cell, 20)} ({row.tracks:,})" for row in table.itertuples()])
     for label, is_few in zip(axes.get_yticklabels(), few, strict=True):
         label.set_color(MUTED if is_few else INK)
     unit = "" if target.classes or target.kind == "audio_features" else f" ({target.unit()})"
@@ -345,6 +350,11 @@ def _panels(names, title):
     drawing.supxlabel("predicted", fontsize=9.5)
     drawing.supylabel("actual", fontsize=9.5)
     return drawing, list(zip(panels.flat, names, strict=False))
+
+
+def _legend_above(axes):
+    """A legend beside the title, where it hides no point."""
+    axes.legend(loc="lower right", bbox_to_anchor=(1.02, 0.97), ncols=2, columnspacing=1, handlelength=1.5)
 
 
 def _scatter(axes, table, size=14):

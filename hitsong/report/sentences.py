@@ -107,7 +107,7 @@ def choice(result):
     if len(candidates) < 2:
         return None
     top = max(candidates, key=lambda name: candidates[name]["metrics"][main])
-    validation = number(candidates[best]["validation"][main])
+    validation = number(candidates[best]["validation"][main], candidates[best]["intervals"][main])
     label = kinds.metric(main).label
     text = f"{best} was chosen among {len(candidates)} models by its {label} on validation ({validation})."
     if top == best:

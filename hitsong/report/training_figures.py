@@ -24,7 +24,7 @@ def learning_curve(table, verdicts):
                 label=f"{plain(name)}, {side}",
             )  # fmt: skip
     axes.set(xlabel="training tracks", ylabel="mean squared error", title="Learning curves of the baselines")
-    axes.legend(loc="upper center", bbox_to_anchor=(0.5, -0.18), ncols=2)
+    drawing.legend(loc="outside lower center", ncols=2)
     text = " ".join(f"{name}: {curve['verdict']}." for name, curve in verdicts.items())
     return Figure(
         "learning_curve", drawing, table,
