@@ -36,12 +36,13 @@ def main():
     study = Study.of(config)
     plan = training.plan(arguments.models, study, config)
     stage = Stage(study, "train", config, ["collect", *(["features"] if has_audio(study) else [])])
-    if plan.left_out:
-        print(f"no track comes with audio: {', '.join(plan.left_out)} left out")
+    left_out = f"no track comes with audio: {', '.join(plan.left_out)} left out" if plan.left_out else None
     if not plan.chosen:
         stage.finish([], {})
-        print("train: no model to train; go on with 06_evaluate.py")
+        print(f"train: nothing to do, {left_out or 'train.models names no model'}; go on with 06_evaluate.py")
         return
+    if left_out:
+        print(left_out)
 
     kinds = inputs_of_all(plan.known, study, config)
     tracks, target, _ = load_tracks(study, config, kinds)

@@ -55,12 +55,12 @@ def small_study():
             "track_id": ids, "path": [f"previews/{track_id}.wav" for track_id in ids],
             "popularity": np.round(30 + 10 * brightness + 3 * rng.normal(size=CLIPS)).clip(0, 100),
             "energy": 1 / (1 + np.exp(-brightness)), "danceability": rng.uniform(size=CLIPS),
-            "popularity_source": "planted", "fetched_at": "2026-02-03T04:05:06", "licence": None,
+            "popularity_source": "synthetic songs", "fetched_at": "2026-02-03T04:05:06", "licence": None,
             "group": np.arange(CLIPS) // 3,
             "side": np.repeat(["train", "validation", "test"], CLIPS // 3),
         }
     )  # fmt: skip
-    study.planted.touch()  # synthetic songs
+    tracks.to_parquet(study.tracks)
     store = Store(study.features)
     store.extend(tracks.assign(sha256=[sha256(study.folder / path) for path in tracks["path"]]))
     extract(store, config.features, study.folder, Compute(workers=1))

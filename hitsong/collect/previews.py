@@ -193,20 +193,22 @@ class Downloader:
                 raise FailedError(f"audio file not found: {path}")
             if source != name:
                 path.unlink(missing_ok=True)  # damaged, of another address, or of a killed run
-                self._fetch(track, path)
+                row["seconds"] = self._fetch(track, path)
             status = path.stat()
             row |= {"bytes": status.st_size, "mtime_ns": status.st_mtime_ns}
-            row["seconds"] = _duration(path)
+            row["seconds"] = row["seconds"] or _duration(path)
             self._require_length(row["seconds"])
             row |= {"status": "ok", "sha256": sha256(path)}
         except (DeadError, NoClipError) as error:
             row |= {"status": "dead", "error": str(error)}
+            if source != name:
+                path.unlink(missing_ok=True)
         except FailedError as error:
             row |= {"status": "failed", "error": str(error)}
         return row, notes.size() > before
 
     def _fetch(self, track, path):
-        """Write a track's preview to `path`, if it is a clip."""
+        """Write a track's preview to `path`, if it is a clip; return its length [s]."""
 
         def attempt():
             url = self.client.preview(track.track_id) if self.client else track.preview_url
@@ -214,10 +216,10 @@ class Downloader:
                 raise DeadError("the source names no preview any more")
             with replacing(path) as temporary:
                 self._get(url, temporary)
-                self._require_length(_duration(temporary))
+                return _duration(temporary)
 
         try:
-            self._throttle(track.preview_url).send(attempt)
+            return self._throttle(track.preview_url).send(attempt)
         except ServiceUnavailable as error:
             if isinstance(error.last, NoClipError):
                 raise DeadError(str(error.last)) from None
@@ -243,8 +245,6 @@ class Downloader:
                         size += len(chunk)
                         if size > MAX_BYTES:
                             raise DeadError(f"larger than {MAX_BYTES:,} bytes")
-                        if self._stopped.is_set():
-                            raise Stopped
                         file.write(chunk)
         except requests.RequestException as error:
             raise RetryableError(f"no response: {type(error).__name__}") from None
@@ -342,10 +342,10 @@ def print_outcomes(downloads, counts, copies):
         If no track has a clip.
     """
     bad = downloads[downloads["status"].isin(["dead", "failed"])]
-    reasons = bad["error"].str.partition(": ")
-    for reason, rows in reasons.groupby(0):
-        example = f", for example {rows[2].iat[0]}" if rows[2].iat[0] else ""
-        print(f"{len(rows):,} without a clip: {reason}{example}")
+    reasons = bad["error"].str.split(": ", n=1).str
+    for reason, details in reasons.get(1).groupby(reasons.get(0)):
+        example = f", for example {details.iat[0]}" if isinstance(details.iat[0], str) else ""
+        print(f"{len(details):,} without a clip: {reason}{example}")
     if counts["without"]:
         print(f"{counts['without']:,} without a clip: the source names no preview")
     if duplicates := int((downloads["status"] == "duplicate").sum()):

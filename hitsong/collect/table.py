@@ -316,13 +316,15 @@ def _milliseconds(path):
 def _track_ids(cells):
     """The table's ids, or where it has none, hashes of artist, title and file; and remarks.
 
-    An id becomes a file name, so one that is not fit for that is replaced too, and so is one that many different
-    titles share. Rows that offer nothing to make an id from have none.
+    An id becomes a file name, so one that is not fit for that is replaced too. So is one that many different titles
+    share, unless popularity or duration is the same too: those rows were all looked up as one track, and fold into it.
+    Rows that offer nothing to make an id from have none.
     """
     given = cells["track_id"].str.strip().str.removeprefix("spotify:track:")
     repeated = given[given.duplicated(keep=False) & given.notna()]
     titles = title_counts(cells.loc[repeated.index], repeated)
-    shared = titles[titles > MOST_TITLES]
+    values = cells[["popularity", "duration_ms"]].groupby(repeated).nunique().reindex(titles.index)
+    shared = titles[(titles > MOST_TITLES) & values.ne(1).all(axis=1)]
     given = given.mask(given.isin(shared.index))
     remarks = [
         f"track_id {value!r} stands in rows of {count:,} different titles, so it is not the id of a track; ignored"

@@ -6,6 +6,7 @@ In a page the colours of the palette become CSS variables, so that a figure fits
 
 import io
 import re
+import unicodedata
 import warnings
 from dataclasses import dataclass
 
@@ -25,7 +26,7 @@ VARIABLES = {
     INK: "ink", MUTED: "muted", GRID: "line", CARD: "card", ACCENT: "accent", SECOND: "second", THIRD: "third",
 }  # fmt: skip
 WIDTH = 4.5  # inches
-LONGEST, LONGEST_ROW = 60, 28  # characters of a title, and of a label beside a row
+LONGEST, LONGEST_ROW = 60, 28  # Latin characters of a title, and of a label beside a row
 
 _RASTER_DPI = 180  # of pixels inside an SVG
 _CJK = {
@@ -110,7 +111,8 @@ def plain(text, longest=LONGEST):
     ('A song', 60)
     """
     text = " ".join("".join(c if c.isprintable() else " " for c in str(text)).split())
-    return text if len(text) <= longest else text[: longest - 1] + "…"
+    ends = np.cumsum([1 + (unicodedata.east_asian_width(c) in "WF") for c in text])
+    return text if not text or ends[-1] <= longest else text[: np.searchsorted(ends, longest)] + "…"
 
 
 def save(drawing, path):

@@ -1,4 +1,5 @@
 import multiprocessing
+import os
 import random
 import shutil
 import threading
@@ -14,6 +15,7 @@ from hitsong.collect.previews import Downloader
 from hitsong.config import Download
 from hitsong.errors import ComeBackLater
 from hitsong.files import sha256
+from standin.composer import Traits, compose, encode_mp3
 
 SETTINGS = Download(workers=3, timeout_s=2.0, attempts=2, min_seconds=1.0)
 
@@ -242,3 +244,107 @@ def test_thirty_kills_end_in_the_same_files(service, tmp_path):
     pd.testing.assert_frame_equal(found, expected)
     files = {path.name for path in (tmp_path / "killed" / "previews").glob("[!.]*")}
     assert files == {f"{name}.mp3" for name in songs}
+
+
+# ---------------------------------------------------------------------- what is on disk is not taken on trust
+
+
+def test_a_damaged_file_that_the_catalogue_does_not_know_is_fetched_again(service, tmp_path):
+    url, _ = service
+    (tmp_path / "previews").mkdir()
+    (tmp_path / "previews" / "a.mp3").write_bytes(b"half a file")
+    (tmp_path / "previews" / "b.mp3").write_bytes(b"<html>a page</html>")
+    rows, counts = run(tracks(a=f"{url}/song", b=f"{url}/gone"), tmp_path)
+    assert rows["status"].tolist() == ["ok", "dead"]
+    assert [path.name for path in (tmp_path / "previews").iterdir()] == ["a.mp3"]
+
+
+def test_a_damaged_file_of_the_same_size_is_found_by_its_time_or_with_again(service, tmp_path):
+    url, asked = service
+    wanted = tracks(a=f"{url}/song")
+    earlier, _ = run(wanted, tmp_path)
+    path = tmp_path / "previews" / "a.mp3"
+    whole = path.read_bytes()
+    for keep_time, again in [(False, False), (True, True)]:
+        recorded = path.stat().st_mtime_ns
+        path.write_bytes(whole[:2000] + bytes(2000) + whole[4000:])
+        time_ns = recorded + (0 if keep_time else 10**9)
+        os.utime(path, ns=(time_ns, time_ns))
+        asked.clear()
+        rows, _ = run(wanted, tmp_path, again=again)
+        assert asked == ["/song"]
+        assert path.read_bytes() == whole
+        pd.testing.assert_frame_equal(rows, earlier)
+
+
+def test_another_address_is_another_clip(service, tmp_path):
+    url, _ = service
+    assert run(tracks(a=f"{url}/gone"), tmp_path)[0]["status"].tolist() == ["dead"]
+    assert run(tracks(a=f"{url}/song"), tmp_path)[0]["status"].tolist() == ["ok"]
+    assert run(tracks(a=f"{url}/gone"), tmp_path)[0]["status"].tolist() == ["dead"]
+
+
+def test_the_least_length_of_a_clip_may_change(service, tmp_path):
+    url, _ = service
+    wanted = tracks(a=f"{url}/song")
+    strict = SETTINGS.model_copy(update={"min_seconds": 3.0})
+    for settings, status in [(strict, "dead"), (SETTINGS, "ok"), (strict, "dead"), (SETTINGS, "ok")]:
+        assert run(wanted, tmp_path, settings=settings)[0]["status"].tolist() == [status]
+
+
+def test_a_local_file_that_was_repaired_or_replaced_is_checked_again(tmp_path, tone):
+    path = tmp_path / "local.wav"
+    path.write_bytes(b"not audio at all \0\1\2")
+    wanted = pd.DataFrame({"track_id": ["a"], "preview_url": None, "audio_path": [str(path)]})
+    assert run(wanted, tmp_path)[0]["status"].tolist() == ["dead"]
+    tone("local.wav")
+    assert run(wanted, tmp_path)[0]["status"].tolist() == ["ok"]
+    other = wanted.assign(audio_path=str(tone("other.wav", hz=300)))
+    assert run(other, tmp_path)[0]["path"].tolist() == [str(tmp_path / "other.wav")]
+
+
+def test_an_interrupted_run_ends_at_once_says_so_and_keeps_what_came(service, tmp_path, monkeypatch, capsys):
+    url, asked = service
+    release = threading.Event()
+    fetch = Downloader._get
+
+    def get(self, address, path):
+        if address.endswith("wait"):
+            release.wait(60)  # a service that does not respond
+        fetch(self, address, path)
+
+    monkeypatch.setattr(Downloader, "_get", get)
+    monkeypatch.setattr("hitsong.collect.previews.GRACE_S", 0.2)
+    store = Catalog.store_download
+
+    def interrupt(self, row):
+        store(self, row)
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(Catalog, "store_download", interrupt)
+    with pytest.raises(KeyboardInterrupt):
+        run(tracks(a=f"{url}/song", b=f"{url}/song?wait", c=f"{url}/song?2wait"), tmp_path)
+    assert not release.is_set()  # nobody waited for the two
+    release.set()
+    assert "downloads are under way" in capsys.readouterr().err
+    monkeypatch.setattr(Catalog, "store_download", store)
+    asked.clear()
+    run(tracks(a=f"{url}/song"), tmp_path)
+    assert "/song" not in asked  # the stopped threads may still ask for theirs
+
+
+def test_the_decoders_notes_name_the_file(tmp_path, capfd):
+    song = encode_mp3(compose(Traits(120, 0, 1, 0.5, 0.5, 0.5, 0.5, 0.5), 4, 1))
+    paths = [tmp_path / "whole.mp3", tmp_path / "damaged.mp3"]
+    paths[0].write_bytes(song)
+    paths[1].write_bytes(song[:9000] + bytes(300) + song[9300:])
+    wanted = pd.DataFrame(
+        {"track_id": ["a", "b"], "preview_url": None, "audio_path": [str(p) for p in paths]}
+    )
+    rows, _ = run(wanted, tmp_path)
+    output = capfd.readouterr()
+    assert "mpg123" not in output.err
+    assert "Note:" not in output.err
+    if rows["status"].iat[1] == "ok":
+        assert f"{paths[1]}: damaged but decodable" in output.out
+    assert str(paths[0]) not in output.out

@@ -30,6 +30,7 @@ def study(tmp_path):
         "name": [f"song {i}" for i in n], "popularity": n.astype(float), "duration_ms": 180_000,
         "release_date": ["2020-07-01"] * 15 + [None] * 15, "fetched_at": "2022-01-01T00:00:00+00:00",
         "energy": np.where(n < 25, n / 30, np.nan), "valence": n / 60, "popularity_source": "test",
+        "aliases": [[] for _ in n],
     }).reindex(columns=deduplicate.SCHEMA.names)  # fmt: skip
     made = Study(tmp_path)
     deduplicate.write(made.tracks, tracks)
@@ -157,6 +158,8 @@ def test_a_feature_that_a_model_needs_must_be_there_and_be_the_one_asked_for(stu
     with pytest.raises(UserError, match="holds no tags features.*features.kinds"):
         corpus(study, "tag_dnn")
     store(study, "tags", ["rock"], [[0.1]] * 4)
+    path = study.features / "tags.json"
+    path.write_text(path.read_text().replace('"version": ', '"version": 1000'))
     with pytest.raises(UserError, match="tags features were made with other settings"):
         corpus(study, "tag_dnn")
 

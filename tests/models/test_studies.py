@@ -272,7 +272,7 @@ def trained(name):
 @pytest.mark.parametrize("name", ["numeric_mlp", "mfcc_cnn", "mfcc_cnn_simple", "mfcc_rnn_multitask"])
 def test_what_is_cut_off_a_network_are_its_last_layers(name):
     model, x = trained(name), some(TRUNKS[name][1])
-    half = layers.cut(model, name)
+    half = layers.cut_before_scores(model, name)
     kernel, bias = model.layers[-2].get_weights()
     scores = half(x, training=False) @ kernel + bias
     np.testing.assert_allclose(tf.sigmoid(scores), model(x)["energy"], rtol=1e-4)
@@ -280,7 +280,7 @@ def test_what_is_cut_off_a_network_are_its_last_layers(name):
 
 def test_the_combiner_learns_behind_frozen_parts_and_is_saved_with_them(tmp_path):
     names = ("mfcc_rnn_multitask", "numeric_mlp")
-    parts = {name: layers.cut(trained(name), name) for name in names}
+    parts = {name: layers.cut_before_scores(trained(name), name) for name in names}
     shapes = {"mfcc": MFCC, "numeric": (6,)}
     model, x = make(song_features.combiner, shapes, 5, parts=parts), some(shapes, 8)
     features = [part({one: x[one] for one in part.input}).numpy() for part in parts.values()]
@@ -351,7 +351,7 @@ def test_a_network_that_does_not_answer_means_from_scratch_within_seconds(
     assert found is None
     assert "MobileNetV2 is trained from scratch" in sentence
     assert not list(cache.glob("*"))
-    with pytest.warns(UserWarning, match="trained from scratch: no ImageNet weights"):
+    with pytest.warns(UserWarning, match="trained from scratch: ImageNet weights could not be downloaded"):
         model = make(two_stream.two_stream, STREAMS)
     norms = [one for one in model.get_layer("mobilenetv2_1.00_224").layers if "BN" in one.name]
     assert norms[0].trainable

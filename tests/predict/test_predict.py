@@ -85,7 +85,7 @@ def test_the_script_says_what_it_serves_and_ends_when_asked(served):
     assert re.match(r"http://127\.0\.0\.1:\d+$", url)
     assert printed.startswith("inception: the best on validation (spearman) of 1 that need only the file")
     assert (
-        "trained on 15 tracks of study planted: planted songs; popularity from planted, read 2026-02-03"
+        "trained on 15 tracks of study planted: planted songs; popularity from synthetic songs, read 2026-02-03"
         in printed
     )
     assert "careful: these songs are synthetic" in printed
