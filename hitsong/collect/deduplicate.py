@@ -61,15 +61,16 @@ def remove_placeholders(tracks):
     Parameters
     ----------
     tracks : pandas.DataFrame
-        With the columns of `SCHEMA`.
+        With the columns of `SCHEMA` that a source gives.
 
     Returns
     -------
     tracks : pandas.DataFrame
+        With all columns of `SCHEMA`.
     remarks : list of str
         What was dropped.
     """
-    remarks = []
+    tracks, remarks = tracks.reindex(columns=SCHEMA.names), []
     for name, key in {"preview_url": _preview_key(tracks), "isrc": _isrc_key(tracks)}.items():
         shared = key[key.duplicated(keep=False) & key.notna()]
         if shared.empty:
