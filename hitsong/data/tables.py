@@ -7,6 +7,7 @@ from hitsong.config import AUDIO_FEATURES
 from hitsong.errors import UserError
 from hitsong.features.kinds import KINDS, parameters
 from hitsong.features.store import Store
+from hitsong.study import command
 
 INPUTS = ["spotify", *(name for name, kind in KINDS.items() if kind.columns)]
 
@@ -72,23 +73,29 @@ def baseline_tables(study, config, tracks, target):
         if table is not None:
             tables[kind] = table.reindex(index)
         elif chosen:
-            advice = (
-                "this source gives none"
-                if kind == "spotify"
-                else "add it to features.kinds and run 03_features.py"
+            raise UserError(
+                f"baseline.inputs {kind}: no such input exists; {_how_to_make(kind, study, config)}"
             )
-            raise UserError(f"baseline.inputs {kind}: no such input exists; {advice}")
     if not chosen and len(tables) > 1 and not set(tables.get("spotify", ())) & set(AUDIO_FEATURES):
         tables.pop("spotify", None)  # a duration says little beside features of the sound
     if not tables:
         raise UserError(
-            "baseline: these tracks have nothing to fit on; run: python 03_features.py with descriptors"
+            "baseline: these tracks have nothing to fit on; add descriptors to features.kinds and "
+            f"run: {command('features')}"
         )
     if "age" in config.baseline.controls and (age := _age(tracks)).notna().any():
         tables["age"] = pd.DataFrame({"age": age.to_numpy()}, index=index)
     if "artist" in config.baseline.controls:
         tables["artist"] = pd.DataFrame({"artist_id": tracks["artist_id"].to_numpy()}, index=index)
     return tables
+
+
+def _how_to_make(kind, study, config):
+    """What to do about an input that does not exist."""
+    if kind == "spotify":
+        return "this source gives none"
+    add = "" if kind in config.features.kinds else "add it to features.kinds and "
+    return f"{add}run: {command('features')}"
 
 
 def missing_inputs(tables, config):
