@@ -1,0 +1,231 @@
+"""The sections of a config about features, target, models and results, and the whole of a run."""
+
+from typing import Annotated, Literal
+
+from pydantic import Field, model_validator
+
+from hitsong.config.base import AUDIO_FEATURES, Positive, Section, Seed, Share, matching, nearest
+from hitsong.config.collecting import Collect, Download, Standin
+
+
+class Mel(Section):
+    """Mel-spectrogram parameters; the default is study 1's (22,050 Hz, 128 x 323 for 30 s)."""
+
+    sample_rate: Annotated[int, Field(ge=4000, le=96000)] = 22050
+    n_fft: Annotated[int, Field(ge=64)] = 4096
+    hop_length: Positive = 2048
+    n_mels: Positive = 128
+    fmin: Annotated[float, Field(ge=0)] = 0.0
+    fmax: Annotated[float, Field(gt=0)] | None = None
+    htk: bool = False
+    seconds: Annotated[float, Field(gt=0)] = 30.0
+
+    @model_validator(mode="after")
+    def _bounds(self):
+        nyquist = self.sample_rate / 2
+        top = nyquist if self.fmax is None else self.fmax
+        if top > nyquist:
+            raise ValueError(f"fmax {top:g} Hz lies above half the sample rate ({nyquist:g} Hz)")
+        if self.fmin >= top:
+            raise ValueError(f"fmin {self.fmin:g} Hz must lie below fmax ({top:g} Hz)")
+        if self.hop_length > self.n_fft:
+            raise ValueError(
+                f"hop_length {self.hop_length} skips samples: it must not exceed n_fft {self.n_fft}"
+            )
+        return self
+
+
+class Mfcc(Section):
+    """MFCC parameters; the default is study 4's (44,100 Hz, 20 coefficients of 256 HTK mels, 160 frames)."""
+
+    sample_rate: Annotated[int, Field(ge=4000, le=96000)] = 44100
+    n_mfcc: Positive = 20
+    n_fft: Annotated[int, Field(ge=64)] = 4096
+    hop_length: Positive = 8192
+    n_mels: Positive = 256
+    htk: bool = True
+    frames: Positive = 160
+
+    @model_validator(mode="after")
+    def _bounds(self):
+        if self.n_mfcc > self.n_mels:
+            raise ValueError(f"n_mfcc {self.n_mfcc} must not exceed n_mels {self.n_mels}")
+        return self
+
+
+class Tags(Section):
+    """Which auto-tagger: musicnn trained on MagnaTagATune (MTT) or on the Million Song Dataset (MSD)."""
+
+    model: Literal["MTT_musicnn", "MSD_musicnn"] = "MTT_musicnn"
+
+
+class Features(Section):
+    """What is extracted from each clip: which kinds (see hitsong/features/kinds.py), and how."""
+
+    kinds: Annotated[list[str], Field(min_length=1)] = ["mel"]
+    mel: Mel = Mel()
+    mfcc: Mfcc = Mfcc()
+    tags: Tags = Tags()
+
+
+class Split(Section):
+    """Shares of the tracks, and the scheme behind the headline results."""
+
+    scheme: Literal["artist", "random", "own"] = "artist"
+    train: Share = 0.65
+    validation: Annotated[float, Field(gt=0, lt=1)] = 0.15
+    test: Annotated[float, Field(gt=0, lt=1)] = 0.20
+
+    @model_validator(mode="after")
+    def _sum_to_one(self):
+        total = self.train + self.validation + self.test
+        if abs(total - 1) > 1e-6:
+            raise ValueError(f"train + validation + test must be 1, not {total:g}")
+        return self
+
+
+class Target(Section):
+    """What is predicted: a track's popularity, whether it is popular, its bucket, or its audio features.
+
+    `threshold` and `quantile` (of the training tracks, instead of a threshold) belong to "popular"; `labels`,
+    lowest first, with `shares` (of the training tracks) or `edges` to "buckets"; `features` to
+    "audio_features"; `transform` to "popularity".
+    """
+
+    kind: Literal["popularity", "popular", "buckets", "audio_features"] = "popularity"
+    transform: Literal["log1p", "percentile"] | None = None
+    threshold: float | Literal["median"] = "median"
+    quantile: Annotated[float, Field(gt=0, lt=1)] | None = None
+    labels: Annotated[list[str], Field(min_length=2)] = ["low", "medium", "high"]
+    shares: list[Annotated[float, Field(gt=0, lt=1)]] = [0.168, 0.467, 0.365]
+    edges: list[float] | None = None
+    features: Annotated[list[str], Field(min_length=1)] = [
+        "danceability", "energy", "speechiness", "acousticness", "instrumentalness",
+    ]  # fmt: skip
+
+    @model_validator(mode="after")
+    def _consistent(self):
+        if self.transform and self.kind != "popularity":
+            raise ValueError(f"transform belongs to kind popularity, not {self.kind}")
+        if self.quantile is not None and self.threshold != "median":
+            raise ValueError("give threshold or quantile, not both")
+        if len(set(self.labels)) < len(self.labels):
+            raise ValueError(f"labels must differ: {', '.join(self.labels)}")
+        if self.edges is None:
+            if len(self.shares) != len(self.labels) or abs(sum(self.shares) - 1) > 1e-6:
+                raise ValueError(f"shares must be {len(self.labels)} numbers, one per label, that sum to 1")
+        elif len(self.edges) != len(self.labels) - 1 or sorted(set(self.edges)) != self.edges:
+            raise ValueError(f"edges must be {len(self.labels) - 1} rising numbers, one between labels")
+        for name in self.features:
+            if name not in AUDIO_FEATURES:
+                raise ValueError(f"no audio feature is called {name!r}{nearest(name, AUDIO_FEATURES)}")
+        if len(set(self.features)) < len(self.features):
+            raise ValueError("features must differ")
+        return self
+
+
+class Baseline(Section):
+    """What networks are compared with; `features` and `alphas` as study 1 had them.
+
+    Each of `models` (ridge is logistic regression for classes; trees are gradient-boosted) on each of
+    `inputs` (all that are there, if not given; `spotify` means `features`). `controls` show what release age
+    and the artist's name alone would tell.
+    """
+
+    models: Annotated[list[Literal["ridge", "trees"]], Field(min_length=1)] = ["ridge", "trees"]
+    inputs: Annotated[list[str], Field(min_length=1)] | None = None
+    controls: list[Literal["age", "artist"]] = ["age", "artist"]
+
+    features: Annotated[list[str], Field(min_length=1)] = [
+        "danceability", "energy", "loudness", "speechiness", "acousticness",
+        "instrumentalness", "liveness", "valence", "tempo", "duration_ms",
+    ]  # fmt: skip
+    alphas: Annotated[list[Annotated[float, Field(gt=0)]], Field(min_length=1)] = [
+        0.1,
+        1.0,
+        10.0,
+        100.0,
+        1000.0,
+    ]
+    folds: Annotated[int, Field(ge=2)] = 5
+
+    @model_validator(mode="after")
+    def _known_features(self):
+        known = [*AUDIO_FEATURES, "duration_ms"]
+        for name in self.features:
+            if name not in known:
+                raise ValueError(f"no audio feature is called {name!r}{nearest(name, known)}")
+        return self
+
+
+class Train(Section):
+    """Which models are fitted, and how; what is not given is as in each model's own recipe.
+
+    `loss` replaces the target's own, `numeric` is the table that models of "numeric" inputs take. `balance`
+    weighs tracks so that rare popularity counts as much as frequent. `parameters` maps a model's name to its
+    hyper-parameters. `seeds` fits each model that often and averages its results.
+    """
+
+    models: list[str] = ["inception_cnn", "crnn"]
+    epochs: Positive | None = None
+    patience: Positive = 10
+    batch_size: Positive | None = None
+    seed: Seed = 1
+    seeds: Positive = 1
+    numeric: str = "spotify"
+
+    loss: Literal["huber", "ranking", "ordinal"] | None = None
+    schedule: Literal["constant", "shrinking", "cosine"] | None = None
+    weight_decay: Annotated[float, Field(ge=0)] = 0.0
+    spec_augment: bool = False
+    mixup: Annotated[float, Field(ge=0)] = 0.0
+    crop_seconds: Annotated[float, Field(gt=0)] | None = None
+    balance: bool = False
+    parameters: dict[str, dict[str, bool | int | float | str | None]] = {}
+
+    mixed_precision: bool = False
+    tensorboard: bool = False
+
+
+class Evaluate(Section):
+    """How results are measured."""
+
+    draws: Annotated[int, Field(ge=100)] = 1000
+
+
+class Compute(Section):
+    """What does the work: processes on this machine (-1 is one per core), or a Dask scheduler's workers."""
+
+    workers: Annotated[int, Field(ge=-1)] = -1
+    scheduler: str | None = None
+
+
+class Config(Section):
+    """One run: the whole of `config.yaml`."""
+
+    study: matching("[A-Za-z0-9][A-Za-z0-9._-]*", "a folder's name of letters, digits, '.', '_' and '-'") = (
+        "demo"
+    )
+    seed: Seed = 1
+    data: str = "data"
+    collect: Collect = Collect()
+    standin: Standin = Standin()
+    download: Download = Download()
+    features: Features = Features()
+    split: Split = Split()
+    target: Target = Target()
+    baseline: Baseline = Baseline()
+    train: Train = Train()
+    evaluate: Evaluate = Evaluate()
+    compute: Compute = Compute()
+
+    @model_validator(mode="before")
+    @classmethod
+    def _rank_as_percentile(cls, content):
+        """Deezer's rank (0 to a million, far from linear) is predicted as a percentile, unless the file says how."""
+        match content:
+            case {"collect": {"source": "deezer"}}:
+                target = content.get("target", {})
+                if isinstance(target, dict) and target.get("kind", "popularity") == "popularity":
+                    return {**content, "target": {"transform": "percentile", **target}}
+        return content
