@@ -1,9 +1,9 @@
-"""A local stand-in for Spotify and Deezer on loopback. EVERYTHING IT SENDS IS SYNTHETIC.
+"""Synthetic Spotify and Deezer on loopback. EVERYTHING THEY SEND IS SYNTHETIC.
 
-No artist, song, number or sound of it comes from these services or exists anywhere else: names are invented, songs
-are synthesised, and popularity is drawn from a formula. It lets a newcomer without credentials see the whole
-pipeline run through the real client, real HTTP and real MP3 files, and lets tests compare what a study finds
-with what was planted. Results on it say whether the pipeline works, and nothing about music.
+No artist, song, number or sound comes from these services or exists anywhere else: names are invented, songs are
+synthesised, and popularity is drawn from a formula. A newcomer without credentials can run the whole pipeline through
+the real client, real HTTP and real MP3 files, and tests compare the results of a study with what was planted. Results
+on synthetic songs show whether the pipeline works, and nothing about music.
 
     from standin import serve
 
@@ -11,26 +11,11 @@ with what was planted. Results on it say whether the pipeline works, and nothing
         requests.post(standin.token_url, auth=(standin.client_id, standin.client_secret),
                       data={"grant_type": "client_credentials"}, proxies=standin.proxies)
 
-It is used as an HTTP proxy, so its addresses (`http://api.spotify.test/v1/...`, `http://api.deezer.test/...`)
-are the same in every run although its port is not. It can play each class of app that Spotify knows, and
-each misfortune that a crawl meets; the catalogue is the same whatever it plays. To look around by hand, with
-addresses on its own port:
+The stand-in is used as an HTTP proxy, so its addresses (`http://api.spotify.test/v1/...`, `http://api.deezer.test/...`)
+are the same in every run although its port is not. It can take clients for any class of Spotify app, and fail in
+every way that a crawl may meet; the catalogue stays the same. To try it by hand, with addresses on its own port:
 
     python -m standin --port 8801 --profile dev_new --fault server_error@5x3:albums
-
-- `objects.py`    what a catalogue consists of
-- `world.py`      the catalogue of a genre, and the planted truth
-- `taste.py`      how songs are liked and measured
-- `names.py`      invented names and ids
-- `composer.py`   songs from traits
-- `catalogue.py`  all genres together: lookups, search, previews
-- `search.py`     queries
-- `profiles.py`   what each class of app is granted
-- `shapes.py`     Spotify's objects
-- `spotify.py`    Spotify's endpoints
-- `deezer.py`     Deezer's objects and endpoints
-- `faults.py`     what goes wrong, and when
-- `server.py`     the server
 """
 
 from standin.server import serve

@@ -23,10 +23,10 @@ PROFILES = get_args(config.Standin.model_fields["profile"].annotation)
 
 def fault(text):
     """Read a fault from the command line."""
-    found = re.fullmatch(r"(\w+)(?:@(\d+)(?:x(\d+))?)?(?::(.+))?", text)
-    if not found:
+    match = re.fullmatch(r"(\w+)(?:@(\d+)(?:x(\d+))?)?(?::(.+))?", text)
+    if not match:
         raise argparse.ArgumentTypeError(f"{text!r} is not KIND@ATxTIMES:PATH, as server_error@5x3:albums is")
-    kind, at, times, path = found.groups()
+    kind, at, times, path = match.groups()
     try:
         return config.Fault(kind=kind, at=int(at or 1), times=int(times or 1), path=path or "")
     except ValidationError:
@@ -46,27 +46,25 @@ def main():
     )
     parser.add_argument("--port", type=int, default=8801, help="0 takes any free port (default: %(default)s)")
     parser.add_argument("--config", help="take the section `standin` of this file instead of the defaults")
-    parser.add_argument("--profile", choices=PROFILES, help="the class of app that Spotify takes clients for")
-    parser.add_argument(
-        "--fault", type=fault, action="append", help="let something go wrong; may be repeated"
-    )
+    parser.add_argument("--profile", choices=PROFILES, help="the class of app that clients have at Spotify")
+    parser.add_argument("--fault", type=fault, action="append", help="a failure on purpose; may be repeated")
     arguments = parser.parse_args()
     try:
         settings = config.load(arguments.config).standin if arguments.config else config.Standin()
     except UserError as error:
         parser.error(str(error))
-    asked = {"profile": arguments.profile, "faults": arguments.fault}
-    settings = settings.model_copy(update={name: value for name, value in asked.items() if value})
+    given = {"profile": arguments.profile, "faults": arguments.fault}
+    settings = settings.model_copy(update={name: value for name, value in given.items() if value})
     with serve(settings, arguments.port) as standin:
         print(introduction(standin, settings), flush=True)
         try:
             threading.Event().wait()
         except KeyboardInterrupt:
-            print(f"{standin.requests} requests answered.")
+            print(f"{standin.requests} requests.")
 
 
 def introduction(standin, settings):
-    """What the user reads first: what listens where, and requests to try."""
+    """What runs at which address, and requests to try."""
     spotify = f'curl -H "Authorization: Bearer {TOKEN}" "{standin.url}/v1'
     deezer = f'curl "{standin.url}/deezer'
     genre = next(iter(GENRES))
@@ -78,7 +76,7 @@ Every artist, song and number is invented. Faults: {", ".join(map(describe, sett
   curl -u {standin.client_id}:{standin.client_secret} -d grant_type=client_credentials {standin.url}/api/token
   {spotify}/search?q=genre:{genre}&type=artist&limit=10"
   {spotify}/search?q=genre:{genre}+year:2010-2012+track:a%25&type=track&limit=10"
-  {spotify}/playlists/{playlist}/items?limit=10"
+  {spotify}/playlists/{playlist}/tracks?limit=10"
   {deezer}/search/playlist?q={genre}"
   {deezer}/genre/152/artists"
 """

@@ -1,4 +1,4 @@
-"""What all services share: every genre's world, the results of searches, and the songs."""
+"""The catalogue behind all services: the worlds of all genres, searches, and the audio of previews."""
 
 import os
 import threading
@@ -14,20 +14,15 @@ from standin.world import BLOCK, GENRES, World
 
 
 class Catalogue:
-    """Every genre's world, each made when it is first asked for.
-
-    Parameters
-    ----------
-    settings : hitsong.config.Standin
-    """
+    """Every genre's world, each made when it is first needed."""
 
     def __init__(self, settings):
         self.settings = settings
         self._worlds = {}
         self._lock = threading.Lock()
-        # As many songs at once as there are cores, always in the same threads: memory stays flat.
-        self._studio = ThreadPoolExecutor(os.cpu_count(), "studio")
-        # A crawl pages through one result after the other; each is found once, whatever its number of pages.
+        # One song per core at a time, always in the same threads: memory stays flat.
+        self._composers = ThreadPoolExecutor(os.cpu_count(), "composer")
+        # A crawl reads one search after the other, page by page; each is computed once.
         self.search = lru_cache(maxsize=32)(self._search)
 
     def world(self, genre):
@@ -39,15 +34,14 @@ class Catalogue:
 
     def worlds(self):
         """Every world, one after the other; those already made come first."""
-        made = list(self._worlds)
-        return map(self.world, [*made, *(genre for genre in GENRES if genre not in made)])
+        return map(self.world, dict.fromkeys([*self._worlds, *GENRES]))
 
     def find(self, kind, key):
-        """An object by its id: `kind` is people, albums, tracks, playlists or previews; None if nothing has it."""
-        return next((found[key] for world in self.worlds() if key in (found := getattr(world, kind))), None)
+        """An object by its id: `kind` is people, albums, tracks, playlists or previews; None if there is none."""
+        return next((items[key] for world in self.worlds() if key in (items := getattr(world, kind))), None)
 
     def find_serial(self, kind, serial):
-        """An object by its integer id, which tells the genre: `kind` is people, albums, tracks or playlists."""
+        """An object by its integer id, in which the genre is encoded: `kind` is people, albums, tracks or playlists."""
         genre = genre_of(serial)
         return genre and self.world(genre).numbered(kind, serial)
 
@@ -56,7 +50,7 @@ class Catalogue:
         return self.world(genre_of(track.serial)).copies[track.recording]
 
     def planted(self, track_ids):
-        """What was planted in tracks of either service: the rows of `World.planted` for these ids."""
+        """The planted effects of tracks of either service: rows of `World.planted`."""
         missing, tables = set(track_ids), []
         service = "deezer" if any(key.startswith("deezer:") for key in missing) else "spotify"
         for world in self.worlds():
@@ -68,14 +62,14 @@ class Catalogue:
         return pd.concat(tables, ignore_index=True)
 
     def _search(self, kind, text, by="popularity"):
-        """Everything that a query finds, the highest in popularity or rank first: `kind` is artist or track."""
+        """All artists or tracks (`kind`) that match a query, the highest in popularity or rank first."""
         query = Query(text)
         worlds = [self.world(genre) for genre in GENRES if query.genre in ("", genre)]
-        found = query.artists(worlds) if kind == "artist" else query.tracks(worlds)
-        return sorted(found, key=lambda item: (-getattr(item, by), item.id))
+        matches = query.artists(worlds) if kind == "artist" else query.tracks(worlds)
+        return sorted(matches, key=lambda item: (-getattr(item, by), item.id))
 
     def mp3(self, recording):
-        """The answer to a request for a preview: the song, composed anew at every call, or what is wrong with it."""
+        """The response to a request for a preview: the song, composed anew at every call, or its fault."""
         if recording is None or recording.fault == "missing":
             abort(404)
         if recording.fault == "not audio":
@@ -84,17 +78,17 @@ class Catalogue:
                 mimetype="text/html",
             )
         try:
-            song = self._studio.submit(_produce, recording, self.settings.seconds).result()
+            song = self._composers.submit(_make_mp3, recording, self.settings.seconds).result()
         except CancelledError:
             abort(503)  # the stand-in is closing
         return Response(song, mimetype="audio/mpeg")
 
     def close(self):
         """Finish the songs begun and drop those waiting."""
-        self._studio.shutdown(cancel_futures=True)
+        self._composers.shutdown(cancel_futures=True)
 
 
-def _produce(recording, seconds):
+def _make_mp3(recording, seconds):
     return encode_mp3(compose(recording.traits, seconds, recording.seed))
 
 

@@ -1,11 +1,10 @@
 """Songs from traits: a small synthesiser that turns eight numbers into thirty seconds of music.
 
 Every song has a chord progression in its key and mode, a bass, a pad, plucked notes, drums and a
-singing lead whose partials follow the formants of vowels. The traits decide how much of each is heard, the
-seed decides the rest (progression, patterns, timbres, melody), so two songs of equal traits differ.
+singing lead whose partials follow the formants of vowels. The traits set the level of each, the seed sets
+the rest (progression, patterns, timbres, melody), so two songs of equal traits differ.
 
-Speed comes from playing one-shots: each pitch of an instrument is synthesised once, from a wavetable, and
-then only added at its onsets.
+For speed, each pitch of an instrument is synthesised once, from a wavetable, and then added at each of its onsets.
 """
 
 from functools import cache
@@ -37,7 +36,7 @@ VOWELS = [
 
 
 class Traits(NamedTuple):
-    """How a song sounds. All but the first three lie between 0 (none, low) and 1 (much, high)."""
+    """The sound of a song. All but the first three lie between 0 (none, low) and 1 (much, high)."""
 
     tempo: float  # beats per minute
     key: int  # pitch class of the tonic, 0 = C
@@ -50,20 +49,9 @@ class Traits(NamedTuple):
 
 
 def compose(traits, seconds, seed):
-    """Synthesise a song.
+    """Synthesise a song: stereo samples at 44.1 kHz within -1 and 1 [shape=(2, n), dtype=float32].
 
-    Parameters
-    ----------
-    traits : Traits
-    seconds : float
-        Length of the clip.
-    seed : int >= 0
-        Decides everything that the traits leave open.
-
-    Returns
-    -------
-    np.ndarray [shape=(2, n), dtype=float32]
-        Stereo samples at 44.1 kHz, within -1 and 1; the same for the same arguments.
+    The seed (int >= 0) sets everything that the traits leave open: equal arguments give equal samples.
     """
     rng = np.random.default_rng(seed)
     n = round(seconds * RATE)
@@ -87,7 +75,7 @@ def compose(traits, seconds, seed):
             mix[0, start:end] += np.float32(gain * np.cos(pan * np.pi / 2)) * shot[: end - start]
             mix[1, start:end] += np.float32(gain * np.sin(pan * np.pi / 2)) * shot[: end - start]
 
-    # Bright songs have stronger overtones, on top of the tilt of the master; no two quite the same.
+    # Bright songs have stronger overtones, besides the tilt of the master.
     rolloff = 2.4 - 1.3 * traits.brightness + rng.normal(0, 0.1)
     pad, pluck, bass, voice, kick, snare, hat = _band(rng, rolloff, step)
 
@@ -121,17 +109,7 @@ def compose(traits, seconds, seed):
 def encode_mp3(samples):
     """Encode stereo samples as MP3 (MPEG-1 layer III) of 160 kbit/s.
 
-    LAME at quality 7 costs a fifth of libsndfile's LAME, which cannot be set. The bit rate is constant: without
-    a header that says how long they are, decoders cut clips of variable bit rate short.
-
-    Parameters
-    ----------
-    samples : np.ndarray [shape=(2, n)]
-        At 44.1 kHz, within -1 and 1.
-
-    Returns
-    -------
-    bytes
+    The bit rate is constant: clips of variable bit rate have no header with their length, and decoders cut them short.
     """
     encoder = lameenc.Encoder()
     encoder.silence()
@@ -149,7 +127,7 @@ def _band(rng, rolloff, step):
     ring = rng.uniform(0.15, 0.4)
     even = rng.uniform(0.2, 1.0)  # level of the even partials: hollow as a clarinet, or full as a string
     vibrato = rng.uniform(0.004, 0.01), rng.uniform(4.8, 6.2)
-    throat = rng.uniform(0.9, 1.15)  # one singer's formants lie lower than another's
+    throat = rng.uniform(0.9, 1.15)  # formants differ between singers
 
     @cache
     def pad(midi):
@@ -224,8 +202,7 @@ def _room(mix):
 def _master(mix, traits):
     """Tilt the spectrum by brightness, set the level by loudness, and round the peaks off.
 
-    The level before mastering says nothing (a busy arrangement is not a loud record), so it is
-    taken out first; what is heard in the end spans 24 dB.
+    The level before mastering is normalised (a busy arrangement is not a loud record); loudness then spans 24 dB.
     """
     mix = _shelf(mix, 1000, 10 ** ((-24 + 34 * traits.brightness) / 20))
     power = np.sqrt(np.mean(np.square(mix[:, ::4])))

@@ -1,15 +1,15 @@
-"""What goes wrong, and when: the faults of the settings, each with a count of its own.
+"""Faults: what goes wrong at the stand-in, and when.
 
-A fault befalls requests `at` to `at + times - 1` of those that it counts: those whose path holds its `path` (the
-synthetic Deezer's paths begin with /deezer), and that it can befall at all:
+A fault hits requests `at` to `at + times - 1` of those that it counts: those whose path contains its `path` (the
+synthetic Deezer's paths begin with /deezer) and that are of its kind:
 
 - truncated_audio, html_audio, expired_preview: previews, of either service
 - quota, expired_token: Spotify's Web API
-- null_items: Spotify's searches and playlists, the lists in which nulls are met
+- null_items: Spotify's searches and playlists, the lists in which real ones have nulls
 - not_json: everything but previews
-- all others: everything; but token requests are counted only by faults that name their path
+- all others: everything, but token requests only where the fault names their path
 
-If several are due at once, the first of the settings has the request.
+If several are due at once, the first in the settings is used.
 """
 
 import threading
@@ -17,7 +17,7 @@ import time
 
 from flask import Response, current_app, g, jsonify, request
 
-from standin.deezer import Refusal, denied
+from standin.deezer import Refusal, access_denied
 from standin.spotify import Failure
 
 SLOW = 3.0  # seconds
@@ -27,12 +27,7 @@ PAGE = (
 
 
 class Faults:
-    """The faults of a running stand-in.
-
-    Parameters
-    ----------
-    faults : list of hitsong.config.Fault
-    """
+    """The faults (`hitsong.config.Fault`) of a running stand-in."""
 
     def __init__(self, faults):
         self._faults = faults
@@ -40,11 +35,11 @@ class Faults:
         self._lock = threading.Lock()
 
     def due(self):
-        """Count the request; returns the kind of fault that befalls it and how often it has by now, or None."""
+        """Count the request: the kind of fault that hits it, and how often it has by now; or None."""
         due = []
         with self._lock:
             for i, fault in enumerate(self._faults):
-                if fault.path in request.path and _can_befall(fault):
+                if fault.path in request.path and _concerns(fault):
                     self._counts[i] += 1
                     if 0 <= self._counts[i] - fault.at < fault.times:
                         due.append((fault.kind, self._counts[i] - fault.at + 1))
@@ -52,7 +47,7 @@ class Faults:
 
 
 def install(app, faults):
-    """Let faults befall the requests to an app."""
+    """Apply faults to the requests to an app."""
     schedule = Faults(faults)
 
     @app.before_request
@@ -71,8 +66,8 @@ def install(app, faults):
         return response
 
 
-def _can_befall(fault):
-    """Whether a request is of the sort that a fault is about."""
+def _concerns(fault):
+    """Whether the request is of the kind that a fault counts."""
     if fault.kind in ("truncated_audio", "html_audio", "expired_preview"):
         return _is_audio()
     if request.path == "/api/token":
@@ -80,7 +75,7 @@ def _can_befall(fault):
     if fault.kind in ("expired_token", "quota"):
         return request.path.startswith("/v1/")
     if fault.kind == "null_items":
-        return request.endpoint in ("spotify.search", "spotify.playlist_tracks", "spotify.playlist_items")
+        return request.endpoint in ("spotify.search", "spotify.playlist_tracks")
     return fault.kind != "not_json" or not _is_audio()
 
 
@@ -88,12 +83,11 @@ def _is_audio():
     return request.endpoint in ("spotify.preview", "deezer.preview")
 
 
-# ---------------------------------------------------------------------------------------------------
-# Faults that come instead of an answer, given how often they have by now
+# ---------------------------------------------------------------------- instead of a response, by how often
 
 
 def rate_limit(_):
-    """Deezer's API says so with HTTP 200."""
+    """At Deezer, with HTTP 200."""
     if request.blueprint == "deezer" and not _is_audio():
         raise Refusal("Exception", "Quota limit exceeded", 4)
     return _limited(1, "API rate limit exceeded")
@@ -112,10 +106,10 @@ def quota(_):
 
 
 def _limited(wait, message, **others):
-    answer = jsonify(error={"status": 429, "message": message, **others})
-    answer.status_code = 429
-    answer.headers["Retry-After"] = str(wait)
-    return answer
+    response = jsonify(error={"status": 429, "message": message, **others})
+    response.status_code = 429
+    response.headers["Retry-After"] = str(wait)
+    return response
 
 
 def server_error(nth):
@@ -138,7 +132,7 @@ def expired_token(_):
 
 
 def slow(_):
-    """The usual answer, but late."""
+    """The usual response, but late."""
     time.sleep(SLOW)
 
 
@@ -147,17 +141,16 @@ def html_audio(_):
 
 
 def expired_preview(_):
-    return denied()
+    return access_denied()
 
 
-# ---------------------------------------------------------------------------------------------------
-# Faults that spoil an answer
+# ---------------------------------------------------------------------- of a response
 
 
 def dropped(response, nth):
-    """The connection closes before the answer, then in the middle of the headers, then of the body, and so on.
+    """Close the connection before the response, then in the middle of the headers, then of the body, and so on.
 
-    Many clients take the second for an empty answer of status 200.
+    Many clients take the second for an empty response of status 200.
     """
     if nth % 3 == 0:
         return truncated(response)
@@ -169,7 +162,7 @@ def dropped(response, nth):
 
 
 def truncated(response, _=None):
-    """Half of the body that the headers announce."""
+    """Send half of the body that the headers announce."""
     body = response.get_data()
     length, connection = len(body), request.environ["werkzeug.socket"]
 
@@ -183,17 +176,17 @@ def truncated(response, _=None):
 
 
 def null_items(response, _):
-    """Nulls among the items of a search or of a playlist, a page larger than was asked for.
+    """Put nulls among the items of a search or of a playlist: the page is larger than requested.
 
-    They come in addition to the real items, so that who skips them misses nothing.
+    They come in addition to the real items, so that a client that skips them misses nothing.
     """
-    answer = response.get_json(silent=True)
-    if response.status_code == 200 and answer:
-        pages = [answer] if "items" in answer else [page for page in answer.values() if page]
+    body = response.get_json(silent=True)
+    if response.status_code == 200 and body:
+        pages = [body] if "items" in body else [page for page in body.values() if page]
         for page in pages:
             for place in (0, len(page["items"]) // 2 + 1):
                 page["items"].insert(place, None)
-        response.set_data(jsonify(answer).get_data())
+        response.set_data(jsonify(body).get_data())
     return response
 
 

@@ -1,4 +1,4 @@
-"""What a catalogue consists of. `id` is the 22-character one, `serial` the integer one; each service has its own."""
+"""The objects of a catalogue. `id` is Spotify's id (22 characters), `serial` is Deezer's (an integer)."""
 
 from dataclasses import dataclass, field
 
@@ -7,7 +7,7 @@ from standin.composer import Traits
 
 @dataclass(eq=False, slots=True)
 class Artist:
-    """An artist, with every release on which the artist is heard, by group."""
+    """An artist, with every release on which the artist performs, by group."""
 
     id: str
     serial: int

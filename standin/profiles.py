@@ -1,4 +1,4 @@
-"""What kinds of app get from Spotify, told apart only by asking."""
+"""What Spotify grants to each class of app."""
 
 from typing import NamedTuple
 

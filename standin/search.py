@@ -1,4 +1,4 @@
-"""Search queries, as both services understand them: fields and plain words."""
+"""Search queries of both services: fields and plain words."""
 
 import re
 import unicodedata
@@ -55,10 +55,8 @@ class Query:
 
 
 def matches(pattern, name):
-    """Say whether a name begins (`a%`) or ends (`%a`) with something, or has it anywhere (`%a%`, `a`).
+    """Whether a name begins (`a%`) or ends (`%a`) with a text, or contains it (`%a%`, `a`).
 
-    Examples
-    --------
     >>> matches("tea%", "Teapot"), matches("%tea", "Teapot"), matches("ap", "Teapot"), matches("u%", "Über")
     (True, False, True, True)
     """
@@ -71,7 +69,7 @@ def matches(pattern, name):
 
 
 def fold(text):
-    """Without capitals and accents: a search for u finds Ü."""
+    """Text without capitals and accents: u matches Ü."""
     if not text.isascii():
         text = "".join(c for c in unicodedata.normalize("NFD", text) if not unicodedata.combining(c))
     return text.lower()

@@ -1,7 +1,7 @@
-"""The synthetic Spotify: its endpoints and its failure bodies, for each class of app.
+"""The synthetic Spotify: its endpoints and its error responses, for each class of app.
 
-Facts follow the Web API's reference, recorded answers of 2024 and 2025, and the notices of 2024-11-27 and
-2026-02-11 that took endpoints and fields from apps in development mode. Everything it sends is invented.
+It follows the Web API's reference, responses recorded in 2024 and 2025, and the notices of 2024-11-27 and 2026-02-11
+that took endpoints and fields from apps in development mode. Everything it sends is invented.
 """
 
 import base64
@@ -12,7 +12,7 @@ from flask import Blueprint, Response, current_app, jsonify, request
 from werkzeug.exceptions import HTTPException
 
 from standin.catalogue import catalogue
-from standin.shapes import (
+from standin.spotify_objects import (
     CLIENT_ID,
     audio_features,
     full_album,
@@ -56,8 +56,7 @@ class Tokens:
         self.current = None
 
 
-# ---------------------------------------------------------------------------------------------------
-# Access and failures
+# ---------------------------------------------------------------------- access and failures
 
 
 class Failure(HTTPException):
@@ -71,7 +70,7 @@ class Failure(HTTPException):
 
 @spotify.post("/api/token")
 def token():
-    """Client credentials against a bearer token."""
+    """Issue a bearer token for client credentials."""
     expected = base64.b64encode(f"{CLIENT_ID}:{CLIENT_SECRET}".encode()).decode()
     if request.headers.get("Authorization") != f"Basic {expected}":
         return jsonify({"error": "invalid_client", "error_description": "Invalid client"}), 400
@@ -100,16 +99,12 @@ def check_access():
         return Response(message, 403, mimetype="text/plain")
     if endpoint.endswith("audio_features") and not granted.audio_features:
         raise Failure(403)
-    if (
-        endpoint in ("artists", "albums", "tracks", "playlist_tracks", "playlist_items")
-        and not granted.batches
-    ):
+    if endpoint in ("albums", "tracks", "playlist_tracks") and not granted.batches:
         raise Failure(403, "Forbidden")
     return None
 
 
-# ---------------------------------------------------------------------------------------------------
-# Parameters
+# ---------------------------------------------------------------------- parameters
 
 
 def integer(name, default, low, high):
@@ -121,12 +116,12 @@ def integer(name, default, low, high):
 
 
 def lookup(kind, key):
-    """The object with an id, or the failure that says why there is none."""
+    """The object with an id, or the failure that there is none."""
     check_id(key)
-    found = catalogue().find(kind, key)
-    if found is None:
+    item = catalogue().find(kind, key)
+    if item is None:
         raise Failure(404, "Resource not found")
-    return found
+    return item
 
 
 def batch(kind, most):
@@ -144,36 +139,25 @@ def check_id(key):
         raise Failure(400, "Invalid base62 id")
 
 
-def requested_page(items, shape, most=50, default=20, **others):
+def requested_page(items, describe, most=50, default=20, **others):
     """The page that the request asks for, at the request's own path."""
     # As at the real service, `q` comes back as `query`, and either is understood.
     query = {"query" if key == "q" else key: value for key, value in request.args.items()}
     query = {key: value for key, value in query.items() if key not in ("limit", "offset")}
     limit, offset = integer("limit", min(default, most), 1, most), integer("offset", 0, 0, 10**6)
-    return page(items, shape, request.path.rstrip("/"), limit=limit, offset=offset, query=query, **others)
+    return page(items, describe, request.path.rstrip("/"), limit=limit, offset=offset, query=query, **others)
 
 
-# ---------------------------------------------------------------------------------------------------
-# Endpoints
-
-
-@spotify.get("/v1/artists", strict_slashes=False)
-def artists():
-    return jsonify(artists=[found and full_artist(found) for found in batch("people", 50)])
-
-
-@spotify.get("/v1/artists/<key>", strict_slashes=False)
-def artist(key):
-    return jsonify(full_artist(lookup("people", key)))
+# ---------------------------------------------------------------------- endpoints
 
 
 @spotify.get("/v1/artists/<key>/albums", strict_slashes=False)
 def artist_albums(key):
-    found = lookup("people", key)
+    by_group = lookup("people", key).releases
     groups = request.args.get("include_groups", ",".join(GROUPS)).split(",")
     if not set(groups) <= set(GROUPS):
         raise Failure(400, "Invalid album type")
-    releases = [(group, album) for group in GROUPS if group in groups for album in found.releases[group]]
+    releases = [(group, album) for group in GROUPS if group in groups for album in by_group[group]]
     return jsonify(
         requested_page(
             releases,
@@ -185,7 +169,7 @@ def artist_albums(key):
 
 @spotify.get("/v1/albums", strict_slashes=False)
 def albums():
-    return jsonify(albums=[found and full_album(found) for found in batch("albums", 20)])
+    return jsonify(albums=[album and full_album(album) for album in batch("albums", 20)])
 
 
 @spotify.get("/v1/albums/<key>", strict_slashes=False)
@@ -200,7 +184,7 @@ def album_tracks(key):
 
 @spotify.get("/v1/tracks", strict_slashes=False)
 def tracks():
-    return jsonify(tracks=[found and full_track(found) for found in batch("tracks", 50)])
+    return jsonify(tracks=[track and full_track(track) for track in batch("tracks", 50)])
 
 
 @spotify.get("/v1/tracks/<key>", strict_slashes=False)
@@ -210,15 +194,7 @@ def track(key):
 
 @spotify.get("/v1/audio-features", strict_slashes=False)
 def many_audio_features():
-    return jsonify(audio_features=[found and audio_features(found) for found in batch("tracks", 100)])
-
-
-@spotify.get("/v1/audio-features/<key>", strict_slashes=False)
-def one_audio_features(key):
-    found = audio_features(lookup("tracks", key))
-    if found is None:
-        raise Failure(404, "analysis not found")
-    return jsonify(found)
+    return jsonify(audio_features=[track and audio_features(track) for track in batch("tracks", 100)])
 
 
 @spotify.get("/v1/search", strict_slashes=False)
@@ -227,45 +203,33 @@ def search():
     kinds = request.args.get("type", "").split(",")
     if not query:
         raise Failure(400, "No search query")
-    shapes = {"artist": full_artist, "track": full_track}
-    if not set(kinds) <= set(shapes):
+    describe = {"artist": full_artist, "track": full_track}
+    if not set(kinds) <= set(describe):
         raise Failure(400, f"Bad search type field {','.join(kinds)}")
     most = profile().largest
     if integer("offset", 0, 0, 10**6) + integer("limit", min(20, most), 1, most) > DEEPEST:
         raise Failure(400, "Bad request.")
     return jsonify(
         {
-            f"{kind}s": requested_page(catalogue().search(kind, query), shape, most=most, end=DEEPEST)
-            for kind, shape in shapes.items()
-            if kind in kinds
+            f"{kind}s": requested_page(
+                catalogue().search(kind, query), describe[kind], most=most, end=DEEPEST
+            )
+            for kind in kinds
         }
     )
 
 
 @spotify.get("/v1/playlists/<key>/tracks", strict_slashes=False)
 def playlist_tracks(key):
-    found = lookup("playlists", key)
+    playlist = lookup("playlists", key)
+    entries = playlist_entries(playlist)
     return jsonify(
-        requested_page(
-            playlist_entries(found),
-            lambda entry: playlist_entry(found, entry, "track"),
-            most=100,
-            default=100,
-        )
-    )
-
-
-@spotify.get("/v1/playlists/<key>/items", strict_slashes=False)
-def playlist_items(key):
-    # The newer endpoint calls a track `item`, and for a while `track` as well.
-    found = lookup("playlists", key)
-    return jsonify(
-        requested_page(playlist_entries(found), lambda entry: playlist_entry(found, entry, "item", "track"))
+        requested_page(entries, lambda entry: playlist_entry(playlist, entry), most=100, default=100)
     )
 
 
 @spotify.get("/v1/<path:_>")
-def nothing(_):
+def unknown_path(_):
     raise Failure(404, "Service not found")
 
 

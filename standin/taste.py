@@ -1,4 +1,4 @@
-"""How songs are liked, and how a service measures them: fixed functions of their traits."""
+"""The appeal of songs, and their measured audio features: fixed functions of their traits."""
 
 import numpy as np
 import pandas as pd
@@ -6,20 +6,11 @@ from scipy.special import expit
 
 
 def appeal(traits):
-    """How much a song's sound contributes to its popularity, before standardisation.
+    """What a song's sound adds to its popularity, before standardisation [shape=(n,)]; `traits` is a table of `Traits`.
 
-    A sketch of tastes, decided once by plausibility: a tempo to move to and an arrangement neither bare nor
-    crowded are optima; loudness and brightness help, then saturate; a voice is liked, more so over a
-    beat, and a beat without a voice is liked less; the minor mode has a slight edge. Key does not matter.
-
-    Parameters
-    ----------
-    traits : pd.DataFrame
-        The columns of `Traits`.
-
-    Returns
-    -------
-    np.ndarray [shape=(n,)]
+    Chosen once to be plausible: there is an optimal tempo and an optimal density; loudness and brightness help, then
+    saturate; a voice helps, more so over a beat, and a beat without a voice helps less; minor is slightly better than
+    major. Key has no effect.
     """
     t = traits
     return (
@@ -36,19 +27,13 @@ def appeal(traits):
 def skew(latent):
     """Turn the latent sum into popularity: a third zeros, a median near 4, a mean near 7, a tail to 60.
 
-    That is the shape found among 90,212 Mandopop songs (31 % zeros, mean 6.8, variance 96, maximum 63).
+    That is the distribution of 90,212 Mandopop songs (31 % zeros, mean 6.8, variance 96, maximum 63).
     """
     return np.clip(np.rint(9.5 * np.expm1(0.6 * np.maximum(0, latent + 0.55))), 0, 100).astype(int)
 
 
 def measure(rng, traits):
-    """The audio features a service would report: driven by the traits, with a moderate error of measurement.
-
-    Returns
-    -------
-    list of dict
-        The names of `AUDIO_FEATURES`, each in its documented range.
-    """
+    """Audio features of each song, a list of dicts by the names of `AUDIO_FEATURES`: traits with errors."""
     t, n = traits, len(traits)
     level = {
         name: 4 * (t[name] - 0.5) for name in ("brightness", "percussion", "loudness", "voice", "density")
@@ -59,7 +44,7 @@ def measure(rng, traits):
 
     groove = 1 - np.abs(t.tempo - 115) / 40
     octave = rng.choice([0.5, 1, 2], p=[0.03, 0.94, 0.03], size=n)  # the classic error of tempo estimators
-    heard = rng.random(n) < 0.85  # the key is found
+    correct = rng.random(n) < 0.85  # the key is estimated correctly
     table = pd.DataFrame(
         {
             "danceability": expit(0.7 * level["percussion"] + 0.9 * groove + noise(0.4)),
@@ -70,9 +55,9 @@ def measure(rng, traits):
                 + 0.3
                 + noise(0.4)
             ),
-            "key": np.where(heard, t.key, rng.integers(12, size=n)),
+            "key": np.where(correct, t.key, rng.integers(12, size=n)),
             "loudness": np.clip(-22 + 17 * t.loudness + noise(1), -60, 0),
-            "mode": np.where(heard, t["mode"], rng.integers(2, size=n)),
+            "mode": np.where(correct, t["mode"], rng.integers(2, size=n)),
             "speechiness": 0.03
             + 0.4 * expit(0.8 * level["voice"] + 0.5 * level["density"] - 2.5 + noise(0.5)),
             "acousticness": expit(-0.9 * level["brightness"] - 0.6 * level["percussion"] - 0.5 + noise(0.5)),

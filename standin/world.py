@@ -1,58 +1,16 @@
-"""The catalogue behind the stand-in: invented artists, releases and recordings, and the planted truth.
-
-A recording's popularity rises with a latent sum of three uncorrelated, standardised components,
-
-    latent = sqrt(artist) * artist effect + sqrt(audio) * appeal(traits) + sqrt(noise) * noise,
-
-weighted by the shares of the settings. Over a genre's recordings each component has mean 0 and variance 1 and
-no two are correlated, so the shares of variance are exactly those asked for. The artist effect has nothing to
-do with how the artist sounds, and `appeal` is a fixed function: whatever a model can learn from audio about
-artists it has not heard, it learns from `appeal`.
-"""
+"""The catalogue behind the stand-in: invented artists, releases and recordings, and the planted truth."""
 
 from collections import defaultdict
 from functools import cached_property
-from typing import NamedTuple
 
 import numpy as np
-import pandas as pd
-from scipy.special import ndtr
 
 from standin.composer import Traits
+from standin.draws import GENRES, draw_effects, draw_owners, draw_traits
 from standin.names import ALBUMS, ARTISTS, SONGS, identifier, invent, number
 from standin.objects import Album, Artist, Playlist, Recording, Track
-from standin.taste import appeal, measure, skew
+from standin.taste import measure, skew
 
-
-class Genre(NamedTuple):
-    """A genre's share of the size asked for, and its traits' distance from average in standard deviations."""
-
-    size: float
-    tempo: float = 0.0
-    brightness: float = 0.0
-    percussion: float = 0.0
-    loudness: float = 0.0
-    voice: float = 0.0
-    density: float = 0.0
-
-
-GENRES = {
-    "mandopop": Genre(1.0, tempo=-0.2, voice=0.3),
-    "hip-hop": Genre(0.5, tempo=-0.3, percussion=0.7, loudness=0.3, density=-0.2),
-    "pop": Genre(0.5, tempo=0.2, brightness=0.2, percussion=0.2, loudness=0.3, voice=0.3),
-    "rock": Genre(0.5, tempo=0.3, brightness=0.3, percussion=0.3, loudness=0.6, density=0.3),
-    "classical": Genre(
-        0.3, tempo=-0.3, brightness=-0.4, percussion=-1.6, loudness=-1.0, voice=-1.0, density=0.3
-    ),
-    "jazz": Genre(0.3, brightness=-0.3, percussion=-0.3, loudness=-0.5, voice=-0.4, density=0.6),
-    "country": Genre(0.3, percussion=-0.2, voice=0.5),
-    "electronic": Genre(
-        0.3, tempo=0.5, brightness=0.5, percussion=0.6, loudness=0.5, voice=-0.7, density=0.4
-    ),
-    "reggae": Genre(0.3, tempo=-0.8, brightness=-0.2, percussion=0.3),
-}
-
-LIKENESS = 0.3  # share of a trait's variance that an artist's recordings have in common
 GUESTS = 0.15  # share of recordings by more than one artist
 CIRCLE = 3  # artists who sing on each other's songs
 NO_PREVIEW = 0.03
@@ -62,13 +20,7 @@ BLOCK = 10**8  # each genre's share of the integer ids
 
 
 class World:
-    """The catalogue of one genre, wholly decided by the settings and the genre's name.
-
-    Parameters
-    ----------
-    settings : hitsong.config.Standin
-    genre : str
-        One of `GENRES`.
+    """The catalogue of one genre (of `GENRES`); settings and genre decide all of it.
 
     Attributes
     ----------
@@ -90,9 +42,9 @@ class World:
         artists = min(count, max(4, round(size * settings.artists)))
 
         self._make_artists(artists)
-        owners = _owners(self._rng("owners"), count, artists)
-        self.traits = self._draw_traits(owners)
-        self.effects = self._plant(owners, settings.shares)
+        owners = draw_owners(self._rng("owners"), count, artists)
+        self.traits = draw_traits(self._rng("traits"), genre, owners)
+        self.effects = draw_effects(self._rng("effects"), self.traits, owners, settings.shares)
         self._record(owners)
         self._release(owners)
         self._rate()
@@ -103,7 +55,7 @@ class World:
         return np.random.default_rng(number(self._seed, self.genre, *purpose))
 
     def _id(self, kind, index):
-        # Other settings are another catalogue: what a study knows of the one must not pass for the other.
+        # Another catalogue has other ids, so that a study never takes one for the other.
         return identifier(self._settings, self.genre, kind, index)
 
     @cached_property
@@ -117,43 +69,12 @@ class World:
 
     def _make_artists(self, count):
         rng = self._rng("artists")
-        # As at the real service, some artists found under a genre do not name it themselves.
+        # As at the real service, some artists of a genre do not have it among their own genres.
         self.artists = [
             Artist(self._id("artist", i), self._serial(i), name, [self.genre] if rng.random() < 0.8 else [])
             for i, name in enumerate(invent(rng, ARTISTS, count))
         ]
         self.various = Artist(self._id("artist", "various"), self._serial(count), "Various Artists", [])
-
-    def _draw_traits(self, owners):
-        """Traits of every recording: the genre's average, the artist's style, and the song itself."""
-        rng = self._rng("traits")
-        means = np.array(GENRES[self.genre][1:])
-        style = rng.standard_normal((owners.max() + 1, len(means)))[owners]
-        song = rng.standard_normal((len(owners), len(means)))
-        z = means + np.sqrt(LIKENESS) * style + np.sqrt(1 - LIKENESS) * song
-        levels = pd.DataFrame(ndtr(z[:, 1:]), columns=Genre._fields[2:])
-        head = {
-            "tempo": np.clip(112 + 24 * z[:, 0], 56, 190),
-            "key": rng.integers(12, size=len(owners)),
-            "mode": (rng.random(len(owners)) < 0.6).astype(int),
-        }
-        return pd.DataFrame(head).join(levels)[list(Traits._fields)]
-
-    def _plant(self, owners, shares):
-        """The three components, standardised, uncorrelated and weighted."""
-        rng = self._rng("effects")
-        audio = _standardise(appeal(self.traits))
-        # Artist effects may by chance go with the artists' average appeal: take that out at the level of the
-        # artists, so that the audio effect stays a pure function of the traits.
-        effect = rng.standard_normal(owners.max() + 1)
-        average = pd.Series(audio).groupby(owners).transform("mean").to_numpy()
-        artist = _standardise(_residual(effect[owners], average))
-        noise = _standardise(_residual(rng.standard_normal(len(owners)), artist, audio))
-        weights = np.sqrt([shares.artist, shares.audio, shares.noise])
-        return pd.DataFrame(
-            np.column_stack([artist, audio, noise]) * weights,
-            columns=["artist_effect", "audio_effect", "noise"],
-        )
 
     def _record(self, owners):
         """Make the recordings, with what is missing or broken about some of them."""
@@ -164,8 +85,8 @@ class World:
         features = measure(rng, self.traits)
         names = invent(rng, SONGS, count)
         traits = [Traits(*row) for row in self.traits.itertuples(index=False)]
-        # Guests come from the artist's own circle, and every other circle has none: could anyone sing with
-        # anyone, all artists would hang together, and no split could keep them apart.
+        # Guests come from the artist's own circle, and every second circle has none: with guests from everywhere all
+        # artists would be connected, and no split could separate them.
         circle = np.arange(len(self.artists)) // CIRCLE
         sociable = np.flatnonzero(circle[owners] % 2 == 0)
         duets = set(rng.permutation(sociable)[: max(1, round(GUESTS * count))].tolist())
@@ -222,7 +143,7 @@ class World:
                 for recording in tracks[: max(1, round(0.3 * len(tracks)))]:  # singles ahead of the album
                     self._issue(rng, recording.name, "single", recording.artists, [recording], year)
             for recording in only_singles:
-                # Before everything else, so that they stand on the last page of a long list of releases.
+                # Earlier than all others, so that they are on the last page of a long list of releases.
                 self._issue(rng, recording.name, "single", recording.artists, [recording], start - 2)
             for recording in only_singles[:1]:
                 self._issue(rng, recording.name, "single", recording.artists, [recording], start + 3)
@@ -248,7 +169,7 @@ class World:
         self._issue(rng, f"Simply {self.genre.title()}", "compilation", [self.various], others[-20:], 2021)
 
     def _issue(self, rng, name, kind, artists, recordings, year):
-        """Add a release of a type to the catalogue and to the lists of all artists heard on it."""
+        """Add a release of a type to the catalogue and to the lists of all its artists."""
         date, precision = _date(rng, year)
         index = len(self.albums)
         upc = f"{number(self._seed, self.genre, 'upc', index) % 10**13:013}"
@@ -263,8 +184,8 @@ class World:
             album.tracks.append(track)
         for artist in artists:
             artist.releases[kind].append(album)
-        heard = {artist: None for recording in recordings for artist in recording.artists}
-        for artist in heard:
+        performers = dict.fromkeys(artist for recording in recordings for artist in recording.artists)
+        for artist in performers:
             if artist not in artists:
                 artist.releases["appears_on"].append(album)
 
@@ -286,7 +207,7 @@ class World:
             artist.followers = int(40 * np.exp(artist.popularity / 8))
             for albums in artist.releases.values():
                 albums.sort(key=lambda album: album.date, reverse=True)
-        # Integer ranks finer than popularity, and never at odds with it: equals are told apart by the latent sum.
+        # Ranks in the order of popularity; the latent sum decides between tracks of equal popularity.
         order = sorted(self.tracks.values(), key=lambda t: (t.popularity, t.recording.latent, t.serial))
         for place, track in enumerate(order, 1):
             track.rank = 1_000_000 * place // (len(order) + 1)
@@ -303,18 +224,13 @@ class World:
             self.playlists[key] = Playlist(key, serial, f"{name} {self.genre.title()}", tracks)
 
     def planted(self, service="spotify"):
-        """What was planted in each track, copies of a recording included.
-
-        Parameters
-        ----------
-        service : str
-            "spotify" or "deezer": whose ids to name the tracks by.
+        """The planted effects of each track, copies of a recording included.
 
         Returns
         -------
         pd.DataFrame
-            track_id, isrc, artist_effect, audio_effect and noise (weighted: popularity rises with their sum), and
-            the traits.
+            track_id (of the service, "spotify" or "deezer"), isrc, artist_effect, audio_effect and noise (weighted:
+            popularity rises with their sum), and the traits.
         """
         rows = self.effects.join(self.traits)
         rows.insert(0, "isrc", [recording.isrc for recording in self.recordings])
@@ -326,7 +242,7 @@ class World:
         return rows.explode("track_id", ignore_index=True)
 
     def numbered(self, kind, serial):
-        """The object with an integer id: `kind` is people, albums, tracks or playlists; None if none has it."""
+        """The object with an integer id: `kind` is people, albums, tracks or playlists; None if there is none."""
         place = serial - self._first_serial
         return self._series[kind][place] if 0 <= place < len(self._series[kind]) else None
 
@@ -345,16 +261,11 @@ class World:
 
     @cached_property
     def active(self):
-        """The years in which each artist is heard on a release."""
+        """The years of each artist's releases."""
         return {
             artist: {album.year for albums in artist.releases.values() for album in albums}
             for artist in self.artists
         }
-
-    @cached_property
-    def by_rank(self):
-        """The tracks, the highest rank first."""
-        return sorted(self.tracks.values(), key=lambda track: -track.rank)
 
     @cached_property
     def by_isrc(self):
@@ -371,79 +282,27 @@ class World:
 
     @cached_property
     def people(self):
-        """All artists by id, the one that stands for many included."""
+        """All artists by id, "Various Artists" included."""
         return {artist.id: artist for artist in [*self.artists, self.various]}
 
 
 def _catalogue(settings):
-    """What of the settings decides the catalogue: how it is served and what goes wrong are no part of it."""
+    """The settings that decide the content of the catalogue; class of app and faults do not."""
     return settings.model_dump_json(exclude={"profile", "faults"})
 
 
 def playlist_ids(settings, genre):
-    """Ids of the two public playlists of a genre.
-
-    Parameters
-    ----------
-    settings : hitsong.config.Standin
-    genre : str
-        One of `GENRES`.
-
-    Returns
-    -------
-    list of str
-    """
+    """Ids of the two public playlists of a genre."""
     return [identifier(_catalogue(settings), genre, "playlist", index) for index in range(2)]
 
 
 def planted(settings, genre):
-    """What the stand-in planted in a genre: the truth that a study of it could recover.
-
-    Parameters
-    ----------
-    settings : hitsong.config.Standin
-    genre : str
-        One of `GENRES`.
-
-    Returns
-    -------
-    pd.DataFrame
-        As `World.planted`.
-    """
+    """The planted effects of a genre's tracks, which a study of it could recover: see `World.planted`."""
     return World(settings, genre).planted()
-
-
-def _owners(rng, recordings, artists):
-    """Main artist of each recording: everyone has one, few have many, nobody has much more than 8 %."""
-    cap = max(int(0.08 * recordings), 2 * -(-recordings // artists))
-    weights = rng.lognormal(0, 0.9, artists)
-    counts = np.ones(artists, dtype=int)
-    draws = rng.random(recordings - artists)
-    while len(draws):
-        chances = np.cumsum(weights * (counts < cap))
-        picks = np.searchsorted(chances / chances[-1], draws, side="right")
-        used = 0
-        for pick in picks:
-            counts[pick] += 1
-            used += 1
-            if counts[pick] == cap:
-                break  # from here on, the chances of the others are higher
-        draws = draws[used:]
-    return np.repeat(np.arange(artists), counts)
 
 
 def _choose(rng, total, count):
     return set(rng.permutation(total)[:count].tolist())
-
-
-def _standardise(values):
-    return (values - values.mean()) / values.std()
-
-
-def _residual(values, *others):
-    """What of `values` is left when the mean and the others are projected out."""
-    basis = np.column_stack([np.ones(len(values)), *others])
-    return values - basis @ np.linalg.lstsq(basis, values, rcond=None)[0]
 
 
 def _date(rng, year):

@@ -188,9 +188,20 @@ class Train(Section):
 
 
 class Evaluate(Section):
-    """How results are measured."""
+    """How results are measured.
+
+    With `folds` every model is fitted so many times, each time without another part of the artists, and measured on
+    all tracks. 0 is a single split.
+    """
 
     draws: Annotated[int, Field(ge=100)] = 1000
+    folds: Annotated[int, Field(ge=0, le=20)] = 0
+
+    @model_validator(mode="after")
+    def _enough_folds(self):
+        if self.folds in (1, 2):
+            raise ValueError(f"folds must be 0 or at least 3 (one tests, one validates), not {self.folds}")
+        return self
 
 
 class Compute(Section):
@@ -218,6 +229,14 @@ class Config(Section):
     train: Train = Train()
     evaluate: Evaluate = Evaluate()
     compute: Compute = Compute()
+
+    @model_validator(mode="after")
+    def _folds_by_artist(self):
+        if self.evaluate.folds and self.split.scheme != "artist":
+            raise ValueError(
+                f"evaluate.folds keeps artists apart: it needs split.scheme artist, not {self.split.scheme}"
+            )
+        return self
 
     @model_validator(mode="before")
     @classmethod

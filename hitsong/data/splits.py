@@ -15,6 +15,8 @@ time
 own
     The data set's own division, from a column `split` of the tracks (FMA has one).
 
+The folds of cross-fitting (`hitsong.data.folds`) are made and frozen as the sides of `artist` are.
+
 The table is made once and then only extended; a track never changes side. A new track joins the side of
 its artists. If they are on two sides it is `excluded`, since on either side a model would be trained on a
 tested artist. A known track becomes `excluded` only if its corrected credits name an artist of another
@@ -28,12 +30,14 @@ import pandas as pd
 from scipy.sparse import coo_array
 from scipy.sparse.csgraph import connected_components
 
+from hitsong.data import folds as cross_fitting
+from hitsong.data.folds import EXCLUDED
 from hitsong.errors import UserError
 from hitsong.files import write_table
 
 # In the order in which a very small catalogue fills them.
 SIDES = ["train", "test", "validation"]
-EXCLUDED = "excluded"
+SCHEMES = ["artist", "random", "time", "own"]
 _UNSET = ""
 _STRATA = 5
 _DATE = r"(?!0000)\d{4}(-\d{2}){0,2}"  # a year at least; as text, dates of any precision sort by time
@@ -61,7 +65,7 @@ def artist_groups(tracks):
     return pd.Series(names.to_numpy(), index=pd.Index(tracks["track_id"], name="track_id"), name="group")
 
 
-def make_splits(tracks, target, shares, seed, frozen=None):
+def make_splits(tracks, target, shares, seed, frozen=None, folds=0):
     """Assign every track with a known target to train, validation or test, under each scheme.
 
     Whole units (components of artists, or single tracks) are assigned greedily, the largest first and in
@@ -82,11 +86,13 @@ def make_splits(tracks, target, shares, seed, frozen=None):
     frozen : pd.DataFrame, optional
         The earlier table, whose tracks keep their sides. Rows of tracks that are no longer in `tracks` are
         kept, so that a track that returns has the same side.
+    folds : int
+        How many folds to make for cross-fitting, 0 for none. Folds that are frozen are extended in any case.
 
     Returns
     -------
     pd.DataFrame
-        Columns `track_id`, `group`, `artist`, `random` and perhaps `time` and `own`, sorted by track_id. It
+        Columns `track_id`, `group`, `artist`, `random` and perhaps `time`, `own` and folds, sorted by track_id. It
         does not depend on the order of the rows of `tracks`. Its `attrs` hold the settings that it
         was first made with, and the dates between the sides of `time`; Parquet stores them.
 
@@ -104,11 +110,13 @@ def make_splits(tracks, target, shares, seed, frozen=None):
     before = frozen.set_index("track_id").reindex(tracks["track_id"])
     stratum = _strata(tracks[target].to_numpy(float))
 
+    by_side = {name: getattr(shares, name) for name in SIDES if getattr(shares, name) > 0}
+
     unit, side = _settle(tracks, before["artist"].to_numpy(object, na_value=_UNSET))
     table = pd.DataFrame({"track_id": tracks["track_id"]})
-    table["artist"] = _deal(unit, side, stratum, shares, seed)
+    table["artist"] = _deal(unit, side, stratum, by_side, seed)
     table["random"] = _deal(
-        np.arange(len(tracks)), before["random"].to_numpy(object, na_value=_UNSET), stratum, shares, seed
+        np.arange(len(tracks)), before["random"].to_numpy(object, na_value=_UNSET), stratum, by_side, seed
     )
     dates = _dates(tracks)
     if dates.notna().any():
@@ -118,6 +126,12 @@ def make_splits(tracks, target, shares, seed, frozen=None):
     if "split" in tracks and tracks["split"].notna().any():
         own = tracks["split"].map({"training": "train", "validation": "validation", "test": "test"})
         table["own"] = own.fillna(EXCLUDED)
+    for count in sorted({*cross_fitting.counts(frozen), folds} - {0}):
+        column = cross_fitting.column(count)
+        known = before[column].to_numpy(object, na_value=_UNSET) if column in before else _UNSET
+        unit, side = _settle(tracks, np.broadcast_to(known, len(tracks)))
+        equal = {str(number): 1 / count for number in range(1, count + 1)}
+        table[column] = _deal(unit, side, stratum, equal, seed)
 
     # Components of the kept tracks only, so that each group is on one side; an excluded track, which would
     # join two groups, belongs to that of its first artist.
@@ -127,12 +141,14 @@ def make_splits(tracks, target, shares, seed, frozen=None):
 
     gone = frozen[~frozen["track_id"].isin(table["track_id"])]
     table = pd.concat([table, gone]).sort_values("track_id", ignore_index=True)
+    # Tracks that were gone when folds were made get one when they return.
+    table = table.fillna({cross_fitting.column(count): _UNSET for count in cross_fitting.counts(table)})
     table = table.fillna(EXCLUDED).astype("str")
     table.attrs = attributes
     return table
 
 
-def load_splits(path, tracks, target_column, shares, seed):
+def load_splits(path, tracks, target_column, shares, seed, folds=0):
     """Read the frozen splits, extended by any new tracks; make and freeze them the first time.
 
     Parameters
@@ -140,7 +156,7 @@ def load_splits(path, tracks, target_column, shares, seed):
     path : path-like
         The table (Parquet), written only if it changed. Shares and seed only affect new tracks; delete the
         file to split again.
-    tracks, target_column, shares, seed
+    tracks, target_column, shares, seed, folds
         As for `make_splits`.
 
     Returns
@@ -154,15 +170,17 @@ def load_splits(path, tracks, target_column, shares, seed):
     Raises
     ------
     UserError
-        If nothing is left to train on or to test on.
+        If nothing is left to train on or to test on, or a fold would be empty.
     """
     path = Path(path)
     frozen = pd.read_parquet(path) if path.exists() else None
-    table = make_splits(tracks, target_column, shares, seed, frozen)
+    table = make_splits(tracks, target_column, shares, seed, frozen, folds)
     present = table[table["track_id"].isin(tracks["track_id"][_known(tracks[target_column])])]
     present = present.reset_index(drop=True)
     for scheme in ["artist", "random"]:
         require_sides(present, scheme)
+    if folds:
+        cross_fitting.require(present, folds)
     if frozen is None or not table.equals(frozen) or table.attrs != frozen.attrs:
         write_table(path, table)
 
@@ -173,7 +191,7 @@ def load_splits(path, tracks, target_column, shares, seed):
         "without_target": len(tracks) - len(present),
         "made_with": table.attrs["made_with"],
     }
-    for scheme in present.columns.drop(["track_id", "group"]):
+    for scheme in (name for name in SCHEMES if name in present):
         counts[scheme] = {side: int((present[scheme] == side).sum()) for side in [*SIDES, EXCLUDED]}
     return present, counts
 
@@ -311,7 +329,9 @@ def _settle(tracks, side):
     credits = _credits(tracks)
     credits["side"] = side[credits["row"]]
     # An artist is on the side of most of their tracks; these differ only after corrected credits.
-    credits["home"] = credits["artist"].map(_most_frequent(credits[credits["side"].isin(SIDES)], "side"))
+    credits["home"] = credits["artist"].map(
+        _most_frequent(credits[~credits["side"].isin([_UNSET, EXCLUDED])], "side")
+    )
 
     # New tracks are linked by artists that are not on any side yet.
     loose = credits[(credits["side"] == _UNSET) & credits["home"].isna()]
@@ -327,12 +347,10 @@ def _settle(tracks, side):
 
 def _deal(unit, side, stratum, shares, seed):
     """Assign each unit without a side to the side that lacks most; returns the sides, (n,)."""
-    side = np.array(side, dtype=object)
-    names = [name for name in SIDES if getattr(shares, name) > 0]
+    side, names = np.array(side, dtype=object), list(shares)
     # Counted are tracks, and tracks per stratum.
     content = np.column_stack([np.ones(len(stratum)), np.eye(stratum.max(initial=0) + 1)[stratum]])
-    share = np.array([getattr(shares, name) for name in names])
-    requested = np.outer(share, content[side != EXCLUDED].sum(axis=0)).clip(min=1e-9)
+    requested = np.outer(list(shares.values()), content[side != EXCLUDED].sum(axis=0)).clip(min=1e-9)
     placed = np.array([content[side == name].sum(axis=0) for name in names])
 
     new = np.flatnonzero(side == _UNSET)

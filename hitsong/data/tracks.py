@@ -3,7 +3,7 @@
 import pandas as pd
 
 from hitsong.collect import deduplicate
-from hitsong.data import leakage, splits, targets
+from hitsong.data import folds, leakage, splits, targets
 from hitsong.errors import UserError
 from hitsong.features.store import Store
 
@@ -26,7 +26,8 @@ def load_tracks(study, config, kinds=()):
     -------
     tracks : pandas.DataFrame
         The columns of `tracks.parquet` and, by `track_id`: `group` (of artists), a column per split scheme,
-        `side` (train, validation, test or excluded, under the config's scheme) and the encoded target
+        those of `hitsong.data.folds.with_sides`, `side` (train, validation, test or excluded, under the config's
+        scheme) and the encoded target
         (the columns `target.encoded`: `y`, or one for each audio feature).
     target : hitsong.data.targets.Target
         Fitted on the train side.
@@ -51,8 +52,10 @@ def load_tracks(study, config, kinds=()):
             tracks = tracks[tracks["track_id"].isin(clips)]
             with_clip = len(tracks)
     # Divided by popularity whatever the target, so that all targets of a study share their test tracks.
-    table, counts = splits.load_splits(study.splits, tracks, "popularity", config.split, config.seed)
+    count = config.evaluate.folds
+    table, counts = splits.load_splits(study.splits, tracks, "popularity", config.split, config.seed, count)
     splits.require_sides(table, config.split.scheme)
+    table = folds.with_sides(table[["track_id", "group", *split_schemes(table)]], table, count)
     tracks = tracks.merge(table, on="track_id", validate="one_to_one")
     if config.target.kind == "audio_features":
         complete = tracks[config.target.features].notna().all(axis=1)
@@ -86,7 +89,7 @@ def with_target(tracks, train, config):
 
 def split_schemes(tracks):
     """The split schemes that tracks have sides of, the scheme of `side` included."""
-    return [name for name in ("artist", "random", "time", "own") if name in tracks]
+    return [name for name in splits.SCHEMES if name in tracks]
 
 
 def find_leaks(study, tracks):

@@ -95,25 +95,21 @@ def test_genres_are_coarse(get, world):
         artist.serial
         for artist in sorted(rock.artists, key=lambda artist: (-artist.popularity, artist.serial))
     ]
-    assert get(f"genre/{names['Rock']}")["name"] == "Rock"
-    chart = pages(get, f"chart/{names['Rock']}/tracks", limit=40)
-    assert [item["position"] for item in chart] == list(range(1, 1 + len(chart)))
-    assert [item["rank"] for item in chart] == sorted((item["rank"] for item in chart), reverse=True)
-    assert get(f"album/{next(iter(world.albums.values())).serial}")["genre_id"] == -1
+    albums = get(f"artist/{world.artists[0].serial}/albums")["data"]
+    assert {album["genre_id"] for album in albums} == {-1}
 
 
 def test_mandopop_is_found_by_names_and_in_playlists(get, world):
     for artist in world.artists:
-        found = pages(get, "search/artist", q=artist.name)
-        assert artist.serial in {item["id"] for item in found}
+        results = pages(get, "search/artist", q=artist.name)
+        assert artist.serial in {item["id"] for item in results}
     playlists = pages(get, "search/playlist", q="mandopop")
     assert len(playlists) == 2
     known = {track.serial for track in world.tracks.values()}
     for playlist in playlists:
-        found = [item["id"] for item in pages(get, f"playlist/{playlist['id']}/tracks")]
-        assert len(found) == playlist["nb_tracks"]
-        assert set(found) <= known
-        assert [item["id"] for item in get(f"playlist/{playlist['id']}")["tracks"]["data"]] == found
+        ids = [item["id"] for item in pages(get, f"playlist/{playlist['id']}/tracks")]
+        assert len(ids) == playlist["nb_tracks"]
+        assert set(ids) <= known
 
 
 def test_a_crawl_by_artists_finds_every_recording(get, world):
@@ -124,18 +120,10 @@ def test_a_crawl_by_artists_finds_every_recording(get, world):
     assert isrcs == {recording.isrc for recording in world.recordings}
 
 
-def test_an_artists_top_is_in_order(get, world):
-    artist = world.artists[0]
-    assert len(get(f"artist/{artist.serial}/top")["data"]) <= 5
-    top = pages(get, f"artist/{artist.serial}/top", limit=50)
-    assert [item["rank"] for item in top] == sorted((item["rank"] for item in top), reverse=True)
-    assert all(artist.serial in {credit["id"] for credit in item["contributors"]} for item in top)
-
-
 def test_isrc_leads_to_the_best_copy(get, world):
     copies = max(world.copies.values(), key=len)
-    found = get(f"track/isrc:{copies[0].recording.isrc}")
-    assert found["id"] == max(copies, key=lambda track: track.rank).serial
+    track = get(f"track/isrc:{copies[0].recording.isrc}")
+    assert track["id"] == max(copies, key=lambda track: track.rank).serial
 
 
 def test_dates_are_days_and_unknown_tempi_zero(tracks):
@@ -163,11 +151,11 @@ def test_lists_end_without_next_and_clamp_their_limit(get):
 def test_addresses_are_local_when_asked_directly(client, world):
     home = f"{client.standin.url}/deezer"
     serial = world.artists[0].serial
-    page = client.get(f"{home}/artist/{serial}/top", limit=1)
-    assert page["next"].startswith(f"{home}/artist/{serial}/top?limit=1&index=1")
-    heard = next(track for track in client.get(f"{home}/search", q="the")["data"] if track["preview"])
-    assert heard["preview"].startswith(f"{home}/api/1/1/")
-    assert client.ask(heard["preview"]).ok
+    page = client.get(f"{home}/artist/{serial}/albums", limit=1)
+    assert page["next"].startswith(f"{home}/artist/{serial}/albums?limit=1&index=1")
+    track = next(track for track in client.get(f"{home}/search", q="the")["data"] if track["preview"])
+    assert track["preview"].startswith(f"{home}/api/1/1/")
+    assert client.ask(track["preview"]).ok
 
 
 @pytest.mark.parametrize(
@@ -175,7 +163,7 @@ def test_addresses_are_local_when_asked_directly(client, world):
     [
         ("track/1", NO_DATA),
         ("track/999999999999", NO_DATA),
-        ("artist/nobody/top", NO_DATA),
+        ("artist/nobody/albums", NO_DATA),
         ("track/isrc:ZZ9990000000", NO_DATA),
         ("genre/999/artists", NO_DATA),
         ("search", {"type": "MissingParameterException", "message": "Missing parameters: q", "code": 501}),
@@ -196,8 +184,8 @@ def test_errors_come_with_status_200(get, path, error):
 def test_previews_expire(client, get, tracks, monkeypatch):
     silent = [track for track in tracks if track["preview"] == ""]
     assert 0 < len(silent) < 0.1 * len(tracks)
-    heard = next(t for t in tracks if t["preview"] and client.ask(t["preview"]).ok)
-    address = heard["preview"]
+    track = next(t for t in tracks if t["preview"] and client.ask(t["preview"]).ok)
+    address = track["preview"]
     assert address.startswith("http://cdnt-preview.dzcdn.test/api/1/1/")
     assert "?hdnea=exp=" in address
     assert client.ask(address).headers["Content-Type"] == "audio/mpeg"
@@ -209,7 +197,7 @@ def test_previews_expire(client, get, tracks, monkeypatch):
     monkeypatch.setattr(deezer.time, "time", partial(float, expires + 1))
     refused = client.ask(address)
     assert (refused.status_code, refused.headers["Content-Type"].split(";")[0]) == (403, "text/html")
-    again = get(f"track/{heard['id']}")["preview"]
+    again = get(f"track/{track['id']}")["preview"]
     assert again.split("?")[0] == address.split("?")[0]
     assert client.ask(again).ok
 
@@ -225,14 +213,10 @@ def test_answers_have_the_real_shapes(get, world):
     playlist = max(world.playlists.values(), key=lambda playlist: len(playlist.tracks))
     track = next(track for track in album.tracks if track.recording.preview)
     check(f"track/{track.serial}", "track")
-    check(f"artist/{artist.serial}", "track_1")
-    check(f"artist/{artist.serial}/top", "artist_top_1", limit=3)
     check(f"artist/{artist.serial}/albums", "artist_albums_1", limit=3)
-    check(f"album/{album.serial}", "album")
     check(f"album/{album.serial}/tracks", "album_tracks_1", limit=100)
     check(f"playlist/{playlist.serial}/tracks", "playlist_tracks", limit=3)
     check("search", "search_simple", q="the")
     check("search/playlist", "search_playlists", q="mandopop", limit=1)
     check("genre", "genres")
-    check("genre/152", "genre_artists")
     check("genre/152/artists", "genre_artists_1")

@@ -145,7 +145,6 @@ def test_answers_may_be_slow(monkeypatch):
         ("search?q=genre:mandopop&type=track&limit=10", "tracks"),
         ("search?q=genre:mandopop&type=artist&limit=50", "artists"),
         (f"playlists/{playlist_ids(SMALL, 'mandopop')[0]}/tracks", None),
-        (f"playlists/{playlist_ids(SMALL, 'mandopop')[0]}/items", None),
     ],
 )
 def test_nulls_come_in_addition_to_the_real_items(path, inside):

@@ -35,8 +35,7 @@ def objects(get, limit):
     artists = get("search", q="genre:mandopop", type="artist", limit=limit)["artists"]["items"]
     track = get(f"tracks/{tracks[0]['id']}")
     album = get(f"albums/{track['album']['id']}")
-    artist = get(f"artists/{artists[0]['id']}")
-    return [track, *tracks], [album], [artist, *artists], album["tracks"]["items"]
+    return [track, *tracks], [album], artists, album["tracks"]["items"]
 
 
 def test_older_development_apps_lack_previews_and_audio_features(dev_old, world):
@@ -47,9 +46,7 @@ def test_older_development_apps_lack_previews_and_audio_features(dev_old, world)
     ids = ",".join(list(world.tracks)[:50])
     assert len(dev_old("tracks", ids=ids)["tracks"]) == 50
     assert dev_old("audio-features", 403, ids=ids) == NO_GRANT
-    assert dev_old(f"audio-features/{ids[:22]}", 403) == NO_GRANT
-    for path in ("tracks", "items"):
-        assert dev_old(f"playlists/{PLAYLIST}/{path}")["total"] > 10
+    assert dev_old(f"playlists/{PLAYLIST}/tracks")["total"] > 10
 
 
 def test_newer_development_apps_lack_popularity_and_previews(dev_new):
@@ -65,11 +62,8 @@ def test_newer_development_apps_lack_popularity_and_previews(dev_new):
     [
         ("tracks?ids={track}", FORBIDDEN),
         ("albums?ids={track}", FORBIDDEN),
-        ("artists/?ids={track}", FORBIDDEN),
         (f"playlists/{PLAYLIST}/tracks", FORBIDDEN),
-        (f"playlists/{PLAYLIST}/items", FORBIDDEN),
         ("audio-features?ids={track}", NO_GRANT),
-        ("audio-features/{track}", NO_GRANT),
     ],
 )
 def test_newer_development_apps_are_refused(dev_new, world, path, body):
@@ -99,5 +93,5 @@ def test_nothing_works_without_premium(world):
 
 def test_the_catalogue_is_the_same_for_every_class(dev_old, dev_new, world):
     for get in (dev_old, dev_new):
-        found = get("search", q="genre:mandopop", type="track", limit=10)["tracks"]["items"]
-        assert all(world.tracks[track["id"]].recording.name == track["name"] for track in found)
+        tracks = get("search", q="genre:mandopop", type="track", limit=10)["tracks"]["items"]
+        assert all(world.tracks[track["id"]].recording.name == track["name"] for track in tracks)

@@ -1,4 +1,4 @@
-"""The synthetic Spotify's objects, in the form of its answers; what an app is not granted is missing or null."""
+"""The synthetic Spotify's objects, in the form of its responses; what an app is not granted is missing or null."""
 
 from urllib.parse import urlencode
 
@@ -16,17 +16,17 @@ MARKETS = ["AU", "CA", "DE", "HK", "JP", "MY", "SG", "TW", "US"]
 
 
 def profile():
-    """What the app that asks is granted."""
+    """What the requesting app is granted."""
     return PROFILES[catalogue().settings.profile]
 
 
 def home(host):
-    """Address of a service: its host if the client uses us as its proxy, ours if it asks us directly."""
+    """Address of a host for clients that use the stand-in as a proxy; its own address for direct requests."""
     return f"http://{host if request.host.endswith('.test') else request.host}"
 
 
 def reference(kind, key):
-    """What every object says about itself."""
+    """The fields that every object has."""
     return {
         "external_urls": {"spotify": f"http://open.spotify.test/{kind}/{key}"},
         "href": f"{home(API)}/v1/{kind}s/{key}",
@@ -44,7 +44,7 @@ def images(key):
 
 
 def availability():
-    """With a market, a track says whether it plays there; without, where it plays."""
+    """With a market, whether a track plays there; without, where it plays."""
     return {"is_playable": True} if "market" in request.args else {"available_markets": MARKETS}
 
 
@@ -125,7 +125,7 @@ def full_track(track):
 
 
 def local_track(playlist):
-    """A file of the listener's own, of which the service knows what the listener's player told it."""
+    """A file of the listener's own, of which the service has only what the listener's player sent."""
     unknown = {"external_urls": {}, "href": None, "id": None}
     album = {"album_type": None, "artists": [], "available_markets": [], "images": [], "name": "Tapes"}
     return {
@@ -156,24 +156,22 @@ def relinked(track):
 
 
 def playlist_entries(playlist):
-    """A playlist's tracks with the holes that real ones have: removed tracks, and a file of the listener's."""
+    """A playlist's tracks with gaps as in real ones: removed tracks, and a file of the listener's own."""
     entries = [*playlist.tracks]
     entries.insert(1, None)
     entries.insert(3, "local")
     return [*entries, None]
 
 
-def playlist_entry(playlist, entry, *names):
-    """One entry of a playlist; its track goes by all of `names`."""
+def playlist_entry(playlist, entry):
     local = entry == "local"
-    shown = entry and (local_track(playlist) if local else relinked(entry))
     return {
         "added_at": "2024-05-01T12:00:00Z",
         "added_by": reference("user", "synthetic-listener"),
         "is_local": local,
         "primary_color": None,
         "video_thumbnail": {"url": None},
-        **dict.fromkeys(names, shown),
+        "track": entry and (local_track(playlist) if local else relinked(entry)),
     }
 
 
@@ -190,7 +188,7 @@ def audio_features(track):
     }
 
 
-def page(items, shape, path, *, limit, offset, query, end=float("inf")):
+def page(items, describe, path, *, limit, offset, query, end=float("inf")):
     """A paging object; `query` holds the other parameters of its neighbours, which never go past `end`."""
 
     def address(start):
@@ -199,7 +197,7 @@ def page(items, shape, path, *, limit, offset, query, end=float("inf")):
     following = offset + limit
     return {
         "href": address(offset),
-        "items": [shape(item) for item in items[offset:following]],
+        "items": [describe(item) for item in items[offset:following]],
         "limit": limit,
         "next": address(following) if following < len(items) and following + limit <= end else None,
         "offset": offset,
