@@ -17,6 +17,7 @@ from hitsong.data import leakage, splits
 from hitsong.data.tables import baseline_tables, missing_inputs
 from hitsong.data.tracks import find_leaks, load_tracks
 from hitsong.evaluation import crossvalidation, fitted
+from hitsong.evaluation.divisions import divide
 from hitsong.files import read_json
 from hitsong.models.registry import in_order
 from hitsong.report import drawing, training_figures
@@ -32,7 +33,7 @@ def main():
     kinds = inputs_of_all(in_order(config.train.models), study, config)
     tracks, target, counts = load_tracks(study, config, kinds)
     tables = baseline_tables(study, config, tracks, target)
-    divisions, left_out = fitted.divide(tracks, config)
+    divisions, left_out = divide(tracks, config)
     leaks = find_leaks(study, tracks)
 
     if note := splits.changed_settings(counts, config.split, config.seed):

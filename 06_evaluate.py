@@ -16,7 +16,8 @@ from hitsong import cli
 from hitsong.data import leakage, splits
 from hitsong.data.tables import baseline_tables
 from hitsong.data.tracks import find_leaks, load_tracks
-from hitsong.evaluation import compare, evaluate, fitted, results
+from hitsong.evaluation import compare, evaluate, fitted, results, schemes
+from hitsong.evaluation.divisions import divide
 from hitsong.files import write_table
 from hitsong.models.registry import in_order
 from hitsong.report import build, comparison, dependence, model_card, provenance
@@ -51,7 +52,7 @@ def main():
     kinds = inputs_of_all(in_order(config.train.models), study, config)
     tracks, target, counts = load_tracks(study, config, kinds)
     tables = baseline_tables(study, config, tracks, target)
-    divisions, left_out = fitted.divide(tracks, config)
+    divisions, left_out = divide(tracks, config)
     baselines, record = fitted.load_baselines(study.baseline, divisions, tables, config)
     trained = predict_test_tracks(study, config, tracks, target)
     leaks = find_leaks(study, tracks)
@@ -60,7 +61,7 @@ def main():
     page.unlink(missing_ok=True)
     planted = provenance.planted_effects(study, target)
     validated = trained.validated or fitted.choices(record)
-    result, table = evaluate.measure_schemes(
+    result, table = schemes.measure_schemes(
         divisions, tables, baselines, trained.predictions, validated, planted, config
     )
     for name, coverage in trained.coverage.items():

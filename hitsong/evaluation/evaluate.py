@@ -9,13 +9,10 @@ from dataclasses import dataclass
 import numpy as np
 import pandas as pd
 
-from hitsong.errors import UserError
 from hitsong.evaluation import baseline, kinds, metrics
 from hitsong.evaluation.bootstrap import Resampling
 
 STANDARD_ERRORS = 4  # how far from chance the mean of the shuffled fits may come before the run is flagged
-MANY_TRACKS = 20_000  # test tracks from which labels are shuffled fewer times
-FEW_PERMUTATIONS = 5
 
 # What each reference row is, in words.
 REFERENCES = {
@@ -46,7 +43,7 @@ class Validated:
     size: float = 0.0
 
 
-def measure(target, y, predictions, groups, validated, draws, seed, references=REFERENCES):
+def measure(target, y, predictions, groups, validated, draws, seed, references=REFERENCES, folds=None):
     """Measure models and reference rows.
 
     Parameters
@@ -66,6 +63,8 @@ def measure(target, y, predictions, groups, validated, draws, seed, references=R
         Of the bootstrap.
     references : dict of str to str
         The rows that are no models, with what they are.
+    folds : pandas.Series, optional
+        The fold of each track, where predictions are out of fold: metrics are then means over folds.
 
     Returns
     -------
@@ -76,18 +75,24 @@ def measure(target, y, predictions, groups, validated, draws, seed, references=R
     """
     kind, ids, truth = target.kind, y.index, y.to_numpy(float)
     resampling = Resampling(groups.reindex(ids).to_numpy(), draws, seed)
+    folds = np.zeros(len(ids)) if folds is None else folds.reindex(ids).to_numpy()
     rows, resampled = {}, {}
     for name, prediction in predictions.items():
         if name == "planted":
-            rows[name] = _ranking(kind, truth, prediction.reindex(ids), resampling, len(target.names))
+            rows[name] = _ranking(kind, truth, prediction.reindex(ids), resampling, folds, len(target.names))
         else:
             repetitions = prediction if isinstance(prediction, list) else [prediction]
             values = [_values(one, ids) for one in repetitions]
             only = kinds.KINDS[kind].compared if name == "shuffled" else None
-            resampled[name] = resampling.measure(kind, truth, values, only)
-            rows[name] = _row(target, truth, values) | {
+            resampled[name] = resampling.measure(kind, truth, values, only, folds)
+            rows[name] = _row(target, truth, values, folds) | {
                 "intervals": resampled[name].intervals(target.names),
-                "collapsed": name not in references and any(metrics.collapsed(truth, one) for one in values),
+                "collapsed": name not in references
+                and any(
+                    metrics.collapsed(truth[folds == fold], one[folds == fold])
+                    for one in values
+                    for fold in np.unique(folds)
+                ),
             }
         rows[name]["reference"] = references.get(name)
     best, choice = choose(validated) if validated else (None, None)
@@ -132,103 +137,11 @@ def choose(validated):
     return within[0], {"highest": highest, "standard_error": validated[highest].error, "within": within}
 
 
-def measure_schemes(divisions, tables, bundles, models, validated, planted, config):
-    """Measure everything on the test tracks of each split scheme; trained models under that of the config only.
-
-    Parameters
-    ----------
-    divisions : list of hitsong.evaluation.fitted.Division
-        That of the config first.
-    tables : dict of str to pandas.DataFrame
-        Inputs of the baselines.
-    bundles : list of dict
-        The fitted baselines.
-    models : dict of str to list
-        Test predictions of trained models, as for `measure`.
-    validated : dict of str to Validated
-        Of the models that may be chosen.
-    planted : pandas.Series or None
-        What the stand-in planted in each track's sound, by track_id.
-    config : hitsong.config.Config
-
-    Returns
-    -------
-    result : dict
-        As from `measure`, under the config's scheme, and `schemes`: the same for others. Schemes with too few test
-        tracks are left out, with a line in `flags`.
-    table : pandas.DataFrame
-        Truth and predictions under the config's scheme, from `table`.
-
-    Raises
-    ------
-    UserError
-        If the test tracks of the config's scheme are by fewer than two groups of artists.
-    """
-    results, left_out, long = {}, [], None
-    for division in divisions:
-        headline, target = division is divisions[0], division.target
-        test = division.tracks[division.rows("test")].set_index("track_id", drop=False)
-        rows = predict_baselines(bundles, tables, division, config) if test["group"].nunique() > 1 else {}
-        if not rows and headline:
-            raise UserError(
-                f"split.scheme {division.scheme}: the test tracks are by fewer than two groups of artists, so nothing "
-                "can be measured on new ones; collect more artists, or raise split.test"
-            )
-        if not rows:
-            left_out.append(f"{division.scheme} split: too few tracks to fit or test on, so it is left out")
-            continue
-        if headline:
-            rows = models | rows
-            if planted is not None and planted.reindex(test.index).notna().all():
-                rows["planted"] = planted.reindex(test.index)
-        y = baseline.named(target.truth(test), test.index, target)
-        results[division.scheme] = measure(
-            target, y, rows, test["group"], validated if headline else {}, config.evaluate.draws, config.seed
-        )
-        long = table(target, y, rows) if headline else long
-    first = results.pop(divisions[0].scheme)
-    return first | {"schemes": results, "flags": first["flags"] + left_out}, long
-
-
-def predict_baselines(bundles, tables, division, config):
-    """Predict the test tracks of a scheme by the fitted baselines and as the reference rows do.
-
-    Parameters
-    ----------
-    bundles : list of dict
-        As 04 leaves them: `candidate`, `columns`, and the fitted estimators by scheme.
-    tables : dict of str to pandas.DataFrame
-        Inputs of the tracks, in their order.
-    division : hitsong.evaluation.fitted.Division
-    config : hitsong.config.Config
-
-    Returns
-    -------
-    dict
-        Predictions by name; empty where no baseline is fitted under the scheme.
-    """
-    tracks, target, scheme = division.tracks, division.target, division.scheme
-    test, train = (tracks.loc[division.rows(side), "track_id"] for side in ("test", "train"))
-    predictions = {}
-    for bundle in bundles:
-        if scheme in bundle["schemes"]:
-            X = tables[bundle["candidate"].input].loc[test, bundle["columns"]]
-            values = baseline.predict(bundle["schemes"][scheme], X, target)
-            predictions[bundle["candidate"].name] = baseline.named(values, pd.Index(test), target)
-    if not predictions:
-        return {}
-    permutations = baseline.PERMUTATIONS if len(test) < MANY_TRACKS else FEW_PERMUTATIONS
-    return predictions | baseline.reference_predictions(
-        next(iter(tables.values())), target.truth(tracks), tracks["artist_id"], train, test, target,
-        config.baseline, config.seed, permutations, tracks["group"].astype(str),
-    )  # fmt: skip
-
-
 def _values(prediction, names):
     return prediction.reindex(names).to_numpy(float)
 
 
-def _ranking(kind, truth, score, resampling, n_classes):
+def _ranking(kind, truth, score, resampling, folds, n_classes):
     """The main metric of a score that is on no scale of the target."""
     main = kinds.main(kind)
     scaled = ((score - score.min()) / ((score.max() - score.min()) or 1)).to_numpy(float)
@@ -236,31 +149,22 @@ def _ranking(kind, truth, score, resampling, n_classes):
         classes = np.empty(len(truth), int)
         classes[np.argsort(scaled, kind="stable")] = np.sort(truth)
         scaled = np.eye(n_classes)[classes]
-    value = kinds.evaluate(kind, truth, scaled)[main]
-    bounds = resampling.measure(kind, truth, [scaled], [main]).intervals()
+    value = kinds.evaluate_by_fold(kind, truth, scaled, folds)[main]
+    bounds = resampling.measure(kind, truth, [scaled], [main], folds).intervals()
     return {"metrics": {main: value}, "intervals": bounds, "collapsed": False}
 
 
-def _row(target, truth, repetitions):
-    """Metrics of a prediction, averaged over repetitions."""
-    values = [kinds.evaluate(target.kind, truth, p, target.names) for p in repetitions]
+def _row(target, truth, repetitions, folds):
+    """Metrics of a prediction, averaged over folds and repetitions."""
+    values = [kinds.evaluate_by_fold(target.kind, truth, p, folds, target.names) for p in repetitions]
     if len(values) == 1:
         return {"metrics": values[0]}
     main = [one[kinds.main(target.kind)] for one in values]
     return {
-        "metrics": _mean(values),
+        "metrics": kinds.average(values),
         "repetitions": len(values),
         "standard_error": float(np.std(main, ddof=1) / np.sqrt(len(main))),
     }
-
-
-def _mean(values):
-    """The mean of numbers, of tables of counts (rounded), or of dicts of these."""
-    first = values[0]
-    if isinstance(first, dict):
-        return {name: _mean([one[name] for one in values]) for name in first}
-    mean = np.mean(values, axis=0)
-    return np.rint(mean).astype(int).tolist() if isinstance(first, list) else float(mean)
 
 
 def _flags(kind, rows):
@@ -280,10 +184,11 @@ def _flags(kind, rows):
     return flags
 
 
-def table(target, y, predictions):
+def table(target, y, predictions, folds=None):
     """Truth and predictions in long form: track_id, model, output, y, prediction; of repetitions the first.
 
-    For buckets there is a row for each of them: whether it is the truth, and its probability.
+    For buckets there is a row for each of them: whether it is the truth, and its probability. Out-of-fold predictions
+    have a column `fold`.
     """
     index, several = y.index, len(target.names) > 1
     truth = y.to_numpy(float)
@@ -309,7 +214,8 @@ def table(target, y, predictions):
                 }
             )  # fmt: skip
         )
-    return pd.concat(parts, ignore_index=True)
+    long = pd.concat(parts, ignore_index=True)
+    return long if folds is None else long.assign(fold=long["track_id"].map(folds))
 
 
 def text(result):

@@ -1,13 +1,13 @@
 """The fitted baselines of a study: what 04 fits and keeps, and what they were fitted on.
 
-Each baseline lies in `baseline/<name>.joblib`: the candidate, the columns of its input, and for each split scheme the
-fitted estimator. `baseline/metrics.json` is written last, with the fingerprint of all of them: the tracks with their
-side and truth under every scheme, the content of every input, the settings. Whoever reads them compares it.
+Each baseline lies in `baseline/<name>.joblib`: the candidate, the columns of its input, and the estimator fitted under
+each split scheme and in each fold. `baseline/metrics.json` is written last, with the fingerprint of all of them: the
+tracks with their side and truth under every scheme, the content of every input, the settings. Whoever reads them
+compares it.
 `fitted.json` says which of them an interrupted run has finished.
 """
 
 import json
-from dataclasses import dataclass
 
 import joblib
 import numpy as np
@@ -16,10 +16,10 @@ import sklearn
 
 from hitsong.data.corpus import content_hash, fitted_on
 from hitsong.data.targets import Target
-from hitsong.data.tracks import split_schemes, with_target
 from hitsong.errors import UserError
 from hitsong.evaluation import baseline, kinds
 from hitsong.evaluation.bootstrap import Resampling
+from hitsong.evaluation.divisions import headline, joined
 from hitsong.evaluation.evaluate import Validated
 from hitsong.files import digest, read_json, replacing, sha256, write_json, write_table
 from hitsong.study import command, differences
@@ -27,60 +27,12 @@ from hitsong.study import command, differences
 VERSION = 1  # rises when the same tracks and settings would give other estimators
 
 
-@dataclass(frozen=True)
-class Division:
-    """The tracks under one split scheme, with the target fitted on its training side."""
-
-    scheme: str
-    tracks: pd.DataFrame
-    target: Target
-
-    def rows(self, side):
-        """Which of the tracks are on a side: (n,) of bool."""
-        return (self.tracks[self.scheme] == side).to_numpy()
-
-
-def divide(tracks, config):
-    """The tracks under every split scheme that leaves something to fit on.
-
-    Parameters
-    ----------
-    tracks : pandas.DataFrame
-        As `hitsong.data.tracks.load_tracks` gives them.
-    config : hitsong.config.Config
-
-    Returns
-    -------
-    divisions : list of Division
-        That of `split.scheme` first.
-    left_out : list of str
-        Lines on other schemes that leave too little.
-
-    Raises
-    ------
-    UserError
-        If the target cannot be fitted under `split.scheme`.
-    """
-    divisions, left_out = [], []
-    for scheme in dict.fromkeys([config.split.scheme, *split_schemes(tracks)]):
-        train = tracks[scheme] == "train"
-        try:
-            if train.sum() < 2:
-                raise UserError(f"{train.sum()} training tracks")
-            divisions.append(Division(scheme, *with_target(tracks, train, config)))
-        except UserError as error:
-            if scheme == config.split.scheme:
-                raise
-            left_out.append(f"{scheme} split: {error}, so it is left out")
-    return divisions, left_out
-
-
 def fingerprint(divisions, tables, config):
     """All that the baselines depend on, as JSON can hold it.
 
     Parameters
     ----------
-    divisions : list of Division
+    divisions : list of hitsong.evaluation.divisions.Division
     tables : dict of str to pandas.DataFrame
         From `hitsong.data.tables.baseline_tables`, in the order of the tracks.
     config : hitsong.config.Config
@@ -99,7 +51,7 @@ def fingerprint(divisions, tables, config):
         "inputs": {name: content_hash(X[known].iloc[order]) for name, X in tables.items()},
         "settings": {
             **config.baseline.model_dump(mode="json"), "split": config.split.scheme, "seed": config.seed,
-            "draws": config.evaluate.draws,
+            "draws": config.evaluate.draws, "evaluate.folds": config.evaluate.folds,
         },
         "version": {"baselines": VERSION, "scikit-learn": sklearn.__version__},
     }  # fmt: skip
@@ -143,7 +95,7 @@ def problem(folder, current):
 
 
 def fit_baselines(folder, divisions, tables, config):
-    """Fit every baseline under every scheme; those in the folder that are current are kept.
+    """Fit every baseline under every scheme and in every fold; those in the folder that are current are kept.
 
     Parameters
     ----------
@@ -161,7 +113,10 @@ def fit_baselines(folder, divisions, tables, config):
     identity = digest(fingerprint(divisions, tables, config))
     finished = read_json(folder / "fitted.json") if (folder / "fitted.json").exists() else {}
     bundles, remarks = [], []
-    candidates = baseline.candidates(tables, config.baseline, divisions[0].target)
+    candidates, needed = (
+        baseline.candidates(tables, config.baseline, divisions[0].target),
+        headline(divisions),
+    )
     for candidate in candidates:
         path = folder / f"{candidate.name}.joblib"
         if path.exists() and finished.get(candidate.name) == [identity, sha256(path)]:
@@ -174,6 +129,8 @@ def fit_baselines(folder, divisions, tables, config):
                 except UserError as error:
                     if division is divisions[0]:
                         raise
+                    if division in needed:
+                        raise UserError(f"evaluate.folds: {division.scheme}: {error}") from None
                     remarks.append(
                         f"{candidate.name} is not fitted under the {division.scheme} split: {error}"
                     )
@@ -239,9 +196,9 @@ def write(folder, bundles, diagnosis, leaks, divisions, tables, config):
     dict
         The content of `metrics.json`.
     """
-    headline = divisions[0]
+    first = divisions[0]
     linear = [
-        baseline.coefficients(bundle["schemes"][headline.scheme], headline.target).assign(
+        baseline.coefficients(bundle["schemes"][first.scheme], first.target).assign(
             model=bundle["candidate"].name
         )
         for bundle in bundles
@@ -256,14 +213,15 @@ def write(folder, bundles, diagnosis, leaks, divisions, tables, config):
     names = [bundle["candidate"].name for bundle in bundles]
     files = [*contents, *(f"{name}.joblib" for name in names)]
     record = {
-        "target": headline.target.description(),
+        "target": first.target.description(),
         "inputs": {name: list(X) for name, X in tables.items()},
         "models": names,
         "tracks": diagnosis["tracks"],
         "cross_validation": summary.astype(object).where(summary.notna(), None).to_dict("records"),
         "learning_curve": diagnosis["readings"],
         "validation": {
-            bundle["candidate"].name: _validate(bundle, tables, headline, config) for bundle in bundles
+            bundle["candidate"].name: _validate(bundle, tables, headline(divisions), config)
+            for bundle in bundles
         },
         "leakage": leaks,
         "fingerprint": fingerprint(divisions, tables, config),
@@ -273,29 +231,35 @@ def write(folder, bundles, diagnosis, leaks, divisions, tables, config):
     return record
 
 
-def _validate(bundle, tables, division, config):
-    """Metrics on the validation tracks, with the standard error of the main one."""
-    side = division.rows("validation")
-    if side.sum() < 2:
-        raise UserError(
-            f"the {division.scheme} split has {side.sum()} validation tracks, too few to choose a model by; "
-            "collect more artists, or raise split.validation"
-        )
-    target, candidate = division.target, bundle["candidate"]
-    p = baseline.predict(bundle["schemes"][division.scheme], tables[candidate.input][side], target)
-    y = target.truth(division.tracks[side])
-    error = validation_error(target.kind, y, p, division.tracks["group"][side], config)
-    return kinds.evaluate(target.kind, y, p, target.names) | {"standard_error": error}
+def _validate(bundle, tables, divisions, config):
+    """Metrics on the validation tracks (of all folds), with the standard error of the main one."""
+    candidate, truths, predictions = bundle["candidate"], [], []
+    for division in divisions:
+        side = division.rows("validation")
+        if side.sum() < 2:
+            raise UserError(
+                f"the {division.scheme} split has {side.sum()} validation tracks, too few to choose a model by; "
+                "collect more artists, or raise split.validation"
+            )
+        X = tables[candidate.input][side]
+        predictions.append(baseline.predict(bundle["schemes"][division.scheme], X, division.target))
+        truths.append(division.target.truth(division.tracks[side]))
+    target = divisions[0].target
+    y, tracks = joined(divisions, "validation", truths)
+    p = np.concatenate(predictions)
+    error = validation_error(target.kind, y, p, tracks["group"], config, tracks["fold"])
+    values = kinds.evaluate_by_fold(target.kind, y, p, tracks["fold"], target.names)
+    return values | {"standard_error": error}
 
 
-def validation_error(kind, y, p, groups, config):
+def validation_error(kind, y, p, groups, config, folds=None):
     """The standard error of the main metric over groups of artists; 0 where all tracks are of one group."""
     if len(np.unique(groups)) < 2:
         return 0.0
     main = kinds.main(kind)
     return (
         Resampling(groups, config.evaluate.draws, config.seed)
-        .measure(kind, y, [p], [main])
+        .measure(kind, y, [p], [main], folds)
         .standard_error(main)
     )
 

@@ -272,6 +272,39 @@ def evaluate(kind, y, p, names=()):
     return {**means, "features": features}
 
 
+def evaluate_by_fold(kind, y, p, folds, names=()):
+    """Measure predictions that come from several models (cross-fitting): the mean over folds of each metric.
+
+    Predictions of different models do not rank together, so each fold is measured by itself. Confusion matrices are
+    summed.
+
+    Parameters
+    ----------
+    kind, y, p, names
+        As for `evaluate`.
+    folds : array-like [shape=(n,)]
+        The fold of each row.
+
+    Returns
+    -------
+    dict
+        As from `evaluate`.
+    """
+    y, p, folds = np.asarray(y), np.asarray(p), np.asarray(folds)
+    values = [evaluate(kind, y[folds == fold], p[folds == fold], names) for fold in np.unique(folds)]
+    counts = [one.pop("confusion") for one in values if KINDS[kind].classes]
+    return average(values) | ({"confusion": np.sum(counts, axis=0).tolist()} if counts else {})
+
+
+def average(values):
+    """The mean of numbers, of tables of counts (rounded), or of dicts of these."""
+    first = values[0]
+    if isinstance(first, dict):
+        return {name: average([one[name] for one in values]) for name in first}
+    mean = np.mean(values, axis=0)
+    return np.rint(mean).astype(int).tolist() if isinstance(first, list) else float(mean)
+
+
 def validate(kind, y, p):
     """Check that truth and prediction can be compared.
 

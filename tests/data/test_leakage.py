@@ -7,8 +7,8 @@ import pytest
 import standin
 from hitsong import config
 from hitsong.data import leakage, splits, targets
-from hitsong.evaluation import baseline, evaluate
-from hitsong.evaluation.fitted import Division
+from hitsong.evaluation import baseline, evaluate, schemes
+from hitsong.evaluation.divisions import Division
 
 SHARES = config.Split()
 
@@ -157,7 +157,7 @@ def measured(tracks, scheme):
         for one in baseline.candidates(inputs, settings, target)
     ]
     whole = config.Config(baseline=settings)
-    rows = evaluate.predict_baselines(bundles, inputs, Division(scheme, tracks, target), whole)
+    rows = schemes.predict_baselines(bundles, inputs, Division(scheme, tracks, target), whole)
     y = tracks[test].set_index("track_id")
     return evaluate.measure(target, y["y"], rows, y["group"], {}, 300, 1)
 

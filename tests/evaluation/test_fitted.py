@@ -1,12 +1,16 @@
 """Fitted baselines are used for the tracks, target and settings that they were fitted for, and for no others."""
 
+import joblib
 import numpy as np
 import pandas as pd
 import pytest
+from scipy.stats import spearmanr
 
 from hitsong import config
+from hitsong.data import folds
 from hitsong.errors import UserError
-from hitsong.evaluation import crossvalidation, fitted
+from hitsong.evaluation import crossvalidation, fitted, schemes
+from hitsong.evaluation.divisions import divide
 
 SETTINGS = [
     "baseline.models=[ridge]",
@@ -51,7 +55,7 @@ def left(tmp_path, rng):
 
 
 def fit(folder, tracks, tables, chosen):
-    divisions, _ = fitted.divide(tracks, chosen)
+    divisions, _ = divide(tracks, chosen)
     bundles, _ = fitted.fit_baselines(folder, divisions, tables, chosen)
     target = divisions[0].target
     diagnosis = crossvalidation.diagnose(tables, target.write(tracks), target, chosen)
@@ -59,7 +63,7 @@ def fit(folder, tracks, tables, chosen):
 
 
 def load(folder, tracks, tables, chosen):
-    return fitted.load_baselines(folder, fitted.divide(tracks, chosen)[0], tables, chosen)
+    return fitted.load_baselines(folder, divide(tracks, chosen)[0], tables, chosen)
 
 
 def test_what_was_fitted_on_the_same_is_used_whatever_the_order(left):
@@ -124,6 +128,74 @@ def test_an_interrupted_run_keeps_what_is_fitted(left, monkeypatch):
 
 def test_a_scheme_without_training_tracks_is_left_out(rng):
     tracks, _ = study(rng)
-    divisions, lines = fitted.divide(tracks.assign(random="test"), settings())
+    divisions, lines = divide(tracks.assign(random="test"), settings())
     assert [one.scheme for one in divisions] == ["artist"]
     assert lines == ["random split: 0 training tracks, so it is left out"]
+
+
+@pytest.fixture
+def folded(tmp_path, rng):
+    """A study with three folds: folder, tracks, tables, settings, and what `fit` recorded."""
+    tracks, _ = study(rng)
+    tracks["popularity"] = rng.normal(50, 10, len(tracks))
+    values = np.column_stack(
+        [tracks["popularity"] / 10 + rng.normal(size=len(tracks)), rng.normal(size=len(tracks))]
+    )
+    fold = pd.DataFrame({"folds_3": (np.arange(len(tracks)) % 24 % 3 + 1).astype(str)})
+    tracks, tables = folds.with_sides(tracks, fold, 3), tables_of(tracks, values)
+    chosen = settings("evaluate.folds=3")
+    return tmp_path, tracks, tables, chosen, fit(tmp_path, tracks, tables, chosen)
+
+
+def test_every_track_is_predicted_by_the_fit_of_its_fold(folded):
+    folder, tracks, tables, chosen, _ = folded
+    divisions = divide(tracks, chosen)[0]
+    bundles, record = fitted.load_baselines(folder, divisions, tables, chosen)
+    result, table = schemes.measure_schemes(
+        divisions, tables, bundles, {}, fitted.choices(record), None, chosen
+    )
+    ridge = table[table["model"] == "ridge-spotify"].set_index("track_id")
+    assert sorted(ridge.index) == sorted(tracks["track_id"])
+    for number in (1, 2, 3):
+        of_fold = tracks[tracks["fold"] == str(number)]
+        expected = bundles[0]["schemes"][f"fold-{number}"].predict(tables["spotify"].loc[of_fold["track_id"]])
+        np.testing.assert_allclose(ridge.loc[of_fold["track_id"], "prediction"], expected)
+        assert set(ridge.loc[of_fold["track_id"], "fold"]) == {f"fold-{number}"}
+    by_fold = [spearmanr(part["y"], part["prediction"]).statistic for _, part in ridge.groupby("fold")]
+    row = result["rows"]["ridge-spotify"]
+    assert row["metrics"]["spearman"] == pytest.approx(np.mean(by_fold))
+    low, high = row["intervals"]["spearman"]
+    assert low < np.mean(by_fold) < high
+    assert set(result["schemes"]) == {"artist", "random"}  # the single splits beside it
+    intervals = [
+        one["rows"]["ridge-spotify"]["intervals"]["spearman"] for one in (result, result["schemes"]["artist"])
+    ]
+    narrow, wide = np.ptp(intervals, axis=1)
+    assert narrow < 0.7 * wide
+
+
+def test_validation_covers_all_folds(folded):
+    _, tracks, tables, chosen, record = folded
+    by_fold = []
+    for division in divide(tracks, chosen)[0][-3:]:
+        y = division.tracks.loc[division.rows("validation"), "popularity"]
+        p = joblib.load(folded[0] / "ridge-spotify.joblib")["schemes"][division.scheme].predict(
+            tables["spotify"][division.rows("validation")]
+        )
+        by_fold.append(spearmanr(y, p).statistic)
+    values = record["validation"]["ridge-spotify"]
+    assert values["spearman"] == pytest.approx(np.mean(by_fold))
+    assert values["standard_error"] > 0
+
+
+def test_baselines_of_a_single_split_are_not_taken_for_those_of_folds(folded):
+    folder, tracks, tables, _, _ = folded
+    single = tracks.drop(columns=folds.names(tracks))
+    with pytest.raises(UserError, match="other settings .evaluate.folds 3 -> 0"):
+        load(folder, single, tables, settings())
+
+
+def test_a_fold_that_cannot_be_fitted_is_named(folded):
+    _, tracks, _, chosen, _ = folded
+    with pytest.raises(UserError, match="evaluate.folds: fold-2: 0 training tracks"):
+        divide(tracks.assign(**{"fold-2": "test"}), chosen)
