@@ -5,6 +5,7 @@ After Mitchell et al., "Model Cards for Model Reporting", arXiv:1810.03993.
 
 from hitsong.data.targets import CLASSES, Target
 from hitsong.evaluation import kinds
+from hitsong.features.kinds import KINDS
 from hitsong.files import replacing
 from hitsong.report import training_figures
 from hitsong.report.formats import interval, number
@@ -16,13 +17,8 @@ TERMS = {
     "fma": "FMA's metadata is CC BY 4.0; each clip has a Creative Commons licence of its own.",
 }
 
-INPUTS = {
-    "mel": "mel-spectrograms",
-    "mfcc": "MFCCs",
-    "tags": "music tags",
-    "embedding": "an embedding of the audio",
-    "descriptors": "descriptors measured in the audio",
-    "spotify": "the source's audio features and duration",
+INPUTS = {name: kind.label for name, kind in KINDS.items()} | {
+    "spotify": "the source's audio features and duration"
 }
 
 
