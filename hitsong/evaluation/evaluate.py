@@ -10,7 +10,7 @@ import numpy as np
 import pandas as pd
 
 from hitsong.evaluation import baseline, kinds, metrics
-from hitsong.evaluation.bootstrap import Resampling
+from hitsong.evaluation.bootstrap import Resampling, remark_on_groups
 
 STANDARD_ERRORS = 4  # how far from chance the mean of the shuffled fits may come before the run is flagged
 
@@ -110,7 +110,7 @@ def measure(target, y, predictions, groups, validated, draws, seed, references=R
             for name, other in resampled.items()
             if best and name not in (best, "shuffled")
         },
-        "flags": _flags(kind, rows),
+        "flags": [*_flags(kind, rows), *remark_on_groups(groups.reindex(ids))],
     }
 
 

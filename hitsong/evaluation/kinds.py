@@ -8,6 +8,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
+from scipy.special import expit, logit
 
 from hitsong.evaluation import metrics, resampled
 
@@ -38,6 +39,8 @@ class Metric:
         Whether it gets an interval.
     published : (float, float) or None
         Between which published models of the sound alone lie.
+    scale : str
+        A key of `SCALES`: where its interval is computed.
     """
 
     name: str
@@ -51,6 +54,35 @@ class Metric:
     resampled: Callable | None = None
     interval: bool = True
     published: tuple | None = None
+    scale: str = "share"
+
+
+@dataclass(frozen=True)
+class Scale:
+    """A scale on which the spread of a metric hardly depends on its value.
+
+    Attributes
+    ----------
+    stretch, restore : callable
+        From values of the metric to the scale, and back.
+    tails : float
+        By what the degrees of freedom of an interval are divided: above 1 for squared errors, of which a few groups
+        make up most.
+    """
+
+    stretch: Callable
+    restore: Callable
+    tails: float = 1.0
+
+
+_END = 1e-4  # how near the ends of its range a metric is told apart
+
+SCALES = {
+    "correlation": Scale(lambda value: np.arctanh(np.clip(value, _END - 1, 1 - _END)), np.tanh),
+    "share": Scale(lambda value: logit(np.clip(value, _END, 1 - _END)), expit),
+    "error": Scale(lambda value: np.log(np.maximum(value, 1e-300)), np.exp, tails=1.5),
+    "skill": Scale(lambda value: -np.log(np.maximum(1 - value, _END)), lambda value: 1 - np.exp(-value)),
+}
 
 
 @dataclass(frozen=True)
@@ -133,7 +165,7 @@ METRICS = [
     Metric(
         "spearman", ("popularity",), "Spearman correlation", "Spearman",
         "whether tracks come in the right order: 1 is the perfect order, 0 is no better than chance",
-        metrics.spearman, chance=0.0, resampled=resampled.spearman, published=(0.27, 0.40),
+        metrics.spearman, chance=0.0, resampled=resampled.spearman, published=(0.27, 0.40), scale="correlation",
     ),
     Metric(
         "kendall", ("popularity",), "Kendall's tau", "Kendall",
@@ -143,27 +175,27 @@ METRICS = [
     Metric(
         "pearson", ("audio_features",), "Pearson correlation", "Pearson",
         "how close predictions and truth are to a straight line: 1 exactly, 0 not at all",
-        metrics.pearson, chance=0.0, resampled=resampled.pearson,
+        metrics.pearson, chance=0.0, resampled=resampled.pearson, scale="correlation",
     ),
     Metric(
         "r2", _NUMBERS, "R²", "R²",
         "by how much the squared error is smaller than that of the mean: 1 is no error, 0 no gain, below 0 worse",
-        metrics.r2, chance=0.0, resampled=resampled.r2,
+        metrics.r2, chance=0.0, resampled=resampled.r2, scale="skill",
     ),
     Metric(
         "mse", _NUMBERS, "mean squared error", "MSE",
         "the mean of squared errors, so that large errors weigh most; only comparable on the same tracks",
-        metrics.mse, higher_is_better=False, resampled=resampled.mse,
+        metrics.mse, higher_is_better=False, resampled=resampled.mse, scale="error",
     ),
     Metric(
         "rmse", _NUMBERS, "root mean squared error", "RMSE",
         "its root, in the unit of the target",
-        metrics.rmse, higher_is_better=False, resampled=resampled.rmse,
+        metrics.rmse, higher_is_better=False, resampled=resampled.rmse, scale="error",
     ),
     Metric(
         "mae", _NUMBERS, "mean absolute error", "MAE",
         "how far off a prediction is on average",
-        metrics.mae, higher_is_better=False, resampled=resampled.mae,
+        metrics.mae, higher_is_better=False, resampled=resampled.mae, scale="error",
     ),
     Metric(
         "ndcg@100", ("popularity",), "nDCG@100", "nDCG@100",
@@ -184,6 +216,7 @@ METRICS = [
         "quadratic_kappa", ("buckets",), "quadratic kappa", "quadratic kappa",
         "agreement beyond chance, errors counted by their squared distance: 0 is chance, 1 perfect",
         metrics.quadratic_kappa, chance=0.0, resampled=resampled.quadratic_kappa,
+        scale="correlation",
     ),
     Metric(
         "accuracy", ("popular", "buckets"), "accuracy", "accuracy",
@@ -203,7 +236,7 @@ METRICS = [
     Metric(
         "brier", ("popular",), "Brier score", "Brier",
         "the squared error of the probabilities: 0 is perfect, lower is better",
-        metrics.brier, higher_is_better=False, resampled=resampled.mse,
+        metrics.brier, higher_is_better=False, resampled=resampled.mse, scale="error",
     ),
 ]  # fmt: skip
 

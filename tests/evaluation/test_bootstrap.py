@@ -134,6 +134,42 @@ class TestIntervals:
         for name, count in covered.items():
             assert 0.92 <= count / simulations <= 0.98, name
 
+    @pytest.mark.parametrize(("kind", "name"), [("popularity", "mse"), ("popular", "roc_auc")])
+    def test_coverage_with_eight_groups_of_unequal_size(self, kind, name, rng):
+        covered, simulations = 0, 400
+        truth = {"mse": 2 - 2 * 0.4, "roc_auc": stats.norm.cdf(0.8 / np.sqrt(2))}[name]
+        for simulation in range(simulations):
+            groups = np.repeat(
+                np.arange(8), np.maximum(1, np.round(5 * np.exp(0.8 * rng.normal(size=8)))).astype(int)
+            )
+            y, own = np.sqrt(0.5) * rng.normal(size=(2, 8))[:, groups] + np.sqrt(0.5) * rng.normal(
+                size=(2, len(groups))
+            )
+            p = 0.4 * y + np.sqrt(1 - 0.4**2) * own
+            if kind == "popular":
+                y = rng.integers(0, 2, 8)[groups]
+                p = stats.norm.cdf(own + 0.8 * y)
+            low, high = bootstrap.intervals(kind, y, p, groups, 300, simulation, only=[name])[name]
+            covered += low <= truth <= high
+        assert 0.91 <= covered / simulations <= 0.99
+
+    def test_an_interval_contains_a_perfect_result(self):
+        y = np.arange(40.0)
+        found = bootstrap.intervals("popularity", y, y, np.arange(40) // 4, 100, seed=1)
+        values = regression(y, y)
+        assert all(low <= values[name] <= high for name, (low, high) in found.items())
+
+    def test_few_groups_are_named(self):
+        assert bootstrap.equal_groups(np.repeat(np.arange(7), 3)) == pytest.approx(7)
+        assert bootstrap.equal_groups([0] * 8 + [1, 1]) == pytest.approx(100 / 68)
+        assert bootstrap.remark_on_groups(np.arange(60) // 3) == []
+        (line,) = bootstrap.remark_on_groups(np.repeat(np.arange(8), [20, 9, 6, 6, 5, 5, 4, 3]))
+        assert line.startswith(
+            "the intervals come from 8 groups of artists, which tell as much as 5.4 of equal size"
+        )
+        (line,) = bootstrap.remark_on_groups(np.repeat(np.arange(8), [50, 1, 1, 1, 1, 1, 1, 1]))
+        assert "do not rely" in line
+
 
 class TestPaired:
     def test_the_better_model_is_told_apart(self, rng):
