@@ -102,6 +102,11 @@ class Study:
         return self.folder / "downloads.parquet"
 
     @property
+    def unmatched(self):
+        """Which tracks have no match at Deezer, with the reason and the best candidate."""
+        return self.folder / "unmatched.csv"
+
+    @property
     def features(self):
         return self.folder / "features"
 
@@ -252,6 +257,10 @@ def problem(study, stage, config):
         asked = config.model_dump(mode="json")
         if changes := differences(_crawl(record["config"]), _crawl(asked)):
             return f"{study.tracks} was collected with other settings ({'; '.join(changes[:SHOWN])})"
+    if stage == "download":
+        asked = config.model_dump(mode="json")
+        if changes := differences(_audio_sources(record["config"]), _audio_sources(asked)):
+            return f"{study.downloads} was made with other settings ({'; '.join(changes[:SHOWN])})"
     return None
 
 
@@ -355,6 +364,16 @@ def _crawl(config):
         return {"collect": collect}
     standin = {key: value for key, value in config["standin"].items() if key not in ("faults", "profile")}
     return {"collect": collect, "standin": standin}
+
+
+def _audio_sources(config):
+    """The settings that decide where a track's audio comes from."""
+    chosen = {"download": {"previews": config["download"]["previews"]}}
+    if config["collect"]["source"] != "table":  # else what a crawl depends on has been compared
+        return chosen
+    return chosen | {
+        "standin": _crawl(config | {"collect": config["collect"] | {"source": "deezer"}}).get("standin")
+    }
 
 
 def _short(value):

@@ -2,9 +2,12 @@
 
 A fault is KIND, KIND@AT or KIND@ATxTIMES, and may end in :PATH. For example `quota@20` refuses the 20th request, and
 `server_error@5x3:albums` fails the 5th to the 7th of the requests whose path holds `albums`.
+
+    python -m standin --table songs.csv      # Spotify's tracks as a table without audio, for configs/table_deezer.yaml
 """
 
 import argparse
+import csv
 import re
 import textwrap
 import threading
@@ -16,6 +19,7 @@ from hitsong import config
 from hitsong.errors import UserError
 from standin import GENRES, playlist_ids, serve
 from standin.spotify import TOKEN
+from standin.world import World
 
 KINDS = get_args(config.Fault.model_fields["kind"].annotation)
 PROFILES = get_args(config.Standin.model_fields["profile"].annotation)
@@ -48,6 +52,7 @@ def main():
     parser.add_argument("--config", help="take the section `standin` of this file instead of the defaults")
     parser.add_argument("--profile", choices=PROFILES, help="the class of app that clients have at Spotify")
     parser.add_argument("--fault", type=fault, action="append", help="a failure on purpose; may be repeated")
+    parser.add_argument("--table", metavar="FILE", help="write the tracks of one genre as a table, and end")
     arguments = parser.parse_args()
     try:
         settings = config.load(arguments.config).standin if arguments.config else config.Standin()
@@ -55,12 +60,29 @@ def main():
         parser.error(str(error))
     given = {"profile": arguments.profile, "faults": arguments.fault}
     settings = settings.model_copy(update={name: value for name, value in given.items() if value})
+    if arguments.table:
+        write_table(arguments.table, World(settings, next(iter(GENRES))))
+        return
     with serve(settings, arguments.port) as standin:
         print(introduction(standin, settings), flush=True)
         try:
             threading.Event().wait()
         except KeyboardInterrupt:
             print(f"{standin.requests} requests.")
+
+
+def write_table(path, world):
+    """Write a world's tracks as the published tables have them: no audio, no ISRC, one row per track."""
+    with open(path, "w", encoding="utf-8", newline="") as file:
+        rows = csv.writer(file)
+        rows.writerow(["track_id", "song", "artist", "duration_ms", "release_date", "popularity"])
+        for track in world.tracks.values():
+            recording = track.recording
+            artists = ";".join(artist.name for artist in recording.artists)
+            rows.writerow(
+                [track.id, recording.name, artists, recording.duration_ms, track.album.date, track.popularity]
+            )
+    print(f"{len(world.tracks):,} synthetic tracks -> {path}")
 
 
 def introduction(standin, settings):

@@ -3,12 +3,13 @@
 import os
 import threading
 from concurrent.futures import CancelledError, ThreadPoolExecutor
-from functools import lru_cache
+from functools import lru_cache, partial
 
 import pandas as pd
 from flask import Response, abort, current_app
 
 from standin.composer import compose, encode_mp3
+from standin.decoys import AWAY
 from standin.search import Query
 from standin.world import BLOCK, GENRES, World
 
@@ -45,6 +46,15 @@ class Catalogue:
         genre = genre_of(serial)
         return genre and self.world(genre).numbered(kind, serial)
 
+    def decoy(self, serial):
+        """The synthetic Deezer's decoy with an integer id, or None."""
+        genre = genre_of(serial - AWAY * BLOCK)
+        return genre and self.world(genre).decoys.find(serial)
+
+    def decoy_preview(self, key):
+        """The decoy's recording with a preview's key, or None."""
+        return next(filter(None, (world.decoys.preview(key) for world in self.worlds())), None)
+
     def copies(self, track):
         """The tracks that hold the same recording as a track, itself among them."""
         return self.world(genre_of(track.serial)).copies[track.recording]
@@ -62,10 +72,11 @@ class Catalogue:
         return pd.concat(tables, ignore_index=True)
 
     def _search(self, kind, text, by="popularity"):
-        """All artists or tracks (`kind`) that match a query, the highest in popularity or rank first."""
+        """All artists, tracks or Deezer tracks (`kind`) that match a query, the highest in popularity or rank first."""
         query = Query(text)
         worlds = [self.world(genre) for genre in GENRES if query.genre in ("", genre)]
-        matches = query.artists(worlds) if kind == "artist" else query.tracks(worlds)
+        search = {"artist": query.artists, "track": query.tracks}.get(kind, partial(_with_decoys, query))
+        matches = search(worlds)
         return sorted(matches, key=lambda item: (-getattr(item, by), item.id))
 
     def mp3(self, recording):
@@ -90,6 +101,13 @@ class Catalogue:
 
 def _make_mp3(recording, seconds):
     return encode_mp3(compose(recording.traits, seconds, recording.seed))
+
+
+def _with_decoys(query, worlds):
+    """The tracks that a search of the synthetic Deezer finds."""
+    for world in worlds:
+        yield from (track for track in query.tracks([world]) if track.recording not in world.decoys.hidden)
+        yield from filter(query.fits, world.decoys.tracks)
 
 
 def genre_of(serial):

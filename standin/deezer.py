@@ -78,7 +78,7 @@ def preview(_, key):
     expires = int(grant[1]) if grant else 0
     if expires < time.time() or grant[2] != objects.signature(key, expires):
         return access_denied()
-    return catalogue().mp3(catalogue().find("previews", key))
+    return catalogue().mp3(catalogue().find("previews", key) or catalogue().decoy_preview(key))
 
 
 def access_denied():
@@ -93,7 +93,7 @@ def access_denied():
 @deezer.get("/search")
 @deezer.get("/search/track")
 def search():
-    return page(catalogue().search("track", query(), "rank"), objects.listed_track)
+    return page(catalogue().search("deezer track", query(), "rank"), objects.listed_track)
 
 
 @deezer.get("/search/artist")
@@ -152,13 +152,17 @@ def playlist_tracks(key):
 
 @deezer.get("/track/<key>")
 def track(key):
-    return jsonify(objects.full_track(lookup("tracks", key)))
+    decoy = catalogue().decoy(int(key)) if re.fullmatch(r"\d{1,18}", key) else None
+    return jsonify(objects.full_track(decoy or lookup("tracks", key)))
 
 
 @deezer.get("/track/isrc:<isrc>")
 def track_by_isrc(isrc):
     for world in catalogue().worlds():
-        if recording := world.by_isrc.get(isrc):
+        if decoy := world.decoys.by_isrc.get(isrc):
+            return jsonify(objects.full_track(decoy))
+        recording = world.by_isrc.get(isrc)
+        if recording and recording not in world.decoys.hidden:
             return jsonify(objects.full_track(max(world.copies[recording], key=lambda track: track.rank)))
     raise no_data()
 

@@ -2,6 +2,7 @@
 
 import re
 import unicodedata
+from functools import lru_cache
 
 FIELD = r'\b{}:("[^"]*"|\S+)'
 
@@ -41,9 +42,10 @@ class Query:
         for world in worlds:
             for year, tracks in world.tracks_by_year.items():
                 if year in self.years:
-                    yield from filter(self._fits, tracks)
+                    yield from filter(self.fits, tracks)
 
-    def _fits(self, track):
+    def fits(self, track):
+        """Whether a track has every word in the names of song, artists or album, whatever its year."""
         title, artists = track.recording.name, track.recording.artists
         if self.words:
             names = " / ".join([title, *(artist.name for artist in artists), track.album.name])
@@ -68,8 +70,9 @@ def matches(pattern, name):
     return name.endswith(core) if pattern.startswith("%") else name.startswith(core)
 
 
+@lru_cache(maxsize=1 << 16)
 def fold(text):
     """Text without capitals and accents: u matches Ü."""
     if not text.isascii():
-        text = "".join(c for c in unicodedata.normalize("NFD", text) if not unicodedata.combining(c))
+        text = "".join(c for c in unicodedata.normalize("NFKD", text) if not unicodedata.combining(c))
     return text.lower()

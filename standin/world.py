@@ -6,6 +6,7 @@ from functools import cached_property
 import numpy as np
 
 from standin.composer import Traits
+from standin.decoys import AWAY, make_decoys
 from standin.draws import GENRES, draw_effects, draw_owners, draw_traits
 from standin.names import ALBUMS, ARTISTS, SONGS, identifier, invent, number
 from standin.objects import Album, Artist, Playlist, Recording, Track
@@ -250,6 +251,16 @@ class World:
     def _series(self):
         kinds = ("people", "albums", "tracks", "playlists")
         return {kind: list(getattr(self, kind).values()) for kind in kinds}
+
+    @cached_property
+    def decoys(self):
+        """What the synthetic Deezer has in place of, or beside, the recordings."""
+        return make_decoys(self, self._rng("decoys"))
+
+    @property
+    def decoy_block(self):
+        """Where the integer ids of the decoys begin."""
+        return self._first_serial + AWAY * BLOCK
 
     @cached_property
     def tracks_by_year(self):

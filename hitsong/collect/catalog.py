@@ -30,6 +30,8 @@ CREATE TABLE IF NOT EXISTS tracks (
 CREATE TABLE IF NOT EXISTS audio_features (
     scope TEXT, track_id TEXT, features TEXT, PRIMARY KEY (scope, track_id));
 CREATE TABLE IF NOT EXISTS capabilities (app TEXT PRIMARY KEY, capabilities TEXT, probed_at TEXT);
+CREATE TABLE IF NOT EXISTS lookups (
+    scope TEXT, request TEXT, sent_at TEXT, items TEXT, PRIMARY KEY (scope, request));
 CREATE TABLE IF NOT EXISTS downloads (
     track_id TEXT PRIMARY KEY, status TEXT, path TEXT, bytes INTEGER, sha256 TEXT, seconds REAL, error TEXT,
     source TEXT, mtime_ns INTEGER);
@@ -233,6 +235,23 @@ class Catalog:
         """Store what an app is given (a dataclass)."""
         row = (app, json.dumps(asdict(capabilities)), datetime.now(UTC).isoformat(timespec="seconds"))
         self.connection.execute("INSERT OR REPLACE INTO capabilities VALUES (?, ?, ?)", row)
+
+    # ------------------------------------------------------------------ lookups
+
+    def lookup(self, request, max_age_days=None):
+        """The stored response to a request: a list; None if there is none, or it is older than `max_age_days`."""
+        row = self.connection.execute(
+            "SELECT items, sent_at FROM lookups WHERE scope = ? AND request = ?", (self.scope, request)
+        ).fetchone()
+        if row is None:
+            return None
+        age = datetime.now(UTC) - datetime.fromisoformat(row["sent_at"])
+        return None if max_age_days is not None and age.days >= max_age_days else json.loads(row["items"])
+
+    def store_lookup(self, request, items):
+        """Store the response to a request, with the time."""
+        row = (self.scope, request, datetime.now(UTC).isoformat(timespec="seconds"), json.dumps(items))
+        self.connection.execute("INSERT OR REPLACE INTO lookups VALUES (?, ?, ?, ?)", row)
 
     # ------------------------------------------------------------------ downloads
 

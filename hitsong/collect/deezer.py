@@ -176,6 +176,7 @@ class Client:
     def __init__(self, connection, settings):
         gap = 0.0 if connection.synthetic else max(GAP_S, settings.gap_s)
         self.throttle = Throttle("Deezer", gap, settings.longest_wait_s)
+        self.session, self.scope = connection.session, Deezer.scope(connection, settings)
         self._connection = connection
 
     def get(self, path, need, **parameters):

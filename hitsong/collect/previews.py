@@ -23,13 +23,15 @@ import numpy as np
 import pandas as pd
 import requests
 
+from hitsong.collect.matched_previews import MATCH_COLUMNS
 from hitsong.collect.throttle import RetryableError, ServiceUnavailable, Stopped, Throttle, retry_after
 from hitsong.errors import UserError
 from hitsong.features import decode
 from hitsong.files import remove_temporary, replacing, sha256
 from hitsong.progress import bar
 
-COLUMNS = ["track_id", "status", "path", "bytes", "sha256", "seconds", "error"]
+OUTCOME = ["track_id", "status", "path", "bytes", "sha256", "seconds", "error"]
+COLUMNS = [*OUTCOME, *MATCH_COLUMNS]
 MAX_BYTES = 50_000_000  # a preview has about 400 kB
 SILENT = 1e-4  # largest sample, of 1
 GONE = (400, 401, 404, 410)
@@ -61,7 +63,7 @@ class Downloader:
     session : requests.Session
     settings : hitsong.config.Download
     client : hitsong.collect.deezer.Client, optional
-        Gives present addresses, for a service whose addresses expire.
+        Gives the present addresses of Deezer's previews, which expire.
     """
 
     def __init__(self, catalog, folder, session, settings, client=None):
@@ -69,8 +71,9 @@ class Downloader:
         self.settings, self.client = settings, client
         self._throttles = {"client": client.throttle} if client else {}
         self._lock, self._stopped = threading.Lock(), threading.Event()
-        for scheme in ("http://", "https://"):
-            session.mount(scheme, requests.adapters.HTTPAdapter(pool_maxsize=settings.workers))
+        for each in {session, client.session} if client else {session}:
+            for scheme in ("http://", "https://"):
+                each.mount(scheme, requests.adapters.HTTPAdapter(pool_maxsize=settings.workers))
         (folder / "previews").mkdir(exist_ok=True)
 
     def run(self, tracks, again=False):
@@ -79,7 +82,7 @@ class Downloader:
         Parameters
         ----------
         tracks : pandas.DataFrame
-            With `track_id`, `preview_url` and `audio_path`; tracks with neither are left out.
+            With `track_id`, `preview_url`, `audio_path` and `deezer_id`; tracks without audio are left out.
         again : bool
             Request dead addresses once more, and compare the content of every file with its hash.
 
@@ -88,7 +91,7 @@ class Downloader:
         dict of str to int
             `done`, `skipped` (kept), `failed` (now), `without` (tracks that name no audio).
         """
-        named = tracks[tracks["preview_url"].notna() | tracks["audio_path"].notna()].sort_values("track_id")
+        named = _with_audio(tracks)
         known = {row["track_id"]: row for row in self.catalog.downloads()}
         todo = [
             track
@@ -125,7 +128,7 @@ class Downloader:
         Parameters
         ----------
         tracks : pandas.DataFrame
-            With `track_id` and `popularity`.
+            With `popularity` and the columns that `run` takes; from `matched_previews.choose_sources`.
 
         Returns
         -------
@@ -137,8 +140,16 @@ class Downloader:
         UserError
             If no track has a clip.
         """
-        rows = pd.DataFrame(map(dict, self.catalog.downloads()), columns=COLUMNS)
-        rows = rows.merge(tracks[["track_id", "popularity"]], on="track_id")
+        named = _with_audio(tracks)
+        rows = pd.DataFrame(map(dict, self.catalog.downloads()), columns=[*OUTCOME, "source"])
+        present = pd.DataFrame(
+            {
+                "track_id": named["track_id"],
+                "source": [self._source(track)[0] for track in named.itertuples()],
+            }
+        )
+        rows = rows.merge(present, on=["track_id", "source"])  # not what an earlier match or address led to
+        rows = rows.merge(named[["track_id", "popularity", *MATCH_COLUMNS]], on="track_id")
         clips = rows[rows["status"] == "ok"].sort_values(["popularity", "track_id"], ascending=[False, True])
         survivor = clips.groupby("sha256")["track_id"].transform("first")
         copies = clips.index[clips["track_id"] != survivor]
@@ -181,7 +192,7 @@ class Downloader:
     def _process(self, track, notes):
         """Fetch or check one track's clip: its row, and whether the decoder wrote notes meanwhile."""
         source, name = self._source(track)
-        row = dict.fromkeys(COLUMNS) | {
+        row = dict.fromkeys(OUTCOME) | {
             "track_id": track.track_id,
             "source": source,
             "path": name,
@@ -211,11 +222,12 @@ class Downloader:
         """Write a track's preview to `path`, if it is a clip; return its length [s]."""
 
         def attempt():
-            url = self.client.preview(track.track_id) if self.client else track.preview_url
+            expires = pd.notna(track.deezer_id)
+            url = self.client.preview(track.deezer_id) if expires else track.preview_url
             if url is None:
                 raise DeadError("the source names no preview any more")
             with replacing(path) as temporary:
-                self._get(url, temporary)
+                self._get(url, temporary, expires)
                 return _duration(temporary)
 
         try:
@@ -229,13 +241,14 @@ class Downloader:
         if seconds < self.settings.min_seconds:
             raise DeadError(f"shorter than download.min_seconds: {seconds:.1f} s")
 
-    def _get(self, url, path):
-        """Send one request and write the body."""
+    def _get(self, url, path, expires):
+        """Send one request and write the body; `expires` says whether Deezer's addresses do."""
+        session = self.client.session if expires else self.session
         try:
-            with self.session.get(url, stream=True, timeout=self.settings.timeout_s) as response:
+            with session.get(url, stream=True, timeout=self.settings.timeout_s) as response:
                 if response.status_code == 429:
                     raise RetryableError("the service answers 429", retry_after(response.headers))
-                if response.status_code in GONE or (response.status_code == 403 and not self.client):
+                if response.status_code in GONE or (response.status_code == 403 and not expires):
                     raise DeadError(f"the service answers {response.status_code}")
                 if response.status_code != 200:  # 403 of a service whose addresses expire: it has expired
                     raise RetryableError(f"the service answers {response.status_code}")
@@ -347,11 +360,16 @@ def print_outcomes(downloads, counts, copies):
         example = f", for example {details.iat[0]}" if isinstance(details.iat[0], str) else ""
         print(f"{len(details):,} without a clip: {reason}{example}")
     if counts["without"]:
-        print(f"{counts['without']:,} without a clip: the source names no preview")
+        print(f"{counts['without']:,} without a clip: no preview is known")
     if duplicates := int((downloads["status"] == "duplicate").sum()):
         print(f"{duplicates:,} left out: the same audio as a more popular track ({copies})")
     if len(bad) == len(downloads):
         raise UserError("no track has a clip; 04_baseline.py needs none, 03 and 05 cannot go on")
+
+
+def _with_audio(tracks):
+    """The tracks that name audio, sorted by id."""
+    return tracks[tracks["preview_url"].notna() | tracks["audio_path"].notna()].sort_values("track_id")
 
 
 def _print_notes(lines):

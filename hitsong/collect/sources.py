@@ -9,7 +9,7 @@ A source has
 - ``notice``, a line that the user should read first, or None.
 """
 
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 
 from hitsong.collect.catalog import Catalog
 
@@ -48,21 +48,32 @@ def open_source(config, path):
 
 
 @contextmanager
-def open_previews(config):
+def open_previews(config, matching=False):
     """What previews are downloaded with, for the length of a `with` block.
+
+    Parameters
+    ----------
+    config : hitsong.config.Config
+    matching : bool
+        Whether tracks are to be looked up at Deezer, wherever they come from.
 
     Yields
     ------
     session : requests.Session
     client : hitsong.collect.deezer.Client or None
-        Gives the present address of a track's preview, for services whose addresses expire.
+        Of Deezer, if any preview may come from there.
     """
     from hitsong.collect.connection import connect
+    from hitsong.collect.deezer import Client
 
-    with connect(config) as connection:
-        if config.collect.source == "deezer":
-            from hitsong.collect.deezer import Client
-
-            yield connection.session, Client(connection, config.collect)
-        else:
-            yield connection.session, None
+    with ExitStack() as stack:
+        connection = stack.enter_context(connect(config))
+        at_deezer = connection
+        if matching and config.collect.source not in (
+            "deezer",
+            "spotify",
+        ):  # files: a service is not connected yet
+            service = config.collect.model_copy(update={"source": "deezer"})
+            at_deezer = stack.enter_context(connect(config.model_copy(update={"collect": service})))
+        needed = matching or config.collect.source == "deezer"
+        yield connection.session, Client(at_deezer, config.collect) if needed else None

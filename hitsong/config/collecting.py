@@ -148,8 +148,12 @@ class Collect(Section):
 
 
 class Download(Section):
-    """How previews are fetched, and what counts as one."""
+    """Where previews come from, how they are fetched, and what counts as one.
 
+    `previews`: the first of these that has a track's audio gives it; "deezer" finds the same recording there.
+    """
+
+    previews: Annotated[list[Literal["source", "deezer"]], Field(min_length=1)] = ["source", "deezer"]
     workers: Annotated[int, Field(gt=0, le=64)] = 8
     timeout_s: Annotated[float, Field(gt=0)] = 20.0
     attempts: Positive = 3

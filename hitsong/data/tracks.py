@@ -112,11 +112,13 @@ def find_leaks(study, tracks):
 
 
 def has_audio(study):
-    """Whether any of the study's tracks comes with a preview or an audio file; a table of numbers does not.
+    """Whether any of the study's tracks has audio: its own, or that of a match; a table of numbers has none.
 
     Without `tracks.parquet` the answer is yes: the stage that asks will say what is missing.
     """
     if not study.tracks.exists():
+        return True
+    if study.downloads.exists() and len(pd.read_parquet(study.downloads, columns=["track_id"])):
         return True
     return bool(pd.read_parquet(study.tracks, columns=["preview_url", "audio_path"]).notna().any(axis=None))
 

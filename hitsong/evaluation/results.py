@@ -110,6 +110,7 @@ class Sheet(Part):
     collected_from: str
     synthetic: bool
     popularity: Popularity
+    audio: str | None = None
     target: dict
     funnel: list[Step]
     split: Split

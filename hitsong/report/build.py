@@ -261,6 +261,7 @@ def _facts(result, infos, target):
         "data": f"{sheet['collected_from']}, study {sheet['study']}"
         + (" (synthetic)" if sheet["synthetic"] else ""),
         "popularity": f"{popularity['source']}, read {dates(popularity['first_fetched'], popularity['last_fetched'])}",
+        **({"audio": sheet["audio"]} if sheet["audio"] else {}),
         "split": f"{split['scheme']}: "
         + ", ".join(f"{count:,} {side}" for side, count in split["sides"][split["scheme"]].items() if count),
         "split made with": ", ".join(f"{name} {value:g}" for name, value in split["made_with"].items()),

@@ -49,6 +49,25 @@ def describe_data(study):
     return lists.get(collect.strategy, ", ".join(collect.genres))
 
 
+def describe_audio(study, tracks):
+    """Where the clips of the tracks came from, and how many were matched by what; None without audio."""
+    if not study.downloads.exists():
+        return None
+    downloads = pd.read_parquet(study.downloads)
+    clips = downloads[(downloads["status"] == "ok") & downloads["track_id"].isin(tracks["track_id"])]
+    if "preview_source" not in clips or clips.empty:
+        return None
+    matched = clips["matched_by"].value_counts()
+    own, parts = int((clips["preview_source"] == "source").sum()), []
+    if own:
+        parts.append(f"the source's own ({own:,} tracks)")
+    if len(matched):
+        by = {"isrc": "ISRC", "words": "title, artist and duration"}
+        counts = ", ".join(f"{matched[key]:,} by {name}" for key, name in by.items() if key in matched)
+        parts.append(f"the same recordings at Deezer ({int(matched.sum()):,} tracks, matched {counts})")
+    return " and ".join(parts)
+
+
 def planted_effects(study, target):
     """What the stand-in planted in each track's sound, by track_id; None for real songs and other targets."""
     if not study.planted.exists() or target.kind == "audio_features":
@@ -107,6 +126,7 @@ def describe_run(study, config, tracks, target, counts, leaks, looks, inputs):
             "first_fetched": read.min() if len(read) else None,
             "last_fetched": read.max() if len(read) else None,
         },
+        "audio": describe_audio(study, tracks),
         "target": target.description(),
         "funnel": [{"step": step, "tracks": int(number)} for step, number in steps],
         "split": {

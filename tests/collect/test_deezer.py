@@ -11,6 +11,7 @@ from scipy.stats import spearmanr
 from hitsong.collect import deduplicate, deezer, sources, throttle
 from hitsong.collect.catalog import Catalog
 from hitsong.collect.connection import connect
+from hitsong.collect.matched_previews import choose_sources
 from hitsong.collect.previews import Downloader
 from hitsong.collect.throttle import RefusedError, RetryableError
 from hitsong.config import Config
@@ -146,7 +147,7 @@ def test_errors_inside_good_answers(error, kind):
 
 def test_previews_are_resolved_right_before_the_download(crawled, tmp_path):
     _, _, tracks = crawled
-    found, _ = deduplicate.deduplicate(tracks)
+    found, _ = choose_sources(deduplicate.deduplicate(tracks)[0], config())
     faults = [
         {"kind": "expired_preview", "at": 3, "times": 2, "path": "mp3"},
         {"kind": "html_audio", "at": 9, "path": "mp3"},
@@ -165,7 +166,7 @@ def test_previews_are_resolved_right_before_the_download(crawled, tmp_path):
 
 def test_a_quota_at_download_is_waited_for(crawled, tmp_path):
     _, _, tracks = crawled
-    few = deduplicate.deduplicate(tracks)[0].head(4)
+    few = choose_sources(deduplicate.deduplicate(tracks)[0], config())[0].head(4)
     wanted = config([{"kind": "rate_limit", "at": 2, "times": 2, "path": "deezer/track"}])
     with sources.open_previews(wanted) as (session, client), Catalog(tmp_path / "catalog.sqlite") as catalog:
         assert Downloader(catalog, tmp_path, session, wanted.download, client).run(few)["failed"] <= 2

@@ -11,6 +11,7 @@ import requests
 
 from hitsong.collect import throttle
 from hitsong.collect.catalog import Catalog
+from hitsong.collect.matched_previews import MATCH_COLUMNS
 from hitsong.collect.previews import Downloader
 from hitsong.config import Download
 from hitsong.errors import ComeBackLater
@@ -78,13 +79,15 @@ class Client:
     """A service whose addresses expire: `preview` gives the present one."""
 
     def __init__(self, preview):
-        self.preview = preview
+        self.preview, self.session = preview, requests.Session()
         self.throttle = throttle.Throttle("Service", 0, 60)
 
 
 def run(tracks, folder, again=False, preview=None, settings=SETTINGS):
     with requests.Session() as session, Catalog(folder / "catalog.sqlite") as catalog:
         session.trust_env = False
+        tracks = tracks.assign(**dict.fromkeys(MATCH_COLUMNS, None))
+        tracks["deezer_id"] = tracks["track_id"] if preview else None
         downloader = Downloader(catalog, folder, session, settings, preview and Client(preview))
         counts = downloader.run(tracks, again)
         return downloader.outcomes(tracks.assign(popularity=range(len(tracks)))), counts
@@ -308,7 +311,7 @@ def test_an_interrupted_run_ends_at_once_says_so_and_keeps_what_came(service, tm
     release = threading.Event()
     fetch = Downloader._get
 
-    def get(self, address, path):
+    def get(self, address, path, expires):
         if address.endswith("wait"):
             release.wait(60)  # a service that does not respond
         fetch(self, address, path)
