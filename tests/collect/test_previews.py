@@ -314,7 +314,7 @@ def test_an_interrupted_run_ends_at_once_says_so_and_keeps_what_came(service, tm
     def get(self, address, path, expires):
         if address.endswith("wait"):
             release.wait(60)  # a service that does not respond
-        fetch(self, address, path)
+        fetch(self, address, path, expires)
 
     monkeypatch.setattr(Downloader, "_get", get)
     monkeypatch.setattr("hitsong.collect.previews.GRACE_S", 0.2)
