@@ -7,17 +7,15 @@ error of rank ceil((n + 1) level) is the half-width of an interval that holds a 
 class, and the answer a set of classes (M. Sadinle, J. Lei, L. Wasserman, "Least Ambiguous Set-Valued Classifiers with
 Bounded Error Levels", arXiv:1609.00451); it is empty where no class is probable enough.
 
-What that promises here is less:
+Tracks come by artists, and those of one artist resemble each other, so a track of a new artist is no exchangeable draw
+among tracks; if anything is exchangeable, it is artists (R. Dunn, L. Wasserman, A. Ramdas, "Distribution-Free
+Prediction Sets for Two-Layer Hierarchical Models", arXiv:1809.07441). So each error is ranked among those of the
+*other* artists, as a new artist's will be, and the quantile is the one at which the share `level` of tracks is inside.
+Where every artist has one track, this is the rank above. `benchmarks/intervals.py` measures the coverage.
 
-- Tracks come by artists. Those of one artist resemble each other, so n tracks tell less than n independent ones, and
-  a track of an artist not heard before is no exchangeable draw among them. If *artists* are exchangeable and many,
-  coverage is near the level on average over them, but it varies from artist to artist, and the rank above, exact for
-  single tracks, promises too much where artists are few (R. Dunn, L. Wasserman, A. Ramdas, "Distribution-Free
-  Prediction Sets for Two-Layer Hierarchical Models", arXiv:1809.07441).
-- The same tracks chose the epoch, so their errors are a little smaller than those of new ones.
-- Coverage is an average over all tracks: hits may be covered less than others.
-
-So read `coverage` on test tracks beside the level.
+What remains: the same tracks chose the epoch, so their errors are a little smaller than those of new ones; and coverage
+is an average over all tracks, while hits may be covered less than others. So read `coverage` on test tracks beside the
+level.
 """
 
 import math
@@ -30,7 +28,7 @@ from hitsong.evaluation.kinds import validate
 LEVELS = (0.5, 0.8, 0.9, 0.95)
 
 
-def calibrate(target, y, p):
+def calibrate(target, y, p, groups=None):
     """Learn how far predictions are off.
 
     Parameters
@@ -38,28 +36,47 @@ def calibrate(target, y, p):
     target : hitsong.data.targets.Target
     y, p : array-like
         Truth and prediction of the validation tracks, as for `kinds.evaluate`.
+    groups : array-like [shape=(n,)], optional
+        The group of artists of each track. Without them every track is a group.
 
     Returns
     -------
     dict
-        In JSON's types: `form` ("interval", or "set" for classes), `tracks` (how many), and `quantiles`: by level
-        ("0.9") the error that is not exceeded, one for each output; None where it is infinite, because the tracks
-        are too few. Those levels are listed again in `unbounded`.
+        In JSON's types: `form` ("interval", or "set" for classes), `tracks` and `groups` (how many), and `quantiles`:
+        by level ("0.9") the error that is not exceeded, one for each output; None where it is infinite, because the
+        tracks are too few. Those levels are listed again in `unbounded`.
     """
     y, p = validate(target.kind, y, p)
     errors = 1 - _of_classes(p)[np.arange(len(y)), y.astype(int)] if target.classes else np.abs(y - p)
-    ordered = np.sort(errors.reshape(len(y), -1), axis=0)
+    errors = errors.reshape(len(y), -1)
+    groups = np.arange(len(y)) if groups is None else np.unique(groups, return_inverse=True)[1]
+    ordered, ranks = np.sort(errors, axis=0), np.apply_along_axis(_rank_among_others, 0, errors, groups)
+    ranks.sort(axis=0)
     quantiles = {}
     for level in LEVELS:
         # Rounded first, since 0.9 * 10 may come out above 9.
-        rank = math.ceil(round((len(y) + 1) * level, 9))
-        quantiles[_key(level)] = ordered[rank - 1].tolist() if rank <= len(y) else None
+        place = math.ceil(round((len(y) + 1) * level, 9))
+        quantiles[_key(level)] = None
+        if place <= len(y):
+            rows = np.floor(np.round(ranks[place - 1] * len(y), 9)).astype(int)
+            quantiles[_key(level)] = ordered[rows, np.arange(errors.shape[1])].tolist()
     return {
         "form": "set" if target.classes else "interval",
         "tracks": len(y),
+        "groups": int(groups.max()) + 1,
         "quantiles": quantiles,
         "unbounded": [level for level, quantile in quantiles.items() if quantile is None],
     }
+
+
+def _rank_among_others(errors, groups):
+    """The share of other groups' errors that are smaller than each error; the error itself counts as one of them."""
+    smaller = np.searchsorted(np.sort(errors), errors)
+    own = np.empty(len(errors), int)
+    order = np.argsort(groups, kind="stable")
+    for rows in np.split(order, np.flatnonzero(np.diff(groups[order])) + 1):
+        own[rows] = np.searchsorted(np.sort(errors[rows]), errors[rows])
+    return (smaller - own) / (len(errors) - np.bincount(groups)[groups] + 1)
 
 
 def interval(calibration, p, level=0.9):
@@ -141,6 +158,8 @@ def coverage(target, calibration, y, p):
             inside, width = chosen[np.arange(len(y)), y.astype(int)], chosen.sum(axis=1)
         else:
             low, high = interval(calibration, p, level)
+            if _key(level) not in calibration["unbounded"]:  # as a bundle gives them
+                low, high = target.clip(low), target.clip(high)
             inside, width = (low <= y) & (y <= high), high - low
         found[_key(level)] = _summary(inside, width)
         if target.kind == "audio_features":

@@ -114,7 +114,7 @@ def fit(
         "seconds": round(time.monotonic() - started, 3),
         **fitted,
         "validation": kinds.evaluate(target.kind, validation.y, out_of_fold, target.names),
-        "calibration": conformal.calibrate(target, validation.y, out_of_fold),
+        "calibration": conformal.calibrate(target, validation.y, out_of_fold, validation.groups),
         "collapsed": metrics.collapsed(validation.y, predictions),
         "advice": _advise_transform(target, validation.y, predictions),
         **about,

@@ -74,6 +74,34 @@ def test_quantiles_are_the_ranks_of_the_finite_sample():
     np.testing.assert_array_equal([low, high], [[-20, 82], [14, 116]])  # not cut to 0-100
 
 
+@pytest.mark.parametrize(("artists", "tolerance"), [(9, 0.02), (60, 0.01)])
+@pytest.mark.parametrize("shared", [0.2, 0.7])
+def test_tracks_of_new_artists_are_covered_although_artists_differ(artists, tolerance, shared):
+    """Errors of an artist's tracks resemble each other, and artists have unequally many tracks."""
+
+    def tracks(artists, rng):
+        groups = np.repeat(np.arange(artists), np.maximum(1, rng.lognormal(1.5, 0.8, artists)).astype(int))
+        errors = np.sqrt(shared) * rng.normal(size=artists)[groups] + np.sqrt(1 - shared) * rng.normal(
+            size=len(groups)
+        )
+        return groups, 50 + 10 * errors, np.full(len(groups), 50.0)
+
+    covered, rng = [], np.random.default_rng(0)
+    for _ in range(600):
+        groups, y, p = tracks(artists, rng)
+        calibration = conformal.calibrate(POPULARITY, y, p, groups)
+        assert calibration["groups"] == artists
+        covered.append(conformal.coverage(POPULARITY, calibration, *tracks(40, rng)[1:])["0.9"]["coverage"])
+    assert np.mean(covered) == pytest.approx(0.9, abs=tolerance + 0.005)
+
+
+def test_widths_are_those_of_intervals_within_the_range_of_the_target():
+    target, y, p = Target("popularity", lowest=0.0), np.linspace(0, 100, 50), np.full(50, 2.0)
+    calibration = conformal.calibrate(target, y, p)
+    (half,) = calibration["quantiles"]["0.9"]
+    assert conformal.coverage(target, calibration, y, p)["0.9"]["width"] == pytest.approx(2 + half)
+
+
 def test_each_feature_has_its_own_interval():
     rng = np.random.default_rng(0)
     y, p = drawn(FEATURES, 50, rng)
