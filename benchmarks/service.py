@@ -1,15 +1,15 @@
-"""What the service takes: time, memory, and what hostile clients throw at it.
+"""The service: speed, memory, and hostile uploads.
 
-    python benchmarks/service.py PATH                       # a folder with audio files, for example of fma_small
-    python benchmarks/service.py PATH --requests 200        # shorter
-    python benchmarks/service.py PATH --hostile 10000       # uploads that mean no good, instead
-    python benchmarks/service.py PATH --config configs/mandopop.yaml --model crnn
+    python benchmarks/service.py FOLDER --study demo                  # FOLDER: audio files of 30 s, as in fma_small
+    python benchmarks/service.py FOLDER --study demo --against OTHER  # and the same of another checkout, in turn
+    python benchmarks/service.py FOLDER --memory 5000                 # memory over so many requests, instead
+    python benchmarks/service.py FOLDER --hostile 10000               # hostile uploads, instead
 
-Starts 07_serve.py on the study that --config names, and asks it over HTTP, all in one run. First how long it takes to
-be there; then the time of an answer (all of it: decode, features, descriptors, tags, model) with 1, 4 and 16
-clients that ask one song after the other; then memory over many requests, of the server and of its workers. With
---hostile, broken, lying and endless uploads from eight clients: the status codes, which must never be 500, the workers
-that died of it, and the memory.
+Starts 07_serve.py with the remaining options and sends it songs over HTTP. Speed: CPU seconds and time until the first
+answer; one song after the other; 16 clients at once, as a share of what the cores can do (free cores / CPU seconds of
+one song alone, where cores that other programs use do not count as free); a song of 3 min 30 s, alone and beside short
+songs. Each is the median of --rounds starts. With --hostile: the status codes, which must never be 500, lost decoder
+processes, and memory.
 """
 
 import argparse
@@ -17,86 +17,162 @@ import contextlib
 import io
 import os
 import re
-import socket
+import statistics
 import subprocess
 import sys
 import threading
 import time
-from collections import Counter, defaultdict
-from concurrent.futures import ThreadPoolExecutor
-from functools import cache
+from collections import Counter
 from itertools import cycle, islice
 from pathlib import Path
-from urllib.parse import urlsplit
 
 import numpy as np
+import psutil
 import requests
 import soundfile
+from hostile_uploads import attack
 
 ROOT = Path(__file__).parents[1]
 SUFFIXES = (".mp3", ".flac", ".ogg", ".wav")
-CLIENTS = (1, 4, 16)
+ALONE, CLIENTS, TOGETHER = 10, 16, 96  # songs one after the other; clients at once, and their songs
+LONG_SECONDS = 210
+ROWS = {
+    "first_s": "first answer after the start, s",
+    "first_cpu": "first answer after the start, CPU s",
+    "one_s": "one song of 30 s, s",
+    "one_cpu": "one song of 30 s, CPU s",
+    "share": f"answers a second with {CLIENTS} clients / (free cores / CPU s of one)",
+    "long_s": "one song of 3:30 / one of 30 s, time",
+    "long_cpu": "one song of 3:30 / one of 30 s, CPU",
+    "beside": "two short songs beside a long one / without it, time",
+}
 
 
 def main():
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
-    parser.add_argument("folder", type=Path, metavar="PATH")
-    parser.add_argument(
-        "--requests", type=int, default=5000, help="while memory is watched (default: %(default)s)"
-    )
-    parser.add_argument("--hostile", type=int, metavar="N", help="so many hostile uploads, and nothing else")
+    parser.add_argument("folder", type=Path)
+    parser.add_argument("--against", type=Path, metavar="OTHER", help="another checkout with the same study")
+    parser.add_argument("--rounds", type=int, default=3, help="starts of each (default: %(default)s)")
+    parser.add_argument("--memory", type=int, metavar="N")
+    parser.add_argument("--hostile", type=int, metavar="N")
     arguments, others = parser.parse_known_args()
-    clips = [path.read_bytes() for path in sorted(arguments.folder.rglob("*")) if path.suffix in SUFFIXES]
+    paths = sorted(path for path in arguments.folder.rglob("*") if path.suffix in SUFFIXES)
+    clips = [path.read_bytes() for path in paths]
     if not clips:
         parser.error(f"{arguments.folder} holds no audio files")
-    with served(others) as (url, process):
+    if not (arguments.memory or arguments.hostile):
+        compare(paths, clips, arguments, others)
+        return
+    with served(ROOT, others) as (url, process, _):
         if arguments.hostile:
             hostile(url, process.pid, clips, arguments.hostile)
         else:
-            latency(url, clips)
-            memory(url, process.pid, clips, arguments.requests)
+            memory(url, process.pid, clips, arguments.memory)
 
 
 @contextlib.contextmanager
-def served(options):
-    """07_serve.py in a process of its own: its address and its process."""
+def served(checkout, options):
+    """07_serve.py of a checkout in a process of its own: address, process, and when it was started."""
     started = time.perf_counter()
     process = subprocess.Popen(
-        [sys.executable, ROOT / "07_serve.py", "--port", "0", *options],
-        cwd=ROOT, stdout=subprocess.PIPE, text=True,
+        [sys.executable, "07_serve.py", "--port", "0", *options],
+        cwd=checkout, stdout=subprocess.PIPE, text=True,
     )  # fmt: skip
     try:
         for line in process.stdout:
-            print(line, end="")
-            if found := re.match(r"serving on (\S+)", line):
+            if address := re.match(r"serving on (\S+)", line):
                 break
         else:
             sys.exit(process.wait())
-        print(f"there after {time.perf_counter() - started:.1f} s")
-        yield found[1], process
+        yield address[1], process, started
     finally:
         process.terminate()
         process.wait()
 
 
-# --- Time -------------------------------------------------------------------------------------------
+# --- Speed ------------------------------------------------------------------------------------------
 
 
-def latency(url, clips):
-    """Print how long answers take, by number of clients."""
-    started = time.perf_counter()
-    ask(requests.Session(), url, clips[0])
-    print(f"first answer {time.perf_counter() - started:.2f} s\n")
-    print("clients  requests     p50     p95     p99   answers/s   503")
-    for clients in CLIENTS:
-        count = 40 + 20 * clients
-        seconds, statuses, wall = load(url, clips, clients, count)
-        p50, p95, p99 = np.percentile(seconds, [50, 95, 99])
-        print(
-            f"{clients:7} {count:9} {p50:6.2f}s {p95:6.2f}s {p99:6.2f}s {len(seconds) / wall:11.1f} {statuses[503]:5}"
-        )
+def compare(paths, clips, arguments, options):
+    """Print the medians of `speed`, of this checkout and perhaps of another one, started in turn."""
+    checkouts = [ROOT] + ([arguments.against.resolve()] if arguments.against else [])
+    long = long_song(paths)
+    results = {checkout: [] for checkout in checkouts}
+    for _ in range(arguments.rounds):
+        for checkout in checkouts:
+            with served(checkout, options) as (url, process, started):
+                results[checkout].append(speed(url, process.pid, started, clips, long))
+    print(
+        f"{'':75}"
+        + "".join(f"{name:>8}" for name in ("here", "other", "ratio")[: 3 * len(checkouts) - 3 or 1])
+    )
+    for key, label in ROWS.items():
+        values = [statistics.median(result[key] for result in rows) for rows in results.values()]
+        if len(values) > 1:
+            values.append(values[0] / values[1])
+        print(f"{label:75}" + "".join(f"{value:8.2f}" for value in values))
+
+
+def long_song(paths):
+    """An MP3 of 3 min 30 s out of the first clips."""
+    clips = [soundfile.read(path, dtype="float32", always_2d=True) for path in paths[:20]]
+    samples = [samples for samples, rate in clips if rate == 44100 and samples.shape[1] == 2]
+    file = io.BytesIO()
+    soundfile.write(file, np.concatenate(samples)[: LONG_SECONDS * 44100], 44100, format="MP3")
+    return file.getvalue()
+
+
+def speed(url, pid, started, clips, long):
+    """Measure a service that has just started: numbers by the keys of `ROWS`."""
+    session = requests.Session()
+    ask(session, url, clips[0])
+    first = time.perf_counter() - started
+    first_cpu = cpu_seconds(pid)
+    one_s, one_cpu = alone(session, url, pid, clips, ALONE)
+    long_s, long_cpu = alone(session, url, pid, [long], 4)
+    before, idle, began = cpu_seconds(pid), psutil.cpu_times().idle, time.perf_counter()
+    answers, statuses, wall = load(url, clips, CLIENTS, TOGETHER)
+    used, idle = cpu_seconds(pid) - before, psutil.cpu_times().idle - idle
+    assert set(statuses) == {200}, statuses
+    free_cores = (used + idle) / (time.perf_counter() - began)
+    short = statistics.median(load(url, clips, 2, 8)[0])
+    stop = threading.Event()
+    busy = threading.Thread(target=repeat, args=(url, long, stop))
+    busy.start()
+    beside = statistics.median(load(url, clips, 2, 8)[0])
+    stop.set()
+    busy.join()
+    return {
+        "first_s": first, "first_cpu": first_cpu, "one_s": one_s, "one_cpu": one_cpu,
+        "share": len(answers) / wall * one_cpu / free_cores,
+        "long_s": long_s / one_s, "long_cpu": long_cpu / one_cpu, "beside": beside / short,
+    }  # fmt: skip
+
+
+def alone(session, url, pid, clips, count):
+    """Seconds (median) and CPU seconds (mean) of an answer, one song after the other."""
+    before = cpu_seconds(pid)
+    seconds = []
+    for clip in islice(cycle(clips), count):
+        began = time.perf_counter()
+        ask(session, url, clip)
+        seconds.append(time.perf_counter() - began)
+    return statistics.median(seconds), (cpu_seconds(pid) - before) / count
+
+
+def repeat(url, clip, stop):
+    """Send a song again and again until `stop` is set."""
+    with requests.Session() as session:
+        while not stop.is_set():
+            ask(session, url, clip)
+
+
+def cpu_seconds(pid):
+    """CPU seconds of a process and its descendants so far."""
+    process = psutil.Process(pid)
+    return sum(sum(one.cpu_times()[:2]) for one in [process, *process.children(recursive=True)])
 
 
 def load(url, clips, clients, count):
@@ -128,6 +204,7 @@ def load(url, clips, clients, count):
 
 
 def ask(session, url, clip):
+    """Send a song: the status of the answer."""
     return session.post(f"{url}/predict", files={"file": ("song", clip)}).status_code
 
 
@@ -146,18 +223,11 @@ def memory(url, pid, clips, count, steps=5):
 
 def megabytes(pid):
     """What a process, and all that descend from it, hold for themselves, shared pages in proportion (Linux)."""
-    children = defaultdict(list)
-    for path in Path("/proc").glob("[0-9]*/stat"):
-        with contextlib.suppress(OSError):
-            children[int(path.read_text().rpartition(")")[2].split()[1])].append(int(path.parent.name))
-
-    def held(one):
-        return int(re.search(r"Pss:\s+(\d+)", Path(f"/proc/{one}/smaps_rollup").read_text())[1]) / 1024
-
-    def descendants(one):
-        return [below for child in children[one] for below in (child, *descendants(child))]
-
-    return held(pid), sum(held(child) for child in descendants(pid))
+    process = psutil.Process(pid)
+    descendants = process.children(recursive=True)
+    return tuple(
+        sum(one.memory_full_info().pss for one in group) / 2**20 for group in ([process], descendants)
+    )
 
 
 # --- Hostile uploads --------------------------------------------------------------------------------
@@ -187,279 +257,6 @@ def hostile(url, pid, clips, count):
     print("server {:.0f} MB, workers {:.0f} MB after".format(*after))
     if total[500] or good != again:
         sys.exit("the service did not hold")
-
-
-def attack(url, clips, count, seed=0, clients=8):
-    """Send hostile uploads.
-
-    Parameters
-    ----------
-    url : str
-    clips : list of bytes
-        Good audio files, to be spoilt.
-    count : int
-    seed : int
-    clients : int
-        That send at once.
-
-    Returns
-    -------
-    dict of str to Counter
-        By what was sent, how often which status came; "closed" where there was no answer.
-    """
-    songs = [clip[:60_000] for clip in clips] + encoded()
-    names = [*FILES, *REQUESTS]
-
-    def one(number):
-        rng = np.random.default_rng([seed, number])
-        name = names[number % len(names)]
-        pieces = form(FILES[name](rng, songs)) if name in FILES else REQUESTS[name](rng, songs)
-        return name, exchange(url, pieces, half_close=name in INCOMPLETE)
-
-    table = defaultdict(Counter)
-    with ThreadPoolExecutor(clients) as pool:
-        for name, status in pool.map(one, range(count)):
-            table[name][status] += 1
-    return table
-
-
-def exchange(url, pieces, half_close=False, patience=60):
-    """Send pieces of bytes until there is a response, and read its status; `half_close` ends an incomplete request."""
-    address = urlsplit(url)
-    with socket.create_connection((address.hostname, address.port), timeout=patience) as wire:
-        try:
-            for piece in pieces:
-                wire.sendall(piece)
-                wire.setblocking(False)
-                with contextlib.suppress(BlockingIOError):
-                    if answer := wire.recv(65536):
-                        return status_of(answer)
-                wire.settimeout(patience)
-            if half_close:
-                wire.shutdown(socket.SHUT_WR)
-            return status_of(wire.recv(65536))
-        except (ConnectionError, BrokenPipeError):
-            with contextlib.suppress(OSError):
-                return status_of(wire.recv(65536))
-            return "closed"
-        except TimeoutError:
-            return "silent"
-
-
-def status_of(answer):
-    """The status in the first line of an answer."""
-    found = re.match(rb"HTTP/1\.[01] (\d{3})", answer)
-    return int(found[1]) if found else "closed"
-
-
-def head(body_headers, path="/predict", host="127.0.0.1"):
-    return f"POST {path} HTTP/1.1\r\nHost: {host}\r\nConnection: close\r\n{body_headers}\r\n".encode(
-        "latin-1"
-    )
-
-
-BOUNDARY = "edge"
-MULTIPART = f"Content-Type: multipart/form-data; boundary={BOUNDARY}\r\n"
-PART = f'--{BOUNDARY}\r\nContent-Disposition: form-data; name="file"; filename="a.mp3"\r\n\r\n'.encode()
-END = f"\r\n--{BOUNDARY}--\r\n".encode()
-
-
-def form(content):
-    """A request with a file, as it should be."""
-    body = PART + content + END
-    return [head(f"{MULTIPART}Content-Length: {len(body)}\r\n") + body]
-
-
-def encoded():
-    """Short songs in other formats."""
-    rng = np.random.default_rng(0)
-    samples = (0.1 * rng.normal(size=(3 * 44100, 2))).astype(np.float32)
-    files = []
-    for kind in ("FLAC", "OGG", "WAV", "MP3"):
-        file = io.BytesIO()
-        soundfile.write(file, samples, 44100, format=kind)
-        files.append(file.getvalue())
-    return files
-
-
-def pick(rng, songs):
-    return bytearray(songs[rng.integers(len(songs))])
-
-
-def truncated(rng, songs):
-    song = pick(rng, songs)
-    return bytes(song[: rng.integers(len(song))])
-
-
-def spliced(rng, songs):
-    first, second = truncated(rng, songs), truncated(rng, songs)
-    return first + second[rng.integers(len(second) + 1) :] + bytes(rng.bytes(rng.integers(100)))
-
-
-def flipped(rng, songs):
-    song = pick(rng, songs)
-    for place in rng.integers(len(song), size=int(10 ** rng.uniform(0, 4))):
-        song[place] ^= 1 << rng.integers(8)
-    return bytes(song)
-
-
-def overwritten(rng, songs):
-    """A header of numbers at their ends: rates of 0, channels of 65,535, lengths of all ones."""
-    song = pick(rng, songs)
-    for _ in range(rng.integers(1, 5)):
-        place, size = rng.integers(200), rng.integers(1, 9)
-        song[place : place + size] = bytes([rng.choice([0, 1, 127, 128, 255])]) * int(size)
-    return bytes(song)
-
-
-def random(rng, songs):
-    return rng.bytes(int(10 ** rng.uniform(0, 5)))
-
-
-def crowned(rng, songs):
-    """Noise behind the magic number of some format."""
-    magic = [
-        b"fLaC", b"OggS", b"RIFF\xff\xff\xff\xffWAVEfmt ", b"RF64\xff\xff\xff\xffWAVE", b"FORM\0\0\0\xffAIFF",
-        b"ID3\x04\x00\x00\x7f\x7f\x7f\x7f", b"\xff\xfb\x90\x00", b".snd\0\0\0\x18", b"caff\0\x01\0\0",
-        b"\0\0\0\x18ftypM4A ", b"PK\x03\x04", b"\x89PNG\r\n\x1a\n", b"%PDF-1.7\n", b"\x1f\x8b\x08", b"<html>",
-        b"#!/bin/sh\n",
-    ]  # fmt: skip
-    return magic[rng.integers(len(magic))] + rng.bytes(int(10 ** rng.uniform(0, 4.5)))
-
-
-@cache
-def bombs():
-    """Small files of more than ten minutes of silence, and one that says it has more."""
-    files = []
-    for kind, rate in (("WAV", 1000), ("OGG", 8000), ("FLAC", 44100)):
-        file = io.BytesIO()
-        with soundfile.SoundFile(file, "w", rate, 1, format=kind) as sound:
-            for _ in range(700):
-                sound.write(np.zeros(rate, np.float32))
-        files.append(file.getvalue())
-    liar = bytearray(files[-1][:50_000])
-    liar[21:26] = b"\xff" * 5  # of its number of samples
-    return [*files, bytes(liar)]
-
-
-def bomb(rng, songs):
-    """One of `bombs`."""
-    return bombs()[rng.integers(len(bombs()))]
-
-
-FILES = {
-    "truncated": truncated, "spliced": spliced, "flipped": flipped, "overwritten": overwritten, "random": random,
-    "crowned": crowned, "bomb": bomb, "empty": lambda rng, songs: b"",
-}  # fmt: skip
-
-
-def endless(rng, songs):
-    """Chunks without end; at most 200 MB, in case no one stops it."""
-    yield head(f"{MULTIPART}Transfer-Encoding: chunked\r\n")
-    chunk = b"10000\r\n" + bytes(65536) + b"\r\n"
-    for _ in range(3000):
-        yield chunk
-
-
-def endless_line(rng, songs):
-    """A chunk whose first line has no end."""
-    yield head(f"{MULTIPART}Transfer-Encoding: chunked\r\n")
-    yield b"1;" + b"a" * 100
-    for _ in range(500):
-        yield b"a" * 65536
-
-
-def crumbs(rng, songs):
-    """A song in chunks of a byte, and then a broken one."""
-    song = songs[rng.integers(len(songs))][:2000]
-    yield head(f"{MULTIPART}Transfer-Encoding: chunked\r\n")
-    yield b"".join(b"1\r\n%c\r\n" % byte for byte in PART + song + END)
-    yield b"0\r\n\r\n" if rng.random() < 0.5 else b"zz\r\n"
-
-
-def oversized(rng, songs):
-    """A length beyond all bounds, announced or sent."""
-    yield head(f"{MULTIPART}Content-Length: {int(10 ** rng.uniform(7.6, 18))}\r\n")
-    for _ in range(rng.integers(20)):
-        yield bytes(65536)
-
-
-def stalled(rng, songs):
-    """A body that breaks off."""
-    song = songs[rng.integers(len(songs))]
-    yield head(f"{MULTIPART}Content-Length: {len(song)}\r\n")
-    yield song[: rng.integers(len(song))]
-
-
-def fat_headers(rng, songs):
-    yield head("".join(f"X-{number}: {'a' * 1000}\r\n" for number in range(rng.integers(15, 400))))
-
-
-def torn_form(rng, songs):
-    """A form that is none: parts without end, of other fields, with headers beyond all bounds, or thousands."""
-    song = songs[rng.integers(len(songs))][:5000]
-    bodies = [
-        PART + song,
-        PART.replace(b'"file"', b'"other"') + song + END,
-        PART.replace(b"\r\n\r\n", b"\r\nX: " + b"a" * 2_000_000 + b"\r\n\r\n") + song + END,
-        PART.replace(b"Content-Disposition", b"Content-Nonsense") + song + END,
-        PART.replace(b"form-data", rng.bytes(20)) + song + END,
-        (PART + b"a\r\n") * 3000 + END,
-        b"\r\n" * 5000 + END,
-        END,
-        rng.bytes(3000),
-    ]
-    body = bodies[rng.integers(len(bodies))]
-    yield head(f"{MULTIPART}Content-Length: {len(body)}\r\n") + body
-
-
-def mislabelled(rng, songs):
-    """A song in something that is no form."""
-    song = songs[rng.integers(len(songs))]
-    kinds = ["audio/mpeg", "application/json", "multipart/mixed; boundary=edge", "multipart/form-data",
-             "multipart/form-data; boundary=" + "b" * 200, "text/plain; charset=utf-7", "", "\x80\x81"]  # fmt: skip
-    kind = kinds[rng.integers(len(kinds))]
-    yield head(f"Content-Type: {kind}\r\nContent-Length: {len(song)}\r\n") + song
-
-
-def garbage(rng, songs):
-    """What is hardly HTTP."""
-    first = [
-        b"GET /", b"get / HTTP/1.1", b"POST /predict HTTP/9.9", b"POST /predict HTTP/1.1", b"BREW /pot HTTP/1.1",
-        b"GET /" + b"a" * 5000 + b" HTTP/1.1", b"OPTIONS * HTTP/1.1", b"GET http://evil.example/ HTTP/1.1",
-        b"GET /page/../app.py HTTP/1.0", b"GET /page/%2e%2e/app.py HTTP/1.0", b"GET /explain/%ff%00.png HTTP/1.0",
-        rng.bytes(200),
-    ]  # fmt: skip
-    then = [
-        b"", b"Host: localhost", b"Host: [::1", b"Content-Length: -5", b"Content-Length: 5\r\nContent-Length: 6",
-        b"Transfer-Encoding: gzip, chunked", b"Transfer-Encoding: chunked\r\nContent-Length: 3", rng.bytes(50),
-    ]  # fmt: skip
-    lines = [
-        first[rng.integers(len(first))],
-        then[rng.integers(len(then))],
-        b"Host: localhost",
-        b"",
-        b"0\r\n\r\n",
-    ]
-    yield b"\r\n".join(lines)
-
-
-def foreign(rng, songs):
-    """A good song, sent by a page of another site or under another name."""
-    body = PART + songs[rng.integers(len(songs))][:3000] + END
-    extra = ["Origin: http://evil.example\r\n", "Origin: null\r\n", "Sec-Fetch-Site: cross-site\r\n", ""]
-    number = rng.integers(len(extra))
-    host = "127.0.0.1" if extra[number] else "evil.example"
-    yield head(f"{extra[number]}{MULTIPART}Content-Length: {len(body)}\r\n", host=host) + body
-
-
-REQUESTS = {
-    "endless": endless, "endless_line": endless_line, "crumbs": crumbs, "oversized": oversized, "stalled": stalled,
-    "fat_headers": fat_headers, "torn_form": torn_form, "mislabelled": mislabelled, "garbage": garbage,
-    "foreign": foreign,
-}  # fmt: skip
-
-INCOMPLETE = {"stalled", "garbage"}
 
 
 if __name__ == "__main__":

@@ -19,7 +19,7 @@ from hitsong.files import read_json, remove_temporary, replacing, sha256, write_
 
 # Packages whose version can change a result.
 PACKAGES = (
-    "numpy", "scipy", "pandas", "scikit-learn", "librosa", "soundfile", "soxr", "spotipy",
+    "numpy", "scipy", "pandas", "scikit-learn", "librosa", "soundfile", "soxr", "av", "spotipy",
     "keras", "tensorflow", "tensorflow-cpu", "optuna",
 )  # fmt: skip
 

@@ -15,12 +15,12 @@ from pathlib import Path
 
 import numpy as np
 import pandas as pd
-import soundfile
 
 from hitsong.collect.cells import artist_remarks, find_notation, parse_artists, parse_dates, parse_numbers
 from hitsong.collect.deduplicate import MOST_TITLES, SCHEMA, normalised, title_counts
 from hitsong.config import AUDIO_FEATURES, TABLE_COLUMNS, nearest
 from hitsong.errors import UserError
+from hitsong.features import decode
 
 # Missing values as R and pandas write them. A title may be "None" or "null", so those are kept.
 MISSING = ["", "NA", "NaN", "nan"]
@@ -308,9 +308,10 @@ def _unit_remarks(tracks):
 def _milliseconds(path):
     """How long an audio file is, by its header; NaN if there is none."""
     try:
-        return round(1000 * soundfile.info(path).duration)
-    except (soundfile.SoundFileError, OSError, ValueError):
+        seconds = decode.length(path)
+    except (decode.AudioError, OSError):
         return np.nan
+    return np.nan if seconds is None else round(1000 * seconds)
 
 
 def _track_ids(cells):

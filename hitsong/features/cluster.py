@@ -25,7 +25,7 @@ CONNECT_S, JOIN_S, STALL_S, POLL_S = (
     300,
     5,
 )  # seconds to wait: scheduler, first worker, one clip, a look
-LIBRARIES = ("numpy", "scipy", "librosa", "numba", "soundfile", "soxr", "pyloudnorm")
+LIBRARIES = ("numpy", "scipy", "librosa", "numba", "soundfile", "soxr", "av", "pyloudnorm")
 # Another version of the package may be loaded in a worker that served an earlier run.
 FORGET = """
 import sys

@@ -1,28 +1,41 @@
 """From an audio file to mono samples: the one decoder of the whole project.
 
-libsndfile decodes, the channels are averaged, soxr resamples. Other decoders mix channels differently (up to
-3 dB), so training, serving and checks all use this one.
+libsndfile decodes, or PyAV what libsndfile lacks; the channels are averaged, soxr resamples. Other decoders mix
+channels differently (up to 3 dB), so training, serving and checks all use this one.
 """
 
 import os
 import sys
 import tempfile
+from importlib.metadata import version
 
 import numpy as np
 import soundfile
 import soxr
 
-VERSION = (
-    f"1, {soundfile.__libsndfile_version__}"  # a file that cannot be decoded fails for this decoder for ever
-)
+from hitsong.features import containers
+
+# A file that cannot be decoded is tried again by another version only.
+VERSION = f"2, {soundfile.__libsndfile_version__}, PyAV {version('av')}"
+LONGEST = 3600.0  # seconds of a file; a small one can hold days of silence
 
 
 class AudioError(Exception):
     """A file that cannot be decoded; the message is the reason."""
 
 
-def read(path):
+class TooLongError(AudioError):
+    """A file with more sound than may be decoded."""
+
+
+def read(path, seconds=LONGEST):
     """Decode a file as it is.
+
+    Parameters
+    ----------
+    path : path-like
+    seconds : float
+        The longest sound that is decoded.
 
     Returns
     -------
@@ -34,29 +47,71 @@ def read(path):
     Raises
     ------
     AudioError
-        If the file is not audio that libsndfile knows, or holds no sample.
+        If the file is not audio that libsndfile or PyAV knows, or holds no sample.
+    TooLongError
+        If it is longer than `seconds`.
     """
     with open(path, "rb") as file:
-        head = file.read(256)
+        demuxer = _demuxer(file)
+        if demuxer is None:
+            samples, sample_rate = _read_with_libsndfile(path, seconds)
+        else:
+            samples, sample_rate = _use_container(containers.read, file, demuxer, seconds)
+    if len(samples) == 0:
+        raise AudioError("holds no audio")
+    return samples, sample_rate
+
+
+def length(path):
+    """The length of a file by its header, in seconds; None if it does not say. Raises AudioError."""
+    with open(path, "rb") as file:
+        demuxer = _demuxer(file)
+        if demuxer is not None:
+            return _use_container(containers.length, file, demuxer)
+    try:
+        return soundfile.info(path).duration
+    except (soundfile.SoundFileError, OSError, ValueError):
+        raise AudioError("not decodable as audio") from None
+
+
+def _demuxer(file):
+    """PyAV's demuxer for an open file, None if it is libsndfile's; raises AudioError for what is no audio at all."""
+    head = file.read(256)
+    file.seek(0)
     if not head:
         raise AudioError("an empty file")
     if head.lstrip()[:1] == b"<" or head.decode("ascii", errors="replace").isprintable():
         raise AudioError("text, not audio")  # libsndfile would search it for frames, and say so on stderr
-    if head[4:8] == b"ftyp":
-        raise AudioError(
-            "MP4 or M4A, which libsndfile cannot decode: convert it, for example with ffmpeg -i IN OUT.flac"
-        )
+    return containers.demuxer(head)
+
+
+def _read_with_libsndfile(path, seconds):
     try:
-        samples, sample_rate = soundfile.read(path, dtype="float32", always_2d=True)
+        with soundfile.SoundFile(path) as file:
+            if file.frames > seconds * file.samplerate:
+                raise _too_long(seconds)
+            return file.read(dtype="float32", always_2d=True), file.samplerate
     except (soundfile.SoundFileError, OSError):
         raise AudioError("not decodable as audio") from None
     except ValueError:  # as streams have it; libsndfile cannot read up to an end that it does not know
         raise AudioError("a header that does not say how long it is: encode it anew") from None
     except MemoryError:
         raise AudioError("needs more memory than there is, or lies about its length") from None
-    if len(samples) == 0:
-        raise AudioError("holds no audio")
-    return samples, sample_rate
+
+
+def _use_container(function, file, demuxer, *seconds):
+    try:
+        return function(file, demuxer, *seconds)
+    except containers.LengthError:
+        raise _too_long(*seconds) from None
+    except containers.ContainerError as error:
+        raise AudioError(str(error)) from None
+    except MemoryError:
+        raise AudioError("needs more memory than there is") from None
+
+
+def _too_long(seconds):
+    return TooLongError(f"longer than {seconds / 60:g} minutes, or its header does not say how long it is")
 
 
 class NativeStderr:
@@ -127,9 +182,9 @@ class Clip:
         self._at = {}
 
     @classmethod
-    def read(cls, path):
-        """Decode a file. Raises AudioError."""
-        return cls(*read(path))
+    def read(cls, path, seconds=LONGEST):
+        """Decode a file of at most so many seconds. Raises AudioError."""
+        return cls(*read(path, seconds))
 
     def at(self, sample_rate):
         """The mono samples at a rate: [shape=(n,), float32]."""

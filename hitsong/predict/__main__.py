@@ -34,7 +34,9 @@ METHODS = ("occlusion", "gradients", "lime")
 def main():
     parser = cli.parser(__doc__)
     parser.prog = "python -m hitsong.predict"
-    parser.add_argument("files", nargs="+", type=Path, metavar="FILE", help="MP3, FLAC, OGG or WAV")
+    parser.add_argument(
+        "files", nargs="+", type=Path, metavar="FILE", help="MP3, M4A, FLAC, OGG, WAV or a video"
+    )
     parser.add_argument(
         "--model", metavar="NAME", help="which model (default: the best that needs only a file)"
     )

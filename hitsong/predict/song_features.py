@@ -7,7 +7,7 @@ import numpy as np
 
 from hitsong import config
 from hitsong.features import kinds, mel
-from hitsong.features.decode import AudioError, Clip
+from hitsong.features.decode import LONGEST, AudioError, Clip
 
 SILENT = 1e-4  # largest sample, of 1: stage 02 refuses such previews
 FULL_SCALE = 0.999  # samples beyond count as clipped
@@ -54,7 +54,7 @@ class SongFeatures:
         return cls(**{name: float(value) for name, value in arrays.items()}, features=features)
 
 
-def read_features(path, settings, whole_mel=False):
+def read_features(path, settings, whole_mel=False, seconds=LONGEST):
     """Decode a file and make its features.
 
     Parameters
@@ -64,6 +64,8 @@ def read_features(path, settings, whole_mel=False):
         Which kinds, and their parameters.
     whole_mel : bool
         If "mel" is not among the kinds, add a mel-spectrogram of the whole file, "whole_mel", to be shown.
+    seconds : float
+        The longest file that is decoded.
 
     Returns
     -------
@@ -74,7 +76,7 @@ def read_features(path, settings, whole_mel=False):
     hitsong.features.decode.AudioError
         If the file cannot be decoded, or the part that features are made from is silent.
     """
-    return features_of_clip(Clip.read(path), settings, whole_mel)
+    return features_of_clip(Clip.read(path, seconds), settings, whole_mel)
 
 
 def features_of_clip(clip, settings, whole_mel=False):

@@ -1,5 +1,6 @@
 """Imported once by the server that decoder processes are forked from, so that they inherit all loaded libraries."""
 
+import av  # noqa: F401
 import numpy as np
 
 from hitsong.config import Features

@@ -17,9 +17,7 @@ import sys
 import tempfile
 import threading
 
-import soundfile
-
-from hitsong.features.decode import AudioError
+from hitsong.features.decode import AudioError, TooLongError
 from hitsong.features.parallel import ENVIRONMENT
 from hitsong.predict.song_features import SongFeatures, read_features
 
@@ -227,10 +225,10 @@ def _result(audio, settings, limits):
     """A code, and the features or the reason why there are none: two byte strings."""
     try:
         with _as_path(audio) as path:
-            _check_length(path, limits.seconds)
-            return b"features", read_features(path, settings, whole_mel=True).to_bytes()
-    except DecodeError as error:
-        return error.code.encode(), str(error).encode()
+            features = read_features(path, settings, whole_mel=True, seconds=limits.seconds)
+            return b"features", features.to_bytes()
+    except TooLongError as error:
+        return b"too_long", str(error).encode()
     except AudioError as error:
         return b"unreadable", str(error).encode()
     except MemoryError:
@@ -250,15 +248,3 @@ def _as_path(audio):
         with tempfile.NamedTemporaryFile(buffering=0) as file:
             file.write(audio)
             yield file.name
-
-
-def _check_length(path, seconds):
-    """Refuse what would decode to more than so many seconds: a small file can hold hours of silence."""
-    try:
-        info = soundfile.info(path)
-    except soundfile.SoundFileError:
-        return  # the decoder names the reason
-    if info.frames > seconds * info.samplerate:
-        raise DecodeError(
-            "too_long", f"longer than {seconds / 60:g} minutes, or its header does not say how long it is"
-        )

@@ -39,7 +39,7 @@ def description(limits):
         [(schema, "serialization") for schema in SCHEMAS], ref_template="#/components/schemas/{model}"
     )
     megabytes, minutes = limits.file_bytes / 1e6, limits.seconds / 60
-    bounds = f"MP3, FLAC, OGG or WAV; up to {megabytes:g} MB and {minutes:g} minutes each."
+    bounds = f"MP3, M4A, FLAC, OGG, WAV or a video; up to {megabytes:g} MB and {minutes:g} minutes each."
     return {
         "openapi": "3.1.1",
         "info": {

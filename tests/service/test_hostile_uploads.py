@@ -30,7 +30,9 @@ from tests.small_study import bundle_of
 
 LIMITS = Limits(workers=2, seconds=600.0, file_bytes=2_000_000, files=4, receive_seconds=2.0)
 
-specification = importlib.util.spec_from_file_location("benchmark", ROOT / "benchmarks" / "service.py")
+specification = importlib.util.spec_from_file_location(
+    "hostile_uploads", ROOT / "benchmarks" / "hostile_uploads.py"
+)
 benchmark = importlib.util.module_from_spec(specification)
 specification.loader.exec_module(benchmark)
 

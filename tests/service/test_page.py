@@ -165,7 +165,7 @@ def test_what_is_refused_is_said_with_what_to_do(visit, clips, tmp_path):
     tab.locator("#files").set_input_files(tmp_path / "poem.txt")
     expect(problem).to_contain_text("could not be read as music")
     expect(problem).to_contain_text("poem.txt: ")
-    expect(problem).to_contain_text("MP3, FLAC, OGG or WAV")
+    expect(problem).to_contain_text("MP3, M4A, FLAC, OGG, WAV or a video")
     expect(tab.locator("#choose")).to_be_focused()
     with open(tmp_path / "album.wav", "wb") as file:
         file.truncate(40_000_000)  # more than a song of the service's may have

@@ -17,7 +17,7 @@ export const ADVICE = {
   413: ["This is too large", "Send fewer songs at once, a shorter part of the song, or the song as MP3."],
   422: [
     "This file could not be read as music",
-    "Choose an MP3, FLAC, OGG or WAV file. If it plays elsewhere, export it from there as one of these.",
+    "Choose a song as MP3, M4A, FLAC, OGG, WAV or a video. If it plays elsewhere, export it from there as one of these.",
   ],
   503: ["The service is still busy", "It analyses songs of other users. Try again in a while."],
 };
