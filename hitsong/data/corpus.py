@@ -10,6 +10,7 @@ import hashlib
 import numpy as np
 import pandas as pd
 
+from hitsong.data import mel_cache
 from hitsong.data.examples import Examples, Input
 from hitsong.data.tables import read_table, spotify
 from hitsong.data.targets import percentiles
@@ -128,13 +129,8 @@ class Corpus:
         """The ranges of the middle 99 % of the training clips: level and spread [dB], and descriptors."""
         seen = {}
         if "mel" in self.features:
-            feature = self.features["mel"]
-            rows = train["track_id"].map(feature.rows).to_numpy(int)
-            scale, offset = feature.specification["scale"], feature.specification["offset"]
-            moments = [
-                (feature.array[row].mean() * scale + offset, feature.array[row].std() * scale) for row in rows
-            ]
-            seen["mel"] = dict(zip(("level", "spread"), _ends(np.array(moments)), strict=True))
+            levels = mel_cache.levels(self.study, self.features["mel"]).loc[train["track_id"]]
+            seen["mel"] = dict(zip(levels.columns, _ends(levels.to_numpy()), strict=True))
         table = read_table(self.study, "descriptors", self.config.features)
         if table is not None:
             known = table.reindex(train["track_id"]).dropna()

@@ -3,7 +3,7 @@
 import pandas as pd
 
 from hitsong.collect import deduplicate
-from hitsong.data import folds, leakage, splits, targets
+from hitsong.data import folds, leakage, mel_cache, splits, targets
 from hitsong.errors import UserError
 from hitsong.features.store import Store
 
@@ -100,11 +100,7 @@ def find_leaks(study, tracks):
         hashes = downloads.dropna().drop_duplicates("track_id").set_index("track_id")["sha256"]
     if (study.features / "mel.json").exists():
         mel = Store(study.features).read("mel")
-        known = with_features(tracks, mel)["track_id"]
-        vectors = leakage.fingerprints(
-            mel.array, known.map(mel.rows).to_numpy(int), mel.specification["scale"]
-        )
-        near = leakage.near_duplicates(known, vectors)
+        near = mel_cache.near_duplicates(study, mel, with_features(tracks, mel)["track_id"])
     by_id = tracks.set_index("track_id")
     return {
         scheme: leakage.count_leaks(tracks, by_id[scheme], hashes, near) for scheme in split_schemes(tracks)

@@ -14,7 +14,7 @@ from dataclasses import asdict
 import numpy as np
 import pandas as pd
 
-from hitsong.backend import keras, tf
+from hitsong.backend import keep_memory, keras, tf
 from hitsong.errors import UserError
 from hitsong.files import read_json, replacing, write_json, write_table
 from hitsong.models import heads, layers
@@ -50,6 +50,7 @@ def fit(folder, name, train, validation, target, recipe, parts=None, progress=Tr
     Diverged
         If no epoch had a finite validation loss.
     """
+    keep_memory()
     keras.utils.set_random_seed(recipe.seed)
     head = heads.make_head(target.description(), train.y, recipe.loss, recipe.bounded)
     outputs = list(head.losses)
