@@ -15,7 +15,6 @@ def bar(items=None, *, show=True, **options):
     ----------
     items : iterable, optional
         Without it, the caller counts with `update(n)`.
-    show : bool
     **options
         Of tqdm: desc, unit, total, initial.
 

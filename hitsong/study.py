@@ -145,10 +145,8 @@ class Stage:
 
     Parameters
     ----------
-    study : Study
     name : str
         A key of `STAGES`.
-    config : hitsong.config.Config
     needs : sequence of str
         Earlier stages that must have run. Others that a stage reads must be current if they have run.
 
@@ -228,7 +226,6 @@ def problem(study, stage, config):
 
     Parameters
     ----------
-    study : Study
     stage : str
         A key of `STAGES`.
     config : hitsong.config.Config

@@ -135,7 +135,6 @@ def parse_numbers(column, notation, name):
     ----------
     column : pandas.Series
         Text, or numbers already.
-    notation : Notation
     name : str
         What remarks call the column.
 
@@ -216,7 +215,6 @@ def parse_artists(cell, separators=(), key="name"):
 
     Parameters
     ----------
-    cell : str
     separators : sequence of str
     key : str
         "name" or "id": which value of a dictionary to take.
@@ -302,7 +300,6 @@ def artist_remarks(cells, lists, name, separators):
         Distinct cells.
     lists : sequence of list of str
         What `parse_artists` read in each.
-    name : str
     separators : list of str or None
         As the user gave them; None if not.
 

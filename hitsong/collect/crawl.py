@@ -11,8 +11,6 @@ class Crawl:
 
     Parameters
     ----------
-    connection : hitsong.collect.connection.Connection
-    config : hitsong.config.Config
     catalog : hitsong.collect.catalog.Catalog
         Its scope is that of the service (and market).
 
@@ -59,7 +57,6 @@ class Crawl:
         ----------
         name : str
             Of the list; holds all that decides its content within the catalogue's scope.
-        offset : int
         request : callable
             Returns a `catalog.Page` and the track rows that it describes in full.
 

@@ -176,7 +176,6 @@ def with_audio_copies(copies, downloads, recordings):
         As `deduplicate` gives them, perhaps with audio copies of an earlier run.
     downloads : pandas.DataFrame
         From `hitsong.collect.previews.table`.
-    recordings : pandas.DataFrame
     """
     same = downloads[downloads["status"] == "duplicate"].merge(recordings, on="track_id")
     same = same.assign(kept=same["error"].str.removeprefix("same audio as "), step="audio")

@@ -32,12 +32,6 @@ QUOTA, BUSY, NO_DATA = 4, 700, 800  # error codes
 class Deezer(Crawl):
     """A crawl of Deezer.
 
-    Parameters
-    ----------
-    connection : hitsong.collect.connection.Connection
-    config : hitsong.config.Config
-    catalog : hitsong.collect.catalog.Catalog
-
     Raises
     ------
     UserError
@@ -165,13 +159,7 @@ class Deezer(Crawl):
 
 
 class Client:
-    """Deezer's API through requests.
-
-    Parameters
-    ----------
-    connection : hitsong.collect.connection.Connection
-    settings : hitsong.config.Collect
-    """
+    """Deezer's API through requests."""
 
     def __init__(self, connection, settings):
         gap = 0.0 if connection.synthetic else max(GAP_S, settings.gap_s)

@@ -60,8 +60,6 @@ class Downloader:
         Keeps the outcome of each track.
     folder : pathlib.Path
         The study's folder; previews go to `previews/` in it, and paths are relative to it.
-    session : requests.Session
-    settings : hitsong.config.Download
     client : hitsong.collect.deezer.Client, optional
         Gives the present addresses of Deezer's previews, which expire.
     """

@@ -20,7 +20,6 @@ def open_source(config, path):
 
     Parameters
     ----------
-    config : hitsong.config.Config
     path : path-like
         The catalogue, for sources that are services.
     """

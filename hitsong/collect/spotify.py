@@ -34,14 +34,7 @@ _ID = "[0-9A-Za-z]{22}"
 
 
 class Spotify(Crawl):
-    """A crawl of Spotify.
-
-    Parameters
-    ----------
-    connection : hitsong.collect.connection.Connection
-    config : hitsong.config.Config
-    catalog : hitsong.collect.catalog.Catalog
-    """
+    """A crawl of Spotify."""
 
     service = "Spotify"
     live_notice = "Spotify's Developer Terms (IV.2) forbid training models on its content: see README.md."

@@ -45,11 +45,6 @@ class Client:
     Every request names a key that a valid response has: an empty, partial or foreign body is then requested
     again.
 
-    Parameters
-    ----------
-    connection : hitsong.collect.connection.Connection
-    settings : hitsong.config.Collect
-
     Raises
     ------
     UserError
@@ -183,12 +178,10 @@ def probe(client, genre, genres=(), market=None):
 
     Parameters
     ----------
-    client : Client
     genre : str
         Whose tracks to try.
     genres : sequence of str
         All genres of the service, if they are known; for the error message.
-    market : str, optional
 
     Returns
     -------

@@ -58,12 +58,7 @@ class Query:
 
 
 class Narrowing:
-    """Narrower queries than one that has too many results, made from the results seen so far.
-
-    Parameters
-    ----------
-    query : Query
-    """
+    """Narrower queries than one that has too many results, made from the results seen so far."""
 
     def __init__(self, query):
         self.query = query

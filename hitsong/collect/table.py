@@ -48,10 +48,6 @@ _BROKEN_FILE = (
 class TableFile:
     """A table of tracks on disk, as a source.
 
-    Parameters
-    ----------
-    settings : hitsong.config.Collect
-
     Raises
     ------
     UserError
@@ -81,11 +77,6 @@ class TableFile:
 
 def read(path, settings):
     """Read a table.
-
-    Parameters
-    ----------
-    path : pathlib.Path
-    settings : hitsong.config.Table
 
     Returns
     -------

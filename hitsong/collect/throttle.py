@@ -21,7 +21,6 @@ class RetryableError(Exception):
 
     Parameters
     ----------
-    reason : str
     retry_after : float, optional
         How many seconds the service asks us to wait.
     quota : bool

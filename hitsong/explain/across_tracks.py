@@ -37,7 +37,6 @@ def band_importance(score, features, groups, settings, draws, seed):
         Inputs of the sampled clips, "mel" among them; all others stay as they are.
     groups : array-like [shape=(n,)]
         The artists' group of each clip.
-    settings : hitsong.config.Mel
     draws, seed : int
         Of the bootstrap over groups; the seed also draws the exchanged songs.
 
@@ -121,7 +120,6 @@ def correlate_columns(predictions, table, groups, draws, seed):
         left out.
     groups : array-like [shape=(n,)]
         The artists' group of each track.
-    draws, seed : int
 
     Returns
     -------

@@ -53,7 +53,6 @@ def lime(predict, mel, patch, samples=500, seed=0, replacement=None):
         Mels and frames of a segment.
     samples : int
         Calls of the model; several times the number of segments.
-    seed : int
     replacement : np.ndarray [shape=(n_mels, frames) or (n_mels, 1)], optional
         What replaces the hidden segments, in dB; the bands' medians by default.
 

@@ -60,12 +60,7 @@ def predict_batched(predict, variants):
 
 
 def patch_size(settings):
-    """The size of a hidden part, an eighth of the mels for 1.5 s: (mels, frames).
-
-    Parameters
-    ----------
-    settings : hitsong.config.Mel
-    """
+    """The size of a hidden part, an eighth of the mels for 1.5 s: (mels, frames)."""
     frames = round(PATCH_SECONDS * settings.sample_rate / settings.hop_length)
     return max(1, round(PATCH_SHARE * settings.n_mels)), max(1, frames)
 
@@ -88,10 +83,6 @@ def band_medians(mel):
 
 def band_edges(settings):
     """Where each mel band begins, and the last one ends, halfway between the centres of neighbours.
-
-    Parameters
-    ----------
-    settings : hitsong.config.Mel
 
     Returns
     -------

@@ -44,7 +44,6 @@ def occlusion(predict, mel, patch, overlap=2, replacement=None):
         In dB.
     patch : (int, int)
         Mels and frames hidden at a time.
-    overlap : int
     replacement : np.ndarray [shape=(n_mels, frames) or (n_mels, 1)], optional
         What replaces the hidden part, in dB; the bands' medians by default.
 

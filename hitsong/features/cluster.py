@@ -1,6 +1,6 @@
-"""A Dask cluster whose workers make features with this code, these library versions and the same files.
+"""A Dask cluster whose workers compute features with this code, the same library versions and the same files.
 
-The package is uploaded to the scheduler and to every worker, those that join later included; each call checks the
+The package is uploaded to the scheduler and to every worker, also to workers that join later. Each call checks the
 worker's libraries, since other versions give other numbers.
 """
 
@@ -19,15 +19,11 @@ import hitsong
 from hitsong.errors import UserError
 from hitsong.features.parallel import CRASHED
 
-CONNECT_S, JOIN_S, STALL_S, POLL_S = (
-    10,
-    60,
-    300,
-    5,
-)  # seconds to wait: scheduler, first worker, one clip, a look
+CONNECT_S, JOIN_S, STALL_S = 10, 60, 300  # seconds to wait for the scheduler, the first worker, one clip
+POLL_S = 5
 LIBRARIES = ("numpy", "scipy", "librosa", "numba", "soundfile", "soxr", "av", "pyloudnorm")
-# Another version of the package may be loaded in a worker that served an earlier run.
-FORGET = """
+# A worker may still have the package of an earlier run in memory.
+UNLOAD = """
 import sys
 sys.path[:] = [path for path in sys.path if "hitsong-" not in path or not path.endswith(".zip")]
 for name in [name for name in sys.modules if name.partition(".")[0] == "hitsong"]:
@@ -37,18 +33,7 @@ for name in [name for name in sys.modules if name.partition(".")[0] == "hitsong"
 
 @contextmanager
 def connect(function, address):
-    """Connect to a scheduler, and give its workers this package.
-
-    Parameters
-    ----------
-    function : callable
-        Of this package.
-    address : str
-        For example ``tcp://192.168.1.5:8786``.
-
-    Yields
-    ------
-    object with `workers`, `submit` and `result`
+    """Connect to a scheduler (``tcp://192.168.1.5:8786``), upload this package, and yield calls of the function.
 
     Raises
     ------
@@ -73,15 +58,15 @@ def connect(function, address):
                 f"compute.scheduler: no worker has joined {address} within {JOIN_S} s; start one: "
                 f"dask worker {address} --nthreads 1"
             ) from None
-        client.run(exec, FORGET)
-        client.run_on_scheduler(exec, FORGET)
+        client.run(exec, UNLOAD)
+        client.run_on_scheduler(exec, UNLOAD)
         with tempfile.TemporaryDirectory() as folder:
             client.upload_file(_pack(Path(folder)))
         yield _Calls(client, function, address)
 
 
 def _pack(folder):
-    """The package's code as a ZIP file that is named after its content."""
+    """The package's code as a ZIP file named after the hash of its content."""
     package = Path(hitsong.__file__).parent
     sources = {path.relative_to(package.parent): path.read_bytes() for path in sorted(package.rglob("*.py"))}
     digest = hashlib.sha256(repr(sources).encode()).hexdigest()[:12]
@@ -121,7 +106,7 @@ class _Calls:
                 raise UserError(f"compute.scheduler: a worker lacks a package: {error}") from None
 
     def _check(self, waited):
-        """Refuse to wait for ever."""
+        """Raise UserError after too long a wait."""
         if waited < min(JOIN_S, STALL_S):
             return
         if self.client.status != "running" or not self.client.nthreads():
@@ -134,12 +119,12 @@ class _Calls:
 
 
 def _call(function, argument, versions):
-    """On a worker: call the function, if the libraries are those of the machine that asks."""
+    """On a worker: call the function if the libraries have the versions of the calling machine."""
     for library, version in versions.items():
         if _versions()[library] != version:
             raise UserError(
-                f"the Dask worker on {socket.gethostname()} has {library} {_versions()[library]}, and {version} is "
-                "needed for the same numbers: install the same requirements there"
+                f"the Dask worker on {socket.gethostname()} has {library} {_versions()[library]}, and this machine has "
+                f"{version}: install the same requirements on both"
             )
     return function(argument)
 

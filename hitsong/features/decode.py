@@ -1,4 +1,4 @@
-"""From an audio file to mono samples: the one decoder of the whole project.
+"""From an audio file to mono samples: the only decoder of the project.
 
 libsndfile decodes, or PyAV what libsndfile lacks; the channels are averaged, soxr resamples. Other decoders mix
 channels differently (up to 3 dB), so training, serving and checks all use this one.
@@ -81,7 +81,7 @@ def _demuxer(file):
     if not head:
         raise AudioError("an empty file")
     if head.lstrip()[:1] == b"<" or head.decode("ascii", errors="replace").isprintable():
-        raise AudioError("text, not audio")  # libsndfile would search it for frames, and say so on stderr
+        raise AudioError("text, not audio")  # libsndfile would search it for frames, with warnings on stderr
     return containers.demuxer(head)
 
 

@@ -1,11 +1,10 @@
 """Measurements of the audio: 67 named numbers per clip, in place of Spotify's audio features.
 
-Each is named for what it measures, with its unit; none has the name of one of Spotify's, since "energy" and
-"danceability" are models that nobody outside has seen. Means and deviations are over frames that are loud enough:
-silence in a clip is not a timbre.
+Each is named after what it measures, with its unit, and none as one of Spotify's: "energy" and "danceability" come from
+unpublished models. Means and deviations are over frames that are loud enough: silence has no timbre.
 
-For linear models: leave `key_pitch_class` out, a number on a circle, and take `key_cos` and `key_sin`,
-its place on the circle of fifths, where keys that share notes are neighbours; both are 0 without a key.
+Linear models should use `key_cos` and `key_sin` rather than `key_pitch_class`: the place on the circle of fifths, where
+keys that share notes are neighbours; both are 0 without a key.
 """
 
 import numpy as np
@@ -29,7 +28,7 @@ EDGES = [
     0,
     *(np.searchsorted(HERTZ, 200 * 2 ** np.arange(6), side="right") - 1),
     TOP,
-]  # bins of the contrast's bands
+]  # of the contrast's bands
 QUANTILE = 0.02  # share of a band's bins that are its peak, or its valley
 BLOCK = 32  # bins added up at a time for the roll-off
 COMPRESSION = 0.6  # exponent of the amplitudes for harmonic_percussive_db
@@ -38,7 +37,7 @@ LIMIT = 100.0  # samples beyond 40 dB over full scale are cut there: files of fl
 FLOOR_DBFS = -120.0
 AUDIBLE = 1e-6  # frames more than 60 dB below the loudest are left out
 AMIN = 1e-10  # librosa's floor of powers: -100 dB
-LOWEST_RATE = 8000  # Hz; the loudness filters have no place below half of it
+LOWEST_RATE = 8000  # Hz; the loudness filters need frequencies up to 4 kHz
 
 SHAPE = [
     "spectral_centroid_hz",
@@ -89,7 +88,7 @@ def describe(clip):
     Parameters
     ----------
     clip : hitsong.features.decode.Clip
-        Full scale is 1. Anything goes: no sample, silence, NaN (taken as 0), infinity (taken as 100).
+        Full scale is 1. Clips may be empty or silent, NaN counts as 0, infinity as 100.
 
     Returns
     -------
@@ -111,15 +110,13 @@ def describe(clip):
         zero_crossing_rate_hz
             Changes of sign per second.
         harmonic_percussive_db
-            How much the spectrogram changes over frequency against over time: high for sustained tones, low
-            for drums. The two smoothness terms of Ono et al. (2008), "Separation of a monaural audio signal
-            into harmonic/percussive components by complementary diffusion on spectrogram", EUSIPCO, at
-            their range compression; it orders 15 real clips as median-filter separation does (rank
-            correlation 0.93), at a two-hundredth of its time.
+            Change of the spectrogram over frequency against its change over time: high for sustained tones, low for
+            drums. The two smoothness terms of Ono et al. (2008), "Separation of a monaural audio signal into
+            harmonic/percussive components by complementary diffusion on spectrogram", EUSIPCO.
         spectral_..._hz, spectral_..._db
             Means of librosa's features of the amplitudes (the flatness: of the powers, in dB); the contrast
-            by band, 0-200 Hz and on in octaves to 6.4-10 kHz. Flatness and contrast look below 10 kHz, where
-            no resampler has rolled off. 0 in silence.
+            by band, 0-200 Hz and on in octaves to 6.4-10 kHz. Flatness and contrast use frequencies below 10 kHz,
+            which no resampler attenuates. 0 in silence.
         mfcc_00_mean ... mfcc_19_std
             Of librosa's 128 Slaney mels in dB over a reference of 1.
     """
@@ -184,7 +181,7 @@ def _crossings(samples):
 
 
 def _measure_spectra(samples):
-    """Everything that comes from the one spectrogram.
+    """All measures that need the spectrogram.
 
     Returns
     -------

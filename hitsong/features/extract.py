@@ -9,13 +9,13 @@ from hitsong.files import sha256
 from hitsong.progress import bar
 
 NETWORK_CLIPS = 16  # clips per call of the auto-tagger
-REPLACED = Failure("no longer the track's audio", final=False)
-CHANGED = Failure("not the file that 02_download.py verified: run it again", final=False)
+REPLACED = Failure("no longer the audio of the track", final=False)
+CHANGED = Failure("changed since 02_download.py verified it: run 02_download.py again", final=False)
 
 
 @dataclass
 class Counts:
-    """Clips of one kind: made now, made before, without features; and how many failures were tried again."""
+    """Clips of one kind: computed now, computed before, failed; and how many failures were tried again."""
 
     done: int = 0
     skipped: int = 0
@@ -26,15 +26,12 @@ class Counts:
 def extract(store, settings, folder, compute, again=False):
     """Bring every kind of feature up to the store's index.
 
-    Clips that failed are tried again if another decoder may succeed, or if the file was not to blame.
+    Clips that failed are tried again with another version of the decoder, or if the file was not the reason.
 
     Parameters
     ----------
-    store : hitsong.features.store.Store
-    settings : hitsong.config.Features
     folder : pathlib.Path
         What the index's paths are relative to.
-    compute : hitsong.config.Compute
     again : bool
         Try all failed clips again.
 
@@ -43,7 +40,7 @@ def extract(store, settings, folder, compute, again=False):
     counts : dict of str to Counts
         By kind.
     notes : dict of str to list of str
-        What the decoder remarked about files, by path.
+        Warnings of the decoder, by path.
     """
     writers = {
         kind: store.writer(kinds.specification(kind, settings), decode.VERSION) for kind in settings.kinds
@@ -52,8 +49,8 @@ def extract(store, settings, folder, compute, again=False):
     current = store.index["current"].to_numpy(bool)
     for kind, writer in writers.items():
         retried = _to_retry(store, kind, writer, current, again)
-        made = current[: writer.done].sum() - sum(current[row] for row in writer.failed)
-        counts[kind] = Counts(skipped=int(made), retried=len(retried))
+        existing = current[: writer.done].sum() - sum(current[row] for row in writer.failed)
+        counts[kind] = Counts(skipped=int(existing), retried=len(retried))
         for row in [*retried, *range(writer.done, len(current))]:
             todo.setdefault(row, []).append(kind)
     rows = sorted(todo)
@@ -87,7 +84,7 @@ def extract(store, settings, folder, compute, again=False):
 
 
 def _to_retry(store, kind, writer, current, again):
-    """The rows of failures that another try may mend."""
+    """The rows of failures that may succeed now."""
     failures = store.failures()
     failures = failures[(failures["kind"] == kind) & current[failures["row"].to_numpy(int)]]
     return sorted(failures.loc[again | (failures["decoder"] != decode.VERSION), "row"])
@@ -124,15 +121,15 @@ def _read_and_make(job):
 
 
 def _attempt(product, clip, settings):
-    """A product, or why there is none: one clip must not stop the others, whatever it does."""
+    """A product or a `Failure`: one clip must never stop the others."""
     try:
         return kinds.make(product, clip, settings)
-    except Exception as error:  # named in failures.csv
+    except Exception as error:  # listed in failures.csv
         return Failure(f"{type(error).__name__}: {error}", final=not isinstance(error, MemoryError))
 
 
 def _write(row, names, result, writers, tagging):
-    """Write what was made of a clip; patches wait for the auto-tagger."""
+    """Write the products of a clip; patches wait for the auto-tagger."""
     for product in kinds.products(names):
         value = result if isinstance(result, Failure) else result[product]
         if product == "patches":
@@ -142,7 +139,7 @@ def _write(row, names, result, writers, tagging):
 
 
 class _Tagging:
-    """Collects clips for the auto-tagger's network, which is quickest on many at a time."""
+    """Collects clips for the auto-tagger's network, which is faster on many clips at a time."""
 
     def __init__(self, writers, model):
         self.writers, self.model = writers, model

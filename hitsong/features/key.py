@@ -6,11 +6,11 @@ import numpy as np
 
 from hitsong.features.stft import frame_count, power_spectra
 
-N_FFT, HOP = 8192, 4096  # at 22,050 Hz a bin is 2.7 Hz: a semitone from 55 Hz up
-LOWEST, HIGHEST = 55.0, 2100.0  # Hz, A1 to C7: above, there are mostly overtones
-QUIETEST = 0.05  # of a frame's highest peak: what lies below is noise and leakage
+N_FFT, HOP = 8192, 4096  # at 22,050 Hz a bin is 2.7 Hz, which resolves semitones from 55 Hz on
+LOWEST, HIGHEST = 55.0, 2100.0  # Hz, A1 to C7: above are mostly overtones
+QUIETEST = 0.05  # of a frame's highest peak: lower peaks are noise and leakage
 
-# How often each degree of the scale, in semitones above the tonic, is heard in pieces in a key.
+# Frequency of each degree of the scale, in semitones above the tonic, in pieces of music.
 MAJOR = (0.238, 0.006, 0.111, 0.006, 0.137, 0.094, 0.016, 0.214, 0.009, 0.080, 0.008, 0.081)
 MINOR = (0.220, 0.006, 0.104, 0.123, 0.019, 0.103, 0.012, 0.214, 0.062, 0.022, 0.061, 0.052)
 
@@ -41,27 +41,27 @@ def key(samples, sample_rate):
     Albrecht and Shanahan (2013), "The use of large corpora to train a new type of key-finding algorithm",
     *Music Perception* 31(1) (the profiles).
     """
-    heard = chroma(samples, sample_rate)
-    if np.ptp(heard) <= 1e-6 * heard.max():
+    weights = chroma(samples, sample_rate)
+    if np.ptp(weights) <= 1e-6 * weights.max():
         return 0, 0.5, 0.0
-    heard = heard - heard.mean()
-    fits = _profiles() @ heard / np.linalg.norm(heard)
-    best = int(fits.argmax())
-    return best % 12, float(best < 12), float(fits[best])
+    weights = weights - weights.mean()
+    correlations = _profiles() @ weights / np.linalg.norm(weights)
+    best = int(correlations.argmax())
+    return best % 12, float(best < 12), float(correlations[best])
 
 
 def chroma(samples, sample_rate):
-    """How much of each pitch class a clip holds: [shape=(12,)], all 0 where no pitch is heard.
+    """The weight of each pitch class in a clip: [shape=(12,)], all 0 without a peak.
 
-    The peaks of the spectrum, placed between the bins by a parabola through the logarithms, each weighted by
-    the root of its amplitude; the tuning of the clip as a whole is taken out. After Gomez (2006), "Tonal
+    The peaks of the spectrum, located between bins by a parabola through the logarithms, each weighted by the root of
+    its amplitude, less the tuning of the whole clip. After Gomez (2006), "Tonal
     description of polyphonic audio for music content processing", *INFORMS Journal on Computing* 18(3).
     """
     spectrum, first = _spectrum(samples, sample_rate)
     below, here, above = spectrum[:-2], spectrum[1:-1], spectrum[2:]
     peaks = (here > below) & (here >= above) & (here > np.maximum(QUIETEST * here.max(axis=0), 1e-4))
     bins = np.nonzero(peaks)[0]
-    # In double precision: neighbours that differ by the last bit of a float still make a parabola.
+    # In double precision: neighbours that differ by the last bit of a float32 still define a parabola.
     parts = (part[peaks].astype(float) for part in (below, here, above))
     below, here, above = (np.log(np.maximum(part, 1e-12)) for part in parts)
     bins = bins + first + 1 + 0.5 * (below - above) / (below - 2 * here + above)

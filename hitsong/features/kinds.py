@@ -1,7 +1,7 @@
 """The table of feature kinds: how each is made, stored and named.
 
-A new kind is an entry in `KINDS` and at most one file. Functions are named rather than imported: whoever only asks
-for names or parameters need not wait for librosa.
+A new kind is an entry in `KINDS` and at most one file. Functions are named rather than imported, so that names and
+parameters of kinds can be read without loading librosa.
 """
 
 import importlib
@@ -82,12 +82,7 @@ def find(name, setting="features.kinds"):
 
 
 def check_config(config):
-    """Refuse settings that name a kind that there is not, or one without columns where a table is needed.
-
-    Parameters
-    ----------
-    config : hitsong.config.Config
-    """
+    """Refuse unknown kinds in a config, and kinds without columns where a table is needed."""
     for name in config.features.kinds:
         find(name)
     tables = [("baseline.inputs", name) for name in config.baseline.inputs or ()]
@@ -97,13 +92,7 @@ def check_config(config):
 
 
 def parameters(name, settings):
-    """Everything that a kind's values depend on besides the audio, as JSON can hold it.
-
-    Parameters
-    ----------
-    name : str
-    settings : hitsong.config.Features
-    """
+    """Everything besides the audio that decides a kind's values, for JSON."""
     kind = find(name)
     section = getattr(settings, kind.section).model_dump() if kind.section else {}
     return {**section, **kind.constants, "version": kind.version}
@@ -151,7 +140,7 @@ def settings_of(made):
 
 
 def products(names):
-    """What workers make for some kinds: the kinds themselves, or "patches", which the auto-tagger needs."""
+    """What workers compute for these kinds: the kinds themselves, or "patches" for the auto-tagger."""
     return list(dict.fromkeys("patches" if find(name).patches else name for name in names))
 
 
@@ -162,8 +151,6 @@ def make(product, clip, settings):
     ----------
     product : str
         From `products`.
-    clip : hitsong.features.decode.Clip
-    settings : hitsong.config.Features
     """
     kind = KINDS["tags" if product == "patches" else product]
     section = (getattr(settings, kind.section),) if kind.section else (None,)

@@ -1,7 +1,7 @@
 """Loudness as broadcasters measure it: integrated (ITU-R BS.1770-4) and its range (EBU Tech 3342).
 
-pyloudnorm designs the filters, and the tests compare with its measures. Its own pass over the samples takes ten times
-as long (benchmarks/RESULTS.md): both measures are means over tenths of a second, so that one pass serves them.
+pyloudnorm designs the filters. Both measures are means over tenths of a second, which one pass over the samples
+computes; pyloudnorm's own measures take far longer (benchmarks/RESULTS.md).
 """
 
 from functools import lru_cache
@@ -15,7 +15,7 @@ RELATIVE_GATE = -10.0  # LU below the mean of what passes the absolute gate
 RANGE_GATE = -20.0  # the same for the range
 BLOCK, SHORT_TERM = 4, 30  # tenths of a second: 400 ms and 3 s
 
-# How much each channel counts, in the order of WAV: left, right, centre (, low frequencies), surrounds.
+# Weight of each channel, in the order of WAV: left, right, centre (, low frequencies), surrounds.
 WEIGHTS = {5: (1, 1, 1, 1.41, 1.41), 6: (1, 1, 1, 0, 1.41, 1.41)}
 
 
@@ -32,8 +32,8 @@ def loudness(channels, sample_rate):
     Returns
     -------
     integrated : float
-        In LUFS. -70 where no block passes the absolute gate. A clip shorter than a block of 400 ms, which
-        the standard leaves undefined, counts as one block.
+        In LUFS; -70 where no block passes the absolute gate. A clip shorter than a block of 400 ms, for which the
+        standard has no definition, counts as one block.
     spread : float
         The loudness range in LU: from the 10th to the 95th percentile of the short-term loudness. 0 for
         clips shorter than 3 s.
@@ -104,7 +104,7 @@ def _means(tenths, length):
 
 
 def _gated(powers, relative):
-    """What passes the absolute gate, then lies at most so far below its mean."""
+    """The powers above the absolute gate, then above the gate relative to their mean."""
     powers = powers[_lufs(powers) > FLOOR]
     return powers[_lufs(powers) > _lufs(powers.mean()) + relative] if len(powers) else powers
 

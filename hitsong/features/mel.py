@@ -15,7 +15,7 @@ from hitsong.features.decode import crop
 from hitsong.features.stft import frame_count, hann, power_spectra
 
 AMIN = np.float32(1e-10)  # librosa.power_to_db's floor: -100 dB
-RANGE_DB = 80  # what eight bits cover, below the loudest that a tone can be: steps of 0.31 dB
+RANGE_DB = 80  # of the eight bits, below the level of a full-scale sine: steps of 0.31 dB
 
 
 class Spectrum(NamedTuple):
@@ -31,7 +31,7 @@ class Spectrum(NamedTuple):
 
 
 def mel_power(samples, spectrum):
-    """Compute a mel power spectrogram, with a sparse filterbank: nine tenths of it are zeros.
+    """Compute a mel power spectrogram, with a sparse filterbank, nine tenths of which are zeros.
 
     Parameters
     ----------
@@ -71,7 +71,6 @@ def mel_spectrogram(samples, settings):
     ----------
     samples : np.ndarray [shape=(n,), float32]
         Mono, at `settings.sample_rate`; cropped to its middle or zero-padded to `settings.seconds`.
-    settings : hitsong.config.Mel
 
     Returns
     -------
@@ -87,7 +86,7 @@ def quantisation(settings):
     Returns
     -------
     scale, offset : float
-        Code 255 is the loudest that a full-scale sine can be in any band, code 0 lies 80 dB below.
+        Code 255 is the highest level of a full-scale sine in any band, code 0 is 80 dB below.
     """
     filters = mel_filters(_spectrum(settings))
     loudest = 20 * np.log10(hann(settings.n_fft).sum() / 2) + 10 * np.log10(filters.max())

@@ -23,7 +23,6 @@ def mfcc(samples, settings):
     ----------
     samples : np.ndarray [shape=(n,), float32]
         Mono, at `settings.sample_rate`.
-    settings : hitsong.config.Mfcc
 
     Returns
     -------

@@ -1,10 +1,10 @@
-"""musicnn, the auto-tagger whose verdicts and whose last hidden layer are features here. It is not trained.
+"""musicnn, the auto-tagger whose outputs and last hidden layer are features here. It is not trained here.
 
 J. Pons and X. Serra: "musicnn: Pre-trained Convolutional Neural Networks for Music Audio Tagging",
 arXiv:1909.06654; the architecture is that of J. Pons, O. Nieto, M. Prockup, E. M. Schmidt, A. F. Ehmann,
-X. Serra: "End-to-end Learning for Music Audio Tagging at Scale", ISMIR 2018, arXiv:1711.02520. Trained
-weights come as TensorFlow 1 checkpoints in the package `musicnn`, which is read and never imported: its
-code would put TensorFlow into graph mode for the whole process.
+X. Serra: "End-to-end Learning for Music Audio Tagging at Scale", ISMIR 2018, arXiv:1711.02520. Its weights are
+TensorFlow 1 checkpoints in the package `musicnn`, which is read but never imported: its code would put TensorFlow into
+graph mode for the whole process.
 """
 
 import numpy as np
@@ -15,7 +15,7 @@ FRAMES, MELS = 187, 96  # a patch: 3 s
 TAGS, EMBEDDING = 50, 200
 EPSILON = 1e-3
 
-# In a checkpoint, and nothing to a trained network: the state of its optimiser, Adam.
+# Variables of the optimiser in a checkpoint, which a trained network does not need.
 OPTIMISER = ("Adam", "Adam_1", "beta1_power", "beta2_power")
 
 
@@ -28,9 +28,8 @@ def network():
     Returns
     -------
     keras.Model
-        From log-mels, shape (batch, 187, 96), to a dict: "tags", shape (batch, 50), from 0 to 1; and
-        "embedding", shape (batch, 200), the last hidden layer behind its batch norm, which musicnn
-        itself calls penultimate.
+        From log-mels, shape (batch, 187, 96), to a dict: "tags", shape (batch, 50), from 0 to 1; and "embedding",
+        shape (batch, 200), the last hidden layer after its batch norm ("penultimate" in the paper).
     """
     log_mels = keras.Input((FRAMES, MELS), dtype="float32", name="log_mels")
     # (frames, mels, channels), later (frames, channels)
@@ -68,16 +67,14 @@ def network():
 class Filters(keras.layers.Layer):
     """A filter bank of the front end: convolution, rectifier, batch norm, maximum over frequency.
 
-    Only the convolution is computed at every frequency, and the maximum is taken at once. That is the same,
-    since all that lies between rises with the convolution, or falls where a channel's batch norm has a
-    negative factor: such a kernel is turned, so that its least becomes its highest, and the result is turned
-    back. It saves a sixth of the network's time, which batch norms of every frequency would spend in memory.
+    The maximum is taken directly after the convolution, which is faster and gives the same values: rectifier and batch
+    norm are monotonic. Where a channel's batch norm has a negative factor, the kernel changes its sign before the
+    maximum, and the result changes it back.
 
     Parameters
     ----------
     number : int
         Of the convolution in the checkpoint; its batch norm has the next.
-    filters : int
     kernel : tuple of int
         Frames, mels.
     padding : str
@@ -132,11 +129,7 @@ def weights(folder):
 
 
 def load(folder):
-    """Build the network with the trained weights of a checkpoint: each is used, and used once.
-
-    Parameters
-    ----------
-    folder : path-like
+    """Build the network with the trained weights of a checkpoint; each must be used exactly once.
 
     Returns
     -------
@@ -146,7 +139,7 @@ def load(folder):
     Raises
     ------
     ValueError
-        If the checkpoint holds anything else than what the network needs.
+        If the weights of the checkpoint are not those that the network needs.
     """
     model, trained = network(), weights(folder)
     slots = {"/".join(slot.path.split("/")[-2:]): slot for slot in model.weights}

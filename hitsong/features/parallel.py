@@ -1,8 +1,7 @@
-"""A function over many clips, in order: in processes on this machine, or on a Dask cluster.
+"""Ordered parallel map over many clips: in processes on this machine, or on a Dask cluster.
 
-Only a window of calls is under way at a time, so memory does not grow with the number of clips however slowly the
-results are taken. Worker processes keep to one thread each: with the linear algebra libraries left to themselves,
-two workers run slower than one.
+Only a window of calls runs at a time, so that memory does not grow with the number of clips. Worker processes have one
+thread each: with multi-threaded linear algebra two workers run slower than one.
 """
 
 import os
@@ -18,8 +17,8 @@ from joblib.externals.loky import ProcessPoolExecutor
 
 CRASHED = "the worker process crashed while decoding this file"
 AHEAD = 4  # calls under way per worker
-# Without MALLOC_TOP_PAD_, glibc hands each clip's arrays back to the system, which costs a fifth of the time. Only
-# what a worker has used once is real memory.
+# Without MALLOC_TOP_PAD_, glibc returns the arrays of each clip to the system, which is slow. Only memory that a worker
+# has touched is real.
 ENVIRONMENT = {
     "OMP_NUM_THREADS": "1", "OPENBLAS_NUM_THREADS": "1", "MKL_NUM_THREADS": "1",
     "MALLOC_TOP_PAD_": str(256 << 20),
@@ -29,16 +28,15 @@ ENVIRONMENT = {
 def map_ordered(function, arguments, workers, scheduler=None):
     """Call a function for each argument.
 
-    A file that crashes its worker does no other harm: the calls that were under way are repeated one by one in
-    another process, and the one that crashes again is named.
+    Where a worker process crashes, the running calls are repeated one by one in another process, and only the call that
+    crashes again is lost.
 
     Parameters
     ----------
-    function : callable
     arguments : iterable
         Taken only as far as `AHEAD` calls per worker beyond the results.
     workers : int
-        Processes; -1 is one per core. With 1, the calls are made in this process.
+        Processes; -1 is one per core, 1 is this process.
     scheduler : str, optional
         Address of a Dask scheduler, whose workers see the same files.
 
@@ -112,7 +110,7 @@ class _Processes:
     def end(self):
         for pool in (self._pool, self._single):
             if pool is not None:
-                pool.shutdown()  # after the few calls that are under way
+                pool.shutdown()  # after the few calls that still run
 
 
 def _pool(workers):
@@ -122,7 +120,7 @@ def _pool(workers):
 
 
 def _end_with_parent(parent):
-    """End a worker soon after a parent that was killed; otherwise it would wait minutes for work."""
+    """End a worker when its parent has been killed; otherwise it would wait minutes for work."""
 
     def watch():
         while os.getppid() == parent:

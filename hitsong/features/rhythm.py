@@ -8,29 +8,28 @@ from scipy.ndimage import gaussian_filter1d
 from scipy.signal import find_peaks
 
 TEMPI = np.geomspace(54, 200, 264)  # beats per minute, half a per cent apart
-TYPICAL, OCTAVES = 120.0, 1.0  # centre and deviation of what tempi are expected to be
-BEATS = np.arange(1, 5)  # the beats over which a pulse must come back: a bar of four
-HALF_AS_GOOD = 0.9  # halfway between true beats less recurs than this share of what recurs on them
-RECURRENCE = 0.02  # the autocorrelation below which nothing recurs
-STEADY = (
-    1e-3  # the flux, as a share of the amplitude, below which nothing happens: rounding has its own rhythm
-)
+TYPICAL, OCTAVES = 120.0, 1.0  # centre (beats per minute) and deviation of the prior of tempi
+BEATS = np.arange(1, 5)  # lags in beats that support a tempo: a bar of four
+# A tempo is half of the true one if the autocorrelation halfway between beats reaches this share of that on beats.
+HALFWAY = 0.9
+RECURRENCE = 0.02  # autocorrelation below which there is no pulse
+STEADY = 1e-3  # flux, as a share of the amplitude, below which there are only rounding errors
 RIVAL = 0.08  # tempi nearer than 8 % are the same
-PHASES, PATIENCE = 8, 6.0  # parts of a beat; seconds over which beats are taken to be even
+PHASES, STABLE_S = 8, 6.0  # parts of a beat; seconds within which the tempo is taken as constant
 RISE = 1.0  # dB by which an onset stands out, in the mean over the mel bands
-RANGE = 80.0  # dB below the loudest: what is quieter cannot rise
-START, END = 3, 2  # frames whose rise is that of the zeros around the clip
+RANGE = 80.0  # dB below the loudest; lower levels are raised to it
+START, END = 3, 2  # frames at the ends, which contain zeros outside the clip
 
 
 class Rhythm(NamedTuple):
-    """What `rhythm` finds.
+    """Measures of rhythm.
 
     Attributes
     ----------
     tempo : float
-        Beats per minute, from 54 to 200; 0 where nothing recurs.
+        Beats per minute, from 54 to 200; 0 without a pulse.
     confidence : float
-        How far the best other tempo falls behind, from 0 (equally good) to 1.
+        1 less the score of the best other tempo relative to this one: from 0 (equally good) to 1.
     strength : float
         Spectral flux at the beats over its mean, in dB: from 0 to 18.
     regularity : float
@@ -49,11 +48,10 @@ class Rhythm(NamedTuple):
 def rhythm(mels, frame_rate):
     """Estimate tempo, beat and onsets.
 
-    The envelope is the spectral flux of mel *amplitudes*. Logarithms, which find soft onsets better, make a
-    hi-hat as strong as a kick drum, and the tempo comes out double more often. Of its autocorrelation, a
-    tempo collects the lags of one to four beats, times a log-normal expectation. That alone cannot tell
-    a pulse from every second pulse, so tempi at which what lies halfway between beats recurs as well as the
-    beats are out.
+    The envelope is the spectral flux of mel *amplitudes*: in dB a hi-hat would be as strong as a kick drum, and double
+    tempo more frequent. The score of a tempo is the mean of the envelope's autocorrelation at lags of one to four
+    beats, times a log-normal prior. Tempi whose autocorrelation is as high halfway between beats are excluded: they are
+    half of the true tempo.
 
     Parameters
     ----------
@@ -69,7 +67,7 @@ def rhythm(mels, frame_rate):
     References
     ----------
     Ellis (2007), "Beat tracking by dynamic programming", *Journal of New Music Research* 36(1) (the
-    expectation); Percival and Tzanetakis (2014), "Streamlined tempo estimation based on autocorrelation and
+    prior); Percival and Tzanetakis (2014), "Streamlined tempo estimation based on autocorrelation and
     cross-correlation with pulses", *IEEE/ACM TASLP* 22(12) (pulse trains on the autocorrelation).
     """
     onsets = onset_rate(mels, frame_rate)
@@ -81,7 +79,7 @@ def rhythm(mels, frame_rate):
     lags = 60 * frame_rate / TEMPI[:, None]
     on, between = (_at(recurrence, lags * beats).mean(axis=1) for beats in (BEATS, BEATS - 0.5))
     expected = np.exp(-0.5 * (np.log2(TEMPI / TYPICAL) / OCTAVES) ** 2)
-    scores = np.where((on > RECURRENCE) & (between < HALF_AS_GOOD * on), on * expected, 0)
+    scores = np.where((on > RECURRENCE) & (between < HALFWAY * on), on * expected, 0)
     best = scores.argmax()
     if scores[best] == 0:
         return Rhythm(0.0, 0.0, 0.0, 0.0, onsets)
@@ -90,17 +88,16 @@ def rhythm(mels, frame_rate):
     return Rhythm(
         tempo=tempo,
         confidence=float(1 - rivals.max() / scores[best]),
-        strength=_strength(flux, 60 * frame_rate / tempo, PATIENCE * frame_rate),
+        strength=_strength(flux, 60 * frame_rate / tempo, STABLE_S * frame_rate),
         regularity=float(min(1, on[best])),
         onsets=onsets,
     )
 
 
 def onset_rate(mels, frame_rate):
-    """Onsets per second: the peaks of the rise in dB, in the mean over the mel bands.
+    """Onsets per second: peaks of the mean rise over the mel bands, in dB.
 
-    Peaks must stand out by a fixed number of dB, not by a share of the highest, so that one crash does
-    not hide the rest of a song, and the level of the clip does not matter.
+    The prominence of peaks is a number of dB, not a share of the highest, so that one crash does not hide the others.
     """
     decibels = 10 * np.log10(np.maximum(mels, 1e-10))
     rises = _rises(np.maximum(decibels, decibels.max() - RANGE))
@@ -109,7 +106,7 @@ def onset_rate(mels, frame_rate):
 
 
 def _rises(spectrogram):
-    """By how much the bands rise from frame to frame, in the mean: [shape=(frames,)]."""
+    """The mean rise of the bands from frame to frame: [shape=(frames,)]."""
     rises = np.zeros(spectrogram.shape[1])
     rises[1:] = np.maximum(0, np.diff(spectrogram, axis=1)).mean(axis=0)
     rises[:START] = 0
@@ -118,9 +115,9 @@ def _rises(spectrogram):
 
 
 def _autocorrelation(envelope):
-    """Its autocorrelation, 1 at no lag; 0 at lags over three quarters of the clip, which too little supports."""
+    """Its autocorrelation, 1 at lag 0; 0 at lags over three quarters of the clip, with too few products."""
     n = len(envelope)
-    envelope = gaussian_filter1d(envelope, 1.0)  # players are not exact, frames are coarse
+    envelope = gaussian_filter1d(envelope, 1.0)  # small deviations of players, and coarse frames
     envelope = envelope - envelope.mean()
     power = np.abs(scipy.fft.rfft(envelope, scipy.fft.next_fast_len(2 * n, real=True))) ** 2
     products = scipy.fft.irfft(power)[:n] * n / np.arange(n, 0, -1)
@@ -143,10 +140,10 @@ def _summit(scores, best):
     return float(np.exp(np.interp(best + shift, np.arange(len(TEMPI)), np.log(TEMPI))))
 
 
-def _strength(flux, period, patience):
+def _strength(flux, period, stable):
     """Flux at the best phase of the beat over the mean, in dB; the phase may drift from window to window."""
     frames = np.arange(len(flux))
-    windows = (frames // patience).astype(int)
+    windows = (frames // stable).astype(int)
     cells = windows * PHASES + (frames / period % 1 * PHASES).astype(int)
     size = PHASES * (windows[-1] + 1)
     sums = np.bincount(cells, flux, minlength=size)

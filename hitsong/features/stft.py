@@ -1,4 +1,4 @@
-"""The short-time Fourier transform of all features: float32, a piece of the clip at a time that fits the cache."""
+"""The short-time Fourier transform of all features: in float32, in chunks that fit the processor's cache."""
 
 from functools import lru_cache
 
@@ -21,7 +21,7 @@ def power_spectra(samples, n_fft, hop_length):
     Yields
     ------
     frames : slice
-        Which of the 1 + n // hop_length frames.
+        The rows of this chunk among 1 + n // hop_length frames.
     power : np.ndarray [shape=(frames, 1 + n_fft // 2), float32]
         As ``np.abs(librosa.stft(..., pad_mode="constant")).T ** 2``.
     """

@@ -1,9 +1,9 @@
 """Features on disk: one array per kind, and one index of which clip each row belongs to.
 
-`index.parquet` lists the clips (track_id, sha256 of the audio, path, and whether it is the track's current audio);
-a clip's row in every array is its place there. Rows are only ever appended. `<kind>.npy` has one row per clip, in
-that order, so the length of the file is how far a kind has come, and a killed run continues with the next row.
-`<kind>.json` describes how it was made. A clip without features has a row of zeros and a line in `failures.csv`.
+`index.parquet` lists the clips (track_id, sha256 of the audio, path, and whether it is the track's current audio).
+Rows are only appended. `<kind>.npy` has one row per clip in the same order, so that the length of the file shows the
+progress of a kind, and a killed run continues with the next row. `<kind>.json` holds its specification. A clip without
+features has a row of zeros and a line in `failures.csv`.
 """
 
 import csv
@@ -49,7 +49,7 @@ class Specification:
     columns: tuple | None = None
 
     def describe(self):
-        """Everything as JSON can hold it."""
+        """The specification for JSON."""
         listed = {"shape": list(self.shape), "columns": list(self.columns) if self.columns else None}
         return {**self.__dict__, **listed}
 
@@ -90,7 +90,7 @@ class Store:
             self.index["current"] = ~self.index.duplicated("track_id", keep="last")
 
     def extend(self, clips):
-        """Make the index say which audio each track has now; clips with new audio are appended.
+        """Update the index to each track's present audio; clips with new audio are appended.
 
         Parameters
         ----------
@@ -102,7 +102,7 @@ class Store:
         int
             How many were appended.
         """
-        if not self.index_path.exists():  # arrays without an index belong to nobody
+        if not self.index_path.exists():  # arrays without an index are useless
             for path in [*self.folder.glob("*.json"), *self.folder.glob("*.npy"), self.failures_path]:
                 path.unlink(missing_ok=True)
         columns = ["track_id", "sha256"]
@@ -119,7 +119,7 @@ class Store:
         return len(new)
 
     def audio(self):
-        """The hash of the audio that each track's features are made from: dict of track_id to sha256."""
+        """The hash of each track's current audio: dict of track_id to sha256."""
         current = self.index[self.index["current"]]
         return dict(zip(current["track_id"], current["sha256"], strict=True))
 
@@ -135,18 +135,18 @@ class Store:
         return failures.drop_duplicates(["kind", "row"], keep="last")
 
     def writer(self, specification, decoder=""):
-        """Open a kind for writing; rows that were made in another way are discarded.
+        """Open a kind for writing; rows of another specification are discarded.
 
         Parameters
         ----------
         specification : Specification
         decoder : str
-            Its version, for which failures are final.
+            Version of the decoder, for which failures are final.
         """
         array, description = (self.folder / f"{specification.kind}.{suffix}" for suffix in ("npy", "json"))
         described = specification.describe()
         if not description.exists() or read_json(description) != described:
-            # The description goes first and comes last: an array that has one is always of its kind.
+            # The description is removed first and written last: an array with a description is always of its kind.
             description.unlink(missing_ok=True)
             array.unlink(missing_ok=True)
             Writer(self, specification, decoder).close()
@@ -154,20 +154,19 @@ class Store:
         return Writer(self, specification, decoder)
 
     def has(self, kind, parameters=None):
-        """Whether there are features of a kind, made with these parameters if they are given."""
+        """Whether there are features of a kind, and with these parameters if they are given."""
         path = self.folder / f"{kind}.json"
         return path.exists() and (parameters is None or read_json(path)["parameters"] == parameters)
 
     def read(self, kind, parameters=None):
         """Open a kind for reading.
 
-        Only rows of each track's current audio are listed, as far as they were made without failure.
+        It has the rows of each track's current audio, without failures.
 
         Parameters
         ----------
-        kind : str
         parameters : dict, optional
-            What it should be made with, as `hitsong.features.kinds.parameters` gives it.
+            The parameters that it must have (`hitsong.features.kinds.parameters`).
 
         Returns
         -------
@@ -176,7 +175,7 @@ class Store:
         Raises
         ------
         UserError
-            If there are no such features, or they were made with other parameters.
+            If there are no such features, or they have other parameters.
         """
         path = self.folder / f"{kind}.json"
         if not self.has(kind):
@@ -231,16 +230,16 @@ class Feature:
 
 
 class Writer:
-    """Writes rows of a `.npy` file that numpy can open at any time after `close`.
+    """Writes rows of a `.npy` file, which NumPy can open after `close`.
 
-    The header is numpy's own, which leaves room for the number of rows to grow.
+    The header is NumPy's, which has room for a larger number of rows.
 
     Attributes
     ----------
     done : int
-        Rows that there are.
+        Rows so far.
     failed : set of int
-        Those without features.
+        Rows without features.
     """
 
     def __init__(self, store, specification, decoder):
@@ -256,10 +255,10 @@ class Writer:
         self._file = open(path, "r+b")  # noqa: SIM115 - closed by close()
         self._file.truncate(self._start + self.done * self._row_bytes)  # a row that was cut off
         failures = store.failures()
-        ours = failures["kind"] == self.kind
-        self.failed = set(failures.loc[ours & (failures["row"] < self.done), "row"])
-        self._mended = set()  # rows that failed in an earlier run
-        unwritten = ours & (failures["row"] >= self.done)
+        of_kind = failures["kind"] == self.kind
+        self.failed = set(failures.loc[of_kind & (failures["row"] < self.done), "row"])
+        self._recovered = set()  # rows that failed in an earlier run
+        unwritten = of_kind & (failures["row"] >= self.done)
         if unwritten.any() or not store.failures_path.exists():
             write_table(store.failures_path, failures[~unwritten])
 
@@ -276,7 +275,7 @@ class Writer:
         Parameters
         ----------
         row : int
-            The next one, or one that is there, which is replaced.
+            The next row, or an existing one, which is replaced.
         feature : array-like or Failure
             Of the kind's shape.
         """
@@ -285,22 +284,22 @@ class Writer:
         if not isinstance(feature, Failure):
             feature = self._checked(np.asarray(feature))
         if isinstance(feature, Failure):
-            self._note(row, feature)
+            self._add_failure(row, feature)
             feature = np.zeros(self.shape, self.dtype)
         elif row in self.failed:
             self.failed.remove(row)
-            self._mended.add(row)
+            self._recovered.add(row)
         self._file.seek(self._start + row * self._row_bytes)
         self._file.write(np.ascontiguousarray(feature, self.dtype).tobytes())
         self.done = max(self.done, row + 1)
 
     def _checked(self, feature):
-        """The feature, or why it cannot be stored."""
+        """The feature, or a `Failure` where it cannot be stored."""
         if feature.shape != self.shape:
             return Failure(f"of shape {feature.shape} rather than {self.shape}")
         return feature if np.isfinite(feature).all() else Failure("not finite")
 
-    def _note(self, row, failure):
+    def _add_failure(self, row, failure):
         """Add a failure to the list."""
         with open(self.store.failures_path, "a", newline="", encoding="utf-8") as file:
             track_id, decoder = self.store.index["track_id"].iat[row], self.decoder if failure.final else ""
@@ -310,16 +309,16 @@ class Writer:
         self.failed.add(row)
 
     def close(self):
-        """Complete the file: its header gets the number of rows, and failures that are mended are forgotten."""
+        """Write the number of rows into the header, and remove failures that have been replaced."""
         self._file.seek(0)
         self._file.write(self._header(self.done))
         self._file.flush()
         os.fsync(self._file.fileno())
         self._file.close()
-        if self._mended:
+        if self._recovered:
             failures = self.store.failures()
-            mended = (failures["kind"] == self.kind) & failures["row"].isin(self._mended)
-            write_table(self.store.failures_path, failures[~mended])
+            recovered = (failures["kind"] == self.kind) & failures["row"].isin(self._recovered)
+            write_table(self.store.failures_path, failures[~recovered])
 
     def __enter__(self):
         return self

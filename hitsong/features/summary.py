@@ -10,7 +10,6 @@ def summarize(store, counts, notes, seconds):
 
     Parameters
     ----------
-    store : hitsong.features.store.Store
     counts : dict of str to hitsong.features.extract.Counts
         By kind.
     notes : dict of str to list of str

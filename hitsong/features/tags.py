@@ -1,11 +1,11 @@
 """Music tags: the scores of an auto-tagger, musicnn, for a clip, and its last hidden layer as an embedding.
 
 The network (`hitsong.features.musicnn`) takes patches of 3 s, side by side; a clip's tags and embedding are
-the means over its patches. Making the patches needs no TensorFlow and can go to any number of processes;
-`Tagger` runs in one, and is quickest on many clips at a time.
+the means over its patches. Making patches needs no TensorFlow and runs in worker processes; `Tagger` runs in the main
+process, and is faster on many clips at a time.
 
-The trained weights and the tags' names are in the package `musicnn`, which is read and never imported. It
-is optional: without it there are no tags, and everything else runs.
+The trained weights and the names of the tags are in the package `musicnn`, which is read and never imported. It is
+optional: without it there are no tags, and everything else runs.
 """
 
 import ast
@@ -26,7 +26,7 @@ BATCH = 32  # patches per call of the network; more gain nothing
 
 def available():
     """Whether the package `musicnn` is installed."""
-    return find_spec("musicnn") is not None  # finds it without running it
+    return find_spec("musicnn") is not None  # without importing it
 
 
 def names(model):
@@ -72,7 +72,7 @@ def compute(clip, settings, *, seconds):
 def log_mels(samples):
     """Compute musicnn's input: log10(1 + 10,000 x mel power).
 
-    In float32; musicnn's own code rounds the power to float16 first, where loud music overflows.
+    In float32; musicnn's own code rounds the power to float16 first, which overflows for loud music.
 
     Parameters
     ----------
@@ -87,10 +87,9 @@ def log_mels(samples):
 
 
 def patches(samples):
-    """Cut a clip's log-mels into patches of 3 s, side by side; what remains at the end is dropped.
+    """Cut a clip's log-mels into patches of 3 s, side by side; the rest at the end is dropped.
 
-    A clip too short for one patch is repeated until it fills one: silence behind it would count as part of
-    the music.
+    A clip too short for one patch is repeated until it fills one: padding with silence would change its tags.
 
     Parameters
     ----------
@@ -144,8 +143,8 @@ class Tagger:
         dict of str to np.ndarray [shape=(clips, n), float32]
             "tags" (n = 50; from 0 to 1, in the order of `names`) and "embedding" (n = 200).
         """
-        together = np.concatenate(clips)
-        outputs = [self._predict(together[start : start + BATCH]) for start in range(0, len(together), BATCH)]
+        patches = np.concatenate(clips)
+        outputs = [self._predict(patches[start : start + BATCH]) for start in range(0, len(patches), BATCH)]
         firsts = np.cumsum([0, *map(len, clips[:-1])])
         lengths = np.array([[len(clip)] for clip in clips], np.float32)
         return {

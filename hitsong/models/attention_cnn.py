@@ -1,28 +1,20 @@
 """A small residual CNN over the whole clip, and attention that weights its frames.
 
 The attention is that of Z. Lin et al., "A Structured Self-Attentive Sentence Embedding", ICLR 2017,
-arXiv:1703.03130, over frames instead of words. For hit songs, L.-C. Yu et al. (arXiv:1710.10814) use attention
-to find a song's highlights; for music tags, M. Won et al. (arXiv:1906.04972) use it to summarise a CNN's frames.
+arXiv:1703.03130, over frames instead of words. For music tags, M. Won et al. (arXiv:1906.04972) use attention to
+summarise the frames of a CNN.
 """
 
 from hitsong.backend import keras
-from hitsong.errors import UserError
+from hitsong.models.layers import register, require_frames
 from hitsong.models.short_chunk_cnn import batch_norm, scores
 
 MIN_FRAMES = 16  # three halvings leave two frames to weight
 
 
-@keras.saving.register_keras_serializable("hitsong")
+@register
 class AttentionPooling(keras.layers.Layer):
-    """Average frames with weights that depend on their content, several times side by side.
-
-    Parameters
-    ----------
-    heads : int
-        How many averages.
-    units : int
-        Size of the hidden layer that weighs a frame.
-    """
+    """Weighted averages of the frames, `heads` of them; a hidden layer of `units` computes the weights of a frame."""
 
     def __init__(self, heads=4, units=32, **options):
         super().__init__(**options)
@@ -31,7 +23,6 @@ class AttentionPooling(keras.layers.Layer):
         self.logits = keras.layers.Dense(heads, use_bias=False, dtype=self.dtype_policy)
 
     def build(self, shape):
-        """Create the weights for frames (batch, frames, channels)."""
         self.hidden.build(shape)
         self.logits.build((*shape[:-1], self.units))
 
@@ -45,7 +36,6 @@ class AttentionPooling(keras.layers.Layer):
         return keras.ops.reshape(pooled, (-1, self.heads * x.shape[2]))
 
     def get_config(self):
-        """The parameters, for saving."""
         return super().get_config() | {"heads": self.heads, "units": self.units}
 
 
@@ -57,40 +47,22 @@ def trunk(x, n_scores, channels=64, heads=4, dropout=0.3):
 
     Parameters
     ----------
-    x : dict of str to tensor
-        "mel" [shape=(batch, n_mels, frames)], normalised.
-    n_scores : int
-        How many scores to give for each clip.
     channels : int
         Of all convolutions.
     heads : int
         Of the attention.
     dropout : float
         Share of the inputs of the attention, and of the last layer, that is dropped.
-
-    Returns
-    -------
-    tensor [shape=(batch, n_scores)]
-
-    Raises
-    ------
-    UserError
-        If the clips have fewer than 16 frames.
     """
-    frames = x["mel"].shape[2]
-    if frames < MIN_FRAMES:
-        raise UserError(
-            f"attention_cnn needs mels of at least {MIN_FRAMES} frames, these have {frames}: "
-            "lower features.mel.hop_length or raise features.mel.seconds"
-        )
+    require_frames("attention_cnn", x["mel"], MIN_FRAMES)
     # (frames, channels) in the comments is for mels of 128 x 323.
     x = keras.layers.Permute((2, 1))(x["mel"])  # (323, 128)
     x = _conv(x, channels)  # (323, 64)
     for _ in range(3):
-        beside = x
+        shortcut = x
         x = _conv(x, channels)
         x = batch_norm(keras.layers.Conv1D(channels, 3, padding="same")(x))
-        x = keras.layers.ReLU()(keras.layers.Add()([x, beside]))
+        x = keras.layers.ReLU()(keras.layers.Add()([x, shortcut]))
         x = keras.layers.MaxPooling1D(2)(x)  # (161, 64) (80, 64) (40, 64)
     x = keras.layers.Dropout(dropout)(x)
     x = AttentionPooling(heads, name="attention")(x)  # (256,)

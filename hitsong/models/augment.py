@@ -1,8 +1,8 @@
-"""Augmentation: random changes of training clips, so that a network cannot memorise them.
+"""Augmentation: random changes of training clips, against overfitting.
 
-`SpecAugment`, and `Crops` with `CropMean`, are layers, inactive outside training; `mixup` works on batches on
-their way to the model. Layers draw from `keras.random.SeedGenerator`, whose state the training loop sets anew
-each epoch; `mixup` draws from the seed that it is given.
+`SpecAugment`, and `Crops` with `CropMean`, are layers, inactive outside training; `mixup` changes batches before the
+model. Layers draw from `keras.random.SeedGenerator`, whose state the training loop sets anew each epoch; `mixup` draws
+from the seed that it is given.
 """
 
 import numpy as np
@@ -33,7 +33,6 @@ class SpecAugment(keras.layers.Layer):
         self.seed_generator = keras.random.SeedGenerator()
 
     def call(self, x, training=False):
-        """Mels of the same shape, (batch, n_mels, frames)."""
         if not training:
             return x
         n_mels, frames = x.shape[1:]
@@ -51,23 +50,15 @@ class SpecAugment(keras.layers.Layer):
         return keras.ops.cast(keras.ops.logical_not(keras.ops.any(masked, axis=1)), x.dtype)
 
     def get_config(self):
-        """The parameters, for saving."""
         return super().get_config() | {"time": self.time, "frequency": self.frequency, "masks": self.masks}
 
 
 @keras.saving.register_keras_serializable("hitsong")
 class Crops(keras.layers.Layer):
-    """Take crops of a clip: one at random in training, else several, evenly spaced from its start to its end.
+    """Take crops of `frames` frames: one at random in training, else `count`, evenly spaced over the clip.
 
     Crops of a clip follow each other along the batch axis, so that any trunk takes them; `CropMean` averages
     their scores.
-
-    Parameters
-    ----------
-    frames : int
-        Length of a crop, at most that of the clips.
-    count : int
-        Crops of a clip outside training. With 1 it is the clip's beginning.
     """
 
     def __init__(self, frames, count, **options):
@@ -76,7 +67,6 @@ class Crops(keras.layers.Layer):
         self.seed_generator = keras.random.SeedGenerator()
 
     def build(self, shape):
-        """Refuse clips that are too short."""
         if shape[2] < self.frames:
             raise ValueError(f"crops of {self.frames} frames of clips that have {shape[2]}")
 
@@ -91,11 +81,9 @@ class Crops(keras.layers.Layer):
         return keras.ops.reshape(crops, (-1, x.shape[1], self.frames))
 
     def compute_output_shape(self, shape):
-        """The batch is of unknown size: training decides."""
         return None, shape[1], self.frames
 
     def get_config(self):
-        """The parameters, for saving."""
         return super().get_config() | {"frames": self.frames, "count": self.count}
 
 
@@ -114,11 +102,9 @@ class CropMean(keras.layers.Layer):
         return keras.ops.mean(keras.ops.reshape(scores, (-1, self.count, scores.shape[1])), axis=1)
 
     def compute_output_shape(self, shape):
-        """As many as there are clips, which the shape of the crops does not show."""
         return None, shape[1]
 
     def get_config(self):
-        """The parameters, for saving."""
         return super().get_config() | {"count": self.count}
 
 
@@ -126,11 +112,9 @@ def mixup(inputs, y, alpha, seed, classes=None):
     """Mix each clip of a batch, and its targets, with another's.
 
     H. Zhang, M. Cisse, Y. N. Dauphin, D. Lopez-Paz: "mixup: Beyond Empirical Risk Minimization",
-    arXiv:1710.09412. As in the paper's own code, one weight, drawn from Beta(alpha, alpha), and one permutation
-    serve the whole batch: all inputs, all targets. So what a batch sums to stays the same.
-
-    Numbers and probabilities mix as they are. A mean of class numbers would be another class, so those of
-    `buckets` become the share of each class, which `hitsong.models.losses.CrossEntropy` takes as well.
+    arXiv:1710.09412. As in the authors' code, one weight, drawn from Beta(alpha, alpha), and one permutation are used
+    for the whole batch. Class numbers (`buckets`) become shares of each class first, since a mean of numbers would be
+    another class.
 
     Parameters
     ----------

@@ -19,15 +19,15 @@ def build(name, head, train, recipe, parts=None):
     head : hitsong.models.heads.Head
         From the scores to predictions.
     train : hitsong.data.examples.Examples
-        The training clips, for the size of the inputs and for normalisation, which is a layer of the model.
+        The training clips, for the sizes of the inputs and for normalisation.
     recipe : hitsong.training.recipe.Recipe
     parts : dict of str to keras.Model, optional
-        The trained models that this one is built from, up to their features; they take raw inputs.
+        The trained models that this one is built from, cut before their scores; they take raw inputs.
 
     Returns
     -------
     keras.Model
-        From a dict of raw float32 inputs by name ("mel": (batch, n_mels, frames) in dB) to a dict of outputs,
+        From a dict of raw float32 inputs (such as "mel", shape (batch, n_mels, frames), in dB) to a dict of outputs,
         each of shape (batch, 1), or (batch, classes) for buckets.
 
     Raises

@@ -7,7 +7,7 @@ batch normalisation, as in github.com/NicholasIndorf/HipHopPopularity.
 """
 
 from hitsong.backend import keras
-from hitsong.errors import UserError
+from hitsong.models.layers import require_frames
 
 WIDTHS = (1, 2, 2, 2)  # of the blocks, in units of `filters`
 POOLS = (2, 4, 4, 4)  # along frequency: 128 mels -> 64 -> 16 -> 4 -> 1
@@ -22,32 +22,15 @@ def trunk(x, n_scores, filters=64, dropout=0.1, gru_dropout=0.3):
 
     Parameters
     ----------
-    x : dict of str to tensor
-        "mel", shape (batch, n_mels, frames), normalised.
-    n_scores : int
-        How many scores to give for each clip.
     filters : int
         Of the first block; the study's is 64.
     dropout : float
         After each pooling.
     gru_dropout : float
         Of the inputs of the recurrent layers.
-
-    Returns
-    -------
-    tensor [shape=(batch, n_scores)]
-
-    Raises
-    ------
-    UserError
-        If the clips have fewer than 16 frames.
     """
+    require_frames("crnn", x["mel"], MIN_FRAMES)
     n_mels, n_frames = x["mel"].shape[1:]
-    if n_frames < MIN_FRAMES:
-        raise UserError(
-            f"crnn needs mels of at least {MIN_FRAMES} frames, these have {n_frames}: "
-            "lower features.mel.hop_length or raise features.mel.seconds"
-        )
     # (n_mels, frames, channels) in the comments is for mels of 128 x 1292.
     x = keras.layers.Reshape((n_mels, n_frames, 1))(x["mel"])  # (128, 1292, 1)
     for width, pool in zip(WIDTHS, frequency_pools(n_mels), strict=True):

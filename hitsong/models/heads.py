@@ -1,7 +1,7 @@
 """Heads: from a trunk's scores to named predictions of a target, and the loss that trains them.
 
-A head is made from the training rows' targets, so anything it fits (a mean, a scale, thresholds) starts there
-and is saved with the model. Predictions and losses are float32, also where a network computes in less.
+A head is made from the targets of the training rows, on which its mean, scale or thresholds are fitted; they are saved
+with the model. Predictions and losses are float32, also where a network computes in lower precision.
 
 ==============  =======================  ======================================================
 kind of target  its own loss             others
@@ -32,12 +32,12 @@ LOSSES = {
 
 @dataclass(frozen=True)
 class Head:
-    """What follows a trunk.
+    """The part of a model after its trunk.
 
     Attributes
     ----------
     n_scores : int
-        How many scores the trunk must give for each clip.
+        Scores that the trunk computes for each clip.
     outputs : callable
         Turns the scores, shape (batch, n_scores), into a dict of named outputs.
     losses : dict of str to str or keras.losses.Loss
@@ -67,8 +67,7 @@ def make_head(target, y, loss=None, bounded=False):
     loss : str, optional
         "huber", "ranking" or "ordinal", where it suits the target; if not given, the target's own.
     bounded : bool
-        Whether audio features that lie between 0 and 1 are predicted through a sigmoid (study 4). No other
-        target has a use for it.
+        Audio features that lie between 0 and 1 are predicted through a sigmoid (study 4); no effect otherwise.
 
     Raises
     ------
@@ -88,13 +87,8 @@ def make_head(target, y, loss=None, bounded=False):
 def popularity(y, names=("popularity",), loss=None):
     """Regression to raw popularity by squared error (study 1), Huber's loss, or with ranking.
 
-    The score is standardised popularity; the model's last layer brings it back to the target's scale
-    with the mean and standard deviation of the training rows. Huber's loss is linear beyond one deviation.
-
-    Parameters
-    ----------
-    y : np.ndarray [shape=(n,)]
-        Popularity of the training tracks, 0-100.
+    The score is standardised popularity; the model's last layer scales it with the mean and standard deviation of the
+    training rows. Huber's loss is linear beyond one deviation.
     """
     mean, scale = _moments(y)
     layer = _linear("popularity", mean, scale)
@@ -108,13 +102,7 @@ def popularity(y, names=("popularity",), loss=None):
 
 
 def popular(y, names=("popular",), loss=None):
-    """The probability of being popular, by binary cross-entropy (study 2), alone or with ranking.
-
-    Parameters
-    ----------
-    y : np.ndarray [shape=(n,)]
-        1 for the training tracks that are popular, 0 for the others.
-    """
+    """The probability of being popular, by binary cross-entropy (study 2), alone or with ranking."""
     if not np.isin(y, (0, 1)).all():
         raise ValueError("targets of the head 'popular' are 0 or 1")
     layer = keras.layers.Activation("sigmoid", dtype="float32", name="popular")
@@ -128,15 +116,8 @@ def popular(y, names=("popular",), loss=None):
 def buckets(y, names, loss=None):
     """The probability of each bucket, lowest first: by softmax (study 3), or as an ordinal model.
 
-    The ordinal model has one score and learnt thresholds between classes, which start where a score of 0 gives
-    the shares of the training tracks; it is trained by the same cross-entropy, its negative log-likelihood.
-
-    Parameters
-    ----------
-    y : np.ndarray [shape=(n,)]
-        The bucket of each training track, from 0.
-    names : sequence of str
-        The buckets' labels.
+    The ordinal model has one score and learnt thresholds between classes, with which a score of 0 at first gives the
+    shares of the training tracks; it is trained by the same cross-entropy, its negative log-likelihood.
     """
     if not np.isin(y, range(len(names))).all():
         raise ValueError(f"targets of the head 'buckets' are 0 to {len(names) - 1}")
@@ -144,7 +125,7 @@ def buckets(y, names, loss=None):
     losses = {"buckets": CrossEntropy()}
     if loss is None:
         return Head(len(names), lambda scores: {"buckets": softmax(scores)}, losses)
-    # A class that no track has still needs some room between its thresholds.
+    # Thresholds around an empty class must differ, too.
     counts = np.maximum(np.bincount(np.asarray(y, int), minlength=len(names)), 0.5)
     below = np.cumsum(counts)[:-1] / counts.sum()
     link = CumulativeLink(np.log(below / (1 - below)), dtype="float32", name="thresholds")
@@ -154,17 +135,8 @@ def buckets(y, names, loss=None):
 def audio_features(y, names, loss=None, bounded=False):
     """Several audio features, each an output of its own name, by squared error or Huber's loss (study 4).
 
-    Errors count in standard deviations of their feature, so that tempo does not outweigh danceability: of squared
-    error 1 is what the mean of the training rows would reach. Huber's loss is linear beyond one deviation.
-
-    Parameters
-    ----------
-    y : np.ndarray [shape=(n, features)]
-        The features of the training tracks.
-    names : sequence of str
-        The features, in the order of the columns.
-    bounded : bool
-        Predict features that lie between 0 and 1 in the training rows through a sigmoid.
+    Errors are measured in standard deviations of their feature, so that tempo does not outweigh danceability; the mean
+    of the training rows has a loss of 1. Huber's loss is linear beyond one deviation.
     """
     means, scales = zip(*map(_moments, y.T), strict=True)
     shares = (np.min(y, axis=0) >= 0) & (np.max(y, axis=0) <= 1) & bounded

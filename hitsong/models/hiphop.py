@@ -16,17 +16,6 @@ def mlp(x, n_scores):
 
     Nearly all of them are in the first layer, one for each bin and unit. In the study it collapsed to a
     constant.
-
-    Parameters
-    ----------
-    x : dict of str to tensor
-        "mel", shape (batch, n_mels, frames), normalised.
-    n_scores : int
-        How many scores to give for each clip.
-
-    Returns
-    -------
-    tensor [shape=(batch, n_scores)]
     """
     x = keras.layers.Flatten()(x["mel"])  # (165376,)
     x = keras.layers.Dense(128, activation="relu")(x)  # (128,)
@@ -38,23 +27,6 @@ def cnn1(x, n_scores, dropout=0.3):
     """Build the first convolutional network; 2,727,041 parameters at 128 x 1292 with one score.
 
     In the study it collapsed to a constant, as the dense one did.
-
-    Parameters
-    ----------
-    x : dict of str to tensor
-        "mel", shape (batch, n_mels, frames), normalised.
-    n_scores : int
-        How many scores to give for each clip.
-    dropout : float
-
-    Returns
-    -------
-    tensor [shape=(batch, n_scores)]
-
-    Raises
-    ------
-    UserError
-        If the mels are smaller than 16 x 64.
     """
     x = _convolutions(x, "cnn1", ((16, 3), (32, 3), (64, 3), (128, 3)))  # (20480,)
     x = keras.layers.Dense(128, activation="relu")(x)  # (128,)
@@ -69,22 +41,6 @@ def cnn2(x, n_scores):
 
     The 2 x 3 kernels are two mels high and three frames wide. The study gives no padding; its number of
     parameters fits `same`, as in the first network. It has no dropout.
-
-    Parameters
-    ----------
-    x : dict of str to tensor
-        "mel", shape (batch, n_mels, frames), normalised.
-    n_scores : int
-        How many scores to give for each clip.
-
-    Returns
-    -------
-    tensor [shape=(batch, n_scores)]
-
-    Raises
-    ------
-    UserError
-        If the mels are smaller than 16 x 64.
     """
     x = _convolutions(x, "cnn2", ((32, (2, 3)), (64, (2, 3)), (128, (2, 3)), (128, 3)))  # (20480,)
     x = keras.layers.Dense(128, activation="relu")(x)  # (128,)

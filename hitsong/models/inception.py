@@ -9,7 +9,7 @@ the score of popularity 0; for other targets, which have no such score, outputs 
 
 from hitsong.backend import keras
 from hitsong.errors import UserError
-from hitsong.models.layers import WeightedAverage
+from hitsong.models.layers import WeightedAverage, require_frames
 
 MIN_FRAMES = 13  # the fewest that leave one frame after both poolings
 
@@ -17,29 +17,7 @@ MIN_FRAMES = 13  # the fewest that leave one frame after both poolings
 def trunk(x, n_scores, tag_weight=0.5, dropout=0.25, *, zero):
     """Build the study's model of mels and tags; 176,886 parameters at 128 mels, one score.
 
-    One layer averages the two, in training and in serving alike. The study served `cnn + 0.5 * tags` from
-    weights that were trained as `0.5 * cnn + 0.5 * tags`.
-
-    Parameters
-    ----------
-    x : dict of str to tensor
-        "mel", shape (batch, n_mels, frames), and "tags", shape (batch, 50), normalised.
-    n_scores : int
-        How many scores to give for each clip.
-    tag_weight : float
-        Weight of the tags, 0 to 1; the mels have the rest.
-    dropout : float
-    zero : float or None
-        The score of popularity 0.
-
-    Returns
-    -------
-    tensor [shape=(batch, n_scores)]
-
-    Raises
-    ------
-    UserError
-        If the clips have fewer than 13 frames, or if the weight is not between 0 and 1.
+    `tag_weight`, 0 to 1, is the weight of the tags; the mels have the rest.
     """
     if not 0 <= tag_weight <= 1:
         raise UserError(f"train.parameters.inception.tag_weight: {tag_weight:g} is not between 0 and 1")
@@ -51,35 +29,11 @@ def trunk(x, n_scores, tag_weight=0.5, dropout=0.25, *, zero):
 def cnn(x, n_scores, dropout=0.25, *, zero):
     """Build the inception branch: three full-height filter banks side by side, then a plain stack.
 
-    The published branches b and c pad the frequency axis with zeros and then span all of it, so their
-    filters have weights that only ever meet padding. Every filter here is a Conv1D over time with the
-    mels as channels: the same function without those 3,584 weights, 158,625 parameters at 128 mels, one score.
-
-    Parameters
-    ----------
-    x : dict of str to tensor
-        "mel", shape (batch, n_mels, frames), normalised.
-    n_scores : int
-        How many scores to give for each clip.
-    dropout : float
-    zero : float or None
-        The score of popularity 0.
-
-    Returns
-    -------
-    tensor [shape=(batch, n_scores)]
-
-    Raises
-    ------
-    UserError
-        If the clips have fewer than 13 frames.
+    The published branches b and c pad the frequency axis with zeros and then span all of it, so some weights of their
+    filters are only multiplied by padding. Here every filter is a Conv1D over time with the mels as channels: the same
+    function without those 3,584 weights, 158,625 parameters at 128 mels, one score.
     """
-    n_frames = x["mel"].shape[2]
-    if n_frames < MIN_FRAMES:
-        raise UserError(
-            f"inception needs mels of at least {MIN_FRAMES} frames, these have {n_frames}: "
-            "lower features.mel.hop_length or raise features.mel.seconds"
-        )
+    require_frames("inception", x["mel"], MIN_FRAMES)
     # (frames, channels) in the comments is for mels of 128 x 323.
     x = keras.layers.Permute((2, 1))(x["mel"])  # (323, 128)
     a = _conv(x, 32, 4)  # (320, 32)
@@ -100,25 +54,7 @@ def cnn(x, n_scores, dropout=0.25, *, zero):
 
 
 def tag_dnn(x, n_scores, dropout=0.25, *, zero):
-    """Build the dense network on music tags; 18,261 parameters with one score.
-
-    The tags come standardised by the mean and deviation of the training clips' tags; the study used those of the
-    incoming batch.
-
-    Parameters
-    ----------
-    x : dict of str to tensor
-        "tags", shape (batch, 50), normalised.
-    n_scores : int
-        How many scores to give for each clip.
-    dropout : float
-    zero : float or None
-        The score of popularity 0.
-
-    Returns
-    -------
-    tensor [shape=(batch, n_scores)]
-    """
+    """Build the dense network on music tags; 18,261 parameters with one score."""
     x = x["tags"]  # (50,)
     for units in (100, 100, 30):
         x = _rectify(keras.layers.Dense(units)(x))  # (100,) (100,) (30,)
@@ -132,7 +68,7 @@ def _conv(x, filters, width):
 
 
 def _rectify(x):
-    """Pass through the study's leaky rectifier."""
+    """The study's leaky rectifier."""
     return keras.layers.LeakyReLU(negative_slope=0.1)(x)
 
 

@@ -1,24 +1,19 @@
-"""What the studies' networks need beyond Keras' own layers; import this module before loading a saved model."""
+"""Layers that Keras lacks, and helpers of several networks; import this module before loading a saved model."""
 
 import sys
 
+import matplotlib
+import numpy as np
+
 from hitsong.backend import keras
-from hitsong.features import image
+from hitsong.errors import UserError
 
 register = keras.saving.register_keras_serializable("hitsong")
 
 
 @register
 class WeightedAverage(keras.layers.Layer):
-    """The weighted average of two tensors: `(1 - weight) * first + weight * second`.
-
-    The same weights serve in training and in prediction.
-
-    Parameters
-    ----------
-    weight : float
-        Of the second tensor, 0 to 1.
-    """
+    """The weighted average of two tensors: `(1 - weight) * first + weight * second`, weight from 0 to 1."""
 
     def __init__(self, weight, **kwargs):
         super().__init__(**kwargs)
@@ -34,20 +29,11 @@ class WeightedAverage(keras.layers.Layer):
 
 @register
 class Picture(keras.layers.Layer):
-    """The picture of a mel-spectrogram, as `hitsong.features.image.picture` draws it, but differentiable.
+    """The picture of a mel-spectrogram.
 
-    From mels between 0 and 1, shape (batch, n_mels, frames), to brightness or colours between 0 and 1,
-    shape (batch, height, width, 1 or 3), low frequencies in the bottom row. Mels outside 0 to 1 are clipped.
-    Between two of the map's 256 colours it interpolates, so that gradients reach the mel through the colours.
-
-    Parameters
-    ----------
-    height, width : int
-        Of the picture, in pixels.
-    colour : bool
-        Colour-mapped RGB rather than greyscale.
-    colormap : str
-        One of matplotlib's.
+    From mels between 0 and 1 (others are clipped), shape (batch, n_mels, frames), to brightness, or to the colours of
+    one of matplotlib's maps, between 0 and 1, shape (batch, height, width, 1 or 3), low frequencies in the bottom row.
+    Resizing is bilinear. Colours between two of the map's 256 are interpolated, so that gradients reach the mel.
     """
 
     def __init__(self, height, width, colour=False, colormap="viridis", dtype="float32", **kwargs):
@@ -56,24 +42,21 @@ class Picture(keras.layers.Layer):
         self.height, self.width, self.colour, self.colormap = height, width, colour, colormap
 
     def build(self, shape):
-        _, n_mels, frames = shape
-        self.rows = image.resizing(n_mels, self.height)[::-1]  # (height, n_mels)
-        self.columns = image.resizing(frames, self.width).T  # (frames, width)
-        if self.colour:
-            self.colours = image.colours(self.colormap).astype("float32") / 255  # (256, 3)
+        colours = matplotlib.colormaps[self.colormap](np.linspace(0, 1, 256), bytes=True)[:, :3]
+        self.colours = colours.astype(np.float32) / 255  # (256, 3)
 
     def call(self, mels):
-        grey = keras.ops.matmul(keras.ops.matmul(self.rows, mels), self.columns)  # (height, width)
-        grey = keras.ops.clip(grey, 0, 1)[..., None]  # (height, width, 1)
+        size = (self.height, self.width)
+        grey = keras.ops.image.resize(mels[:, ::-1, :, None], size, data_format="channels_last")
+        grey = keras.ops.clip(grey, 0, 1)  # (height, width, 1)
         if not self.colour:
             return grey
         levels = 255 * grey
         lower = keras.ops.minimum(keras.ops.floor(levels), 254)
         index = keras.ops.cast(lower[..., 0], "int32")
         steps = self.colours[1:] - self.colours[:-1]
-        return keras.ops.take(self.colours, index, axis=0) + (levels - lower) * keras.ops.take(
-            steps, index, axis=0
-        )  # (height, width, 3)
+        below, step = (keras.ops.take(values, index, axis=0) for values in (self.colours, steps))
+        return below + (levels - lower) * step  # (height, width, 3)
 
     def get_config(self):
         own = {name: getattr(self, name) for name in ("height", "width", "colour", "colormap")}
@@ -82,14 +65,9 @@ class Picture(keras.layers.Layer):
 
 @register
 class Pixels(keras.layers.Layer):
-    """Colours between 0 and 1 to the pixels that a backbone of Keras Applications was trained on.
+    """Colours between 0 and 1 in the range that a backbone of Keras Applications was trained on.
 
-    Each family expects its own: MobileNet -1 to 1, ResNet BGR less ImageNet's mean, EfficientNet 0 to 255.
-
-    Parameters
-    ----------
-    backbone : str
-        Name of the network in Keras Applications, such as "MobileNetV2".
+    Each family has its own: MobileNet -1 to 1, ResNet BGR less ImageNet's mean, EfficientNet 0 to 255.
     """
 
     def __init__(self, backbone, **kwargs):
@@ -109,13 +87,8 @@ class Pixels(keras.layers.Layer):
 class Inference(keras.layers.Layer):
     """A network in inference mode, in training too: no dropout, batch norms with their averages.
 
-    Calling the network itself with `training=False` would not do: a model that is fitted passes
-    `training=True` on to all that it is made of, whatever was set when it was built.
-
-    Parameters
-    ----------
-    network : keras.Model
-        Its own `trainable` decides whether its weights are trained.
+    In a model that is being fitted Keras passes `training=True` to every layer, also to a network that was called with
+    `training=False`. The network's own `trainable` decides whether its weights are trained.
     """
 
     def __init__(self, network, **kwargs):
@@ -134,20 +107,14 @@ class Inference(keras.layers.Layer):
 
 
 def cut_before_scores(model, name):
-    """Cut a trained network behind its layer "trunk": from its inputs to features, without scores or head.
-
-    The two share their weights.
-
-    Parameters
-    ----------
-    model : keras.Model
-        From a dict of raw inputs.
-    name : str
-        Of the model to be made; in a combiner each part has its own.
-
-    Returns
-    -------
-    keras.Model
-        From the same dict of inputs to the trunk's features, shape (batch, features).
-    """
+    """The part of a trained network as far as its layer "trunk", as a model of this name; it shares the weights."""
     return keras.Model(model.input, model.get_layer("trunk").output, name=name)
+
+
+def require_frames(network, mel, fewest):
+    """Refuse mels (batch, n_mels, frames) with too few frames for a network."""
+    if mel.shape[2] < fewest:
+        raise UserError(
+            f"{network} needs mels of at least {fewest} frames, these have {mel.shape[2]}: "
+            "lower features.mel.hop_length or raise features.mel.seconds"
+        )

@@ -1,7 +1,6 @@
 """Losses and links that Keras lacks: standardised Huber, cross-entropy of mixed classes, ranking, the ordinal link.
 
-All compute in float32, also where a network does not, and are known to saved models by name: import this module
-before loading one.
+All compute in float32, also where a network does not. Saved models name them: import this module before loading one.
 """
 
 import numpy as np
@@ -27,12 +26,7 @@ class CrossEntropy(keras.losses.Loss):
 class Huber(keras.losses.Loss):
     """Huber's loss of errors in standard deviations: half their square up to 1, beyond that linear (SmoothL1).
 
-    Keras's own forgets where it turns linear when a model is saved.
-
-    Parameters
-    ----------
-    scale : float
-        Standard deviation of the training targets.
+    `scale` is the standard deviation of the training targets. Keras's own Huber loss does not save its `delta`.
     """
 
     def __init__(self, scale, **options):
@@ -40,11 +34,9 @@ class Huber(keras.losses.Loss):
         self.scale = scale
 
     def call(self, y_true, y_pred):
-        """The loss of each clip: (batch,)."""
         return keras.losses.huber(y_true / self.scale, y_pred / self.scale)
 
     def get_config(self):
-        """The parameters, for saving."""
         return super().get_config() | {"scale": self.scale}
 
 
@@ -52,15 +44,13 @@ class Huber(keras.losses.Loss):
 class Ranking(keras.losses.Loss):
     """A pointwise loss and a hinge on the order of pairs, after Yu et al. (arXiv:1710.10814).
 
-    Of two clips whose targets differ, the prediction of the higher should lead by a margin:
-    `max(0, margin - (p_high - p_low) / scale)`, averaged over pairs. The paper draws its pairs and trains a
-    Siamese network on them; here every pair of a batch counts, which costs one pass over each clip. Ties make
-    no pair, and without any pair (a batch of one, or all alike) the ranking part is 0.
+    Of two clips whose targets differ, the prediction of the higher should exceed the other by a margin:
+    `max(0, margin - (p_high - p_low) / scale)`, averaged over pairs. The paper draws its pairs and trains a Siamese
+    network on them; here every pair of a batch counts, at the cost of one pass over each clip. Ties are no pairs;
+    without pairs the ranking part is 0. With sample weights a pair has the mean of its two clips' weights.
 
-    The paper's form is kept; margin and weight are this project's own: a margin well below a standard deviation
-    orders clips without forcing apart predictions that a weak signal keeps close.
-
-    With sample weights a pair has the mean of its two clips' weights.
+    Margin and weight are this project's own: with a margin well below a standard deviation, clips are ordered without
+    large differences between predictions, which a weak signal does not support.
 
     Parameters
     ----------
@@ -94,7 +84,6 @@ class Ranking(keras.losses.Loss):
         return (1 - self.weight) * alone + self.weight * in_pairs
 
     def get_config(self):
-        """The parameters, for saving."""
         own = {name: getattr(self, name) for name in ("pointwise", "scale", "margin", "weight")}
         return super().get_config() | own
 
@@ -110,7 +99,7 @@ class CumulativeLink(keras.layers.Layer):
     Parameters
     ----------
     thresholds : sequence of float
-        What they start from, rising: one fewer than classes.
+        Their initial values, rising: one fewer than classes.
     """
 
     def __init__(self, thresholds, **options):
@@ -118,7 +107,6 @@ class CumulativeLink(keras.layers.Layer):
         self.start = list(map(float, thresholds))
 
     def build(self, shape):
-        """Create the weight: the first threshold, then logarithms of distances."""
         start = np.concatenate([self.start[:1], np.log(np.diff(self.start))])
         self.steps = self.add_weight(
             shape=start.shape,
@@ -146,5 +134,4 @@ class CumulativeLink(keras.layers.Layer):
         )
 
     def get_config(self):
-        """The parameters, for saving."""
         return super().get_config() | {"thresholds": self.start}

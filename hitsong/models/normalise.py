@@ -1,4 +1,4 @@
-"""Normalisation as part of the model: measured on the training clips, saved with the weights, never done outside."""
+"""Normalisation as a layer of the model, fitted on the training clips and saved with the weights."""
 
 import numpy as np
 
@@ -7,13 +7,7 @@ from hitsong.backend import keras
 
 @keras.saving.register_keras_serializable("hitsong")
 class Standardise(keras.layers.Layer):
-    """Subtract a mean and divide by a deviation along the last axis; what is missing (NaN) becomes 0, the mean.
-
-    Parameters
-    ----------
-    mean, std : sequence of float
-        One for each entry of the last axis.
-    """
+    """Subtract a mean and divide by a deviation for each entry of the last axis; NaN becomes 0, the mean."""
 
     def __init__(self, mean, std, **options):
         super().__init__(dtype="float32", **options)
@@ -30,15 +24,9 @@ class Standardise(keras.layers.Layer):
 
 
 def make_normalisation(name, measured, scaling):
-    """Make the layer that normalises an input.
+    """The layer that normalises an input, as measured on the training clips (`hitsong.data.examples.Statistics`).
 
-    Parameters
-    ----------
-    name : str
-        Of the input.
-    measured : hitsong.data.examples.Statistics
-    scaling : str
-        Of mels: "standard" (mean 0, deviation 1 over all bins) or "range" (0 to 1).
+    Mels are scaled to mean 0 and deviation 1 over all bins (`scaling` "standard"), or to 0..1 ("range").
     """
     if name != "mel":
         return Standardise(measured.mean, measured.std, name=f"normalise_{name}")

@@ -1,8 +1,8 @@
 """The registry of models: the inputs of each, and the recipe that trains it.
 
-A network is a trunk, from normalised inputs to scores; a head (`heads.py`) turns scores into predictions, so
-any trunk takes any target. A new network is a file with a trunk and a line in `MODELS`. Trunks are named rather
-than imported, so that listing the models does not load TensorFlow.
+A network is a trunk, from normalised inputs to scores, and a head (`heads.py`), from scores to predictions, so that any
+trunk can predict any target. A new network is a file with a trunk and a line in `MODELS`. Trunks are named rather than
+imported, so that listing the models does not load TensorFlow.
 """
 
 import importlib
@@ -23,13 +23,10 @@ class Network:
     Attributes
     ----------
     trunk : str
-        `module.function` in this package: `(x, n_scores, **parameters) -> scores`, where `x` has a normalised
-        tensor for each of `inputs` and scores are of shape (batch, n_scores).
+        `module.function` in this package, see `hitsong.models`.
     citation : str
-        Where it comes from.
     inputs : tuple of str
-        Of "mel", "mfcc", "tags", "embedding", "descriptors" and "numeric" (the table that `train.numeric`
-        names).
+        Kinds of features; "numeric" is the table that `train.numeric` names.
     optimizer, learning_rate, schedule, epochs, batch_size, loss
         The recipe, see `hitsong.training.recipe.Recipe`.
     bounded : bool
@@ -37,12 +34,11 @@ class Network:
     scaling : str
         Of mels: "standard" (mean 0, deviation 1) or "range" (0 to 1), as measured on the training clips.
     crop_seconds : float, optional
-        It takes crops of this length: one at random in training, else several whose scores are averaged.
+        Length of crops: one at random in training, else several whose scores are averaged.
     parts : tuple of str
-        Models that must be trained before it, which it is built from.
+        Models that it is built from, and that are trained before it.
     rectified : bool
-        Its trunk ends in study 1's rectifier and takes `zero`, the score that stands for popularity 0 (None for
-        other targets).
+        Its trunk ends in study 1's rectifier and takes `zero`.
     version : int
         Rises whenever the code changes what a fit computes: fits of other versions are not current.
     search : dict
@@ -76,15 +72,7 @@ class Network:
 class Probe:
     """Simple estimators on the features that another network computes; the best on validation is kept.
 
-    Attributes
-    ----------
-    citation : str
-    inputs : tuple of str
-        Tables that must be there.
-    optional : tuple of str
-        Tables that are used as well where they are there.
-    version : int
-        As for `Network`.
+    `inputs` are the tables that it needs, `optional` those that it also uses where they exist.
     """
 
     citation: str
@@ -181,6 +169,6 @@ def require(names, setting="train.models"):
 
 
 def in_order(names):
-    """Names with the parts that they are built from before them, and ensembles last."""
+    """Names of models, each after its parts, ensembles last."""
     ordered = [part for name in names for part in (*getattr(MODELS[name], "parts", ()), name)]
     return sorted(dict.fromkeys(ordered), key=lambda name: isinstance(MODELS[name], Ensemble))

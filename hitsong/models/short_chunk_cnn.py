@@ -19,18 +19,10 @@ def trunk(x, n_scores, channels=32, dropout=0.5):
 
     Parameters
     ----------
-    x : dict of str to tensor
-        "mel" [shape=(batch, n_mels, frames)], normalised: one crop.
-    n_scores : int
-        How many scores to give for each crop.
     channels : int
         Of the first blocks.
     dropout : float
         Share of the last layer's inputs that is dropped.
-
-    Returns
-    -------
-    tensor [shape=(batch, n_scores)]
     """
     n_mels, frames = x["mel"].shape[1:]
     # (n_mels, frames, channels) in the comments is for crops of 128 x 40.
@@ -63,7 +55,7 @@ def scores(x, n_scores):
 def _block(x, filters):
     """Two convolutions of 3 x 3 beside one, added; the first of each path halves the axes."""
     strides = tuple(2 if size > 1 else 1 for size in x.shape[1:3])
-    beside = batch_norm(keras.layers.Conv2D(filters, 3, strides, padding="same")(x))
+    shortcut = batch_norm(keras.layers.Conv2D(filters, 3, strides, padding="same")(x))
     x = batch_norm(keras.layers.Conv2D(filters, 3, strides, padding="same")(x))
     x = keras.layers.Conv2D(filters, 3, padding="same")(keras.layers.ReLU()(x))
-    return keras.layers.ReLU()(keras.layers.Add()([batch_norm(x), beside]))
+    return keras.layers.ReLU()(keras.layers.Add()([batch_norm(x), shortcut]))

@@ -1,8 +1,8 @@
 """Study 4's networks: Spotify's audio features from MFCCs, from the other features, and from both.
 
 Recipes as in github.com/Naaafis/Song_Feature_Pred. Sizes in the comments are for MFCCs of 160 frames x 20
-coefficients. In each network the layer "trunk" holds the features before the scores: there `layers.cut_before_scores`
-cuts a trained network, and `combiner` is built from two such parts.
+coefficients. The layer "trunk" of each network computes the features before the scores; `combiner` is built from two
+trained networks as far as that layer (`layers.cut_before_scores`).
 """
 
 from hitsong.backend import keras
@@ -13,19 +13,7 @@ MIN_SIDE = 16  # the fewest frames and coefficients that leave one after both of
 
 
 def numeric_mlp(x, n_scores):
-    """Build the dense network on a table of numbers; 2,693 parameters with six columns and five scores.
-
-    Parameters
-    ----------
-    x : dict of str to tensor
-        "numeric", shape (batch, columns), standardised.
-    n_scores : int
-        How many scores to give for each clip.
-
-    Returns
-    -------
-    tensor [shape=(batch, n_scores)]
-    """
+    """Build the dense network on a table of numbers; 2,693 parameters with six columns and five scores."""
     x = keras.layers.Dense(64, activation="relu")(x["numeric"])  # (64,)
     x = keras.layers.Dense(32, activation="relu", name="trunk")(x)  # (32,)
     return keras.layers.Dense(n_scores)(x)  # (n_scores,)
@@ -36,23 +24,10 @@ def mfcc_cnn(x, n_scores, dropout=0.25, dense_dropout=0.5):
 
     Parameters
     ----------
-    x : dict of str to tensor
-        "mfcc", shape (batch, frames, n_mfcc), standardised.
-    n_scores : int
-        How many scores to give for each clip.
     dropout : float
         After each pooling.
     dense_dropout : float
         After the dense layer.
-
-    Returns
-    -------
-    tensor [shape=(batch, n_scores)]
-
-    Raises
-    ------
-    UserError
-        If the MFCCs are smaller than 16 x 16.
     """
     if min(x["mfcc"].shape[1:]) < MIN_SIDE:
         frames, n_mfcc = x["mfcc"].shape[1:]
@@ -81,21 +56,8 @@ def mfcc_cnn_simple(x, n_scores, convolutions=1):
 
     Parameters
     ----------
-    x : dict of str to tensor
-        "mfcc", shape (batch, frames, n_mfcc), standardised.
-    n_scores : int
-        How many scores to give for each clip.
     convolutions : int
         Each has twice the filters of the one before, and halves both axes.
-
-    Returns
-    -------
-    tensor [shape=(batch, n_scores)]
-
-    Raises
-    ------
-    UserError
-        If that many halvings leave nothing of the MFCCs.
     """
     smallest = min(x["mfcc"].shape[1:])
     if 2**convolutions > smallest:
@@ -117,18 +79,6 @@ def mfcc_rnn(x, n_scores, units=64):
 
     The study has two of this form: `mfcc_rnn` for one target, and `mfcc_rnn_multitask` for all five at once.
     With 64 units, 21,825 parameters and one score, or 22,085 and five.
-
-    Parameters
-    ----------
-    x : dict of str to tensor
-        "mfcc", shape (batch, frames, n_mfcc), standardised.
-    n_scores : int
-        How many scores to give for each clip.
-    units : int
-
-    Returns
-    -------
-    tensor [shape=(batch, n_scores)]
     """
     x = keras.layers.LSTM(units, name="trunk")(x["mfcc"])  # (64,)
     return keras.layers.Dense(n_scores)(x)  # (n_scores,)
@@ -142,16 +92,8 @@ def combiner(x, n_scores, parts):
 
     Parameters
     ----------
-    x : dict of str to tensor
-        All the inputs of the parts, raw: each part normalises for itself.
-    n_scores : int
-        How many scores to give for each clip.
     parts : dict of str to keras.Model
         From `layers.cut_before_scores`: mfcc_rnn_multitask, from its raw inputs to 64 features, and numeric_mlp, to 32.
-
-    Returns
-    -------
-    tensor [shape=(batch, n_scores)]
     """
     streams = []
     for part in parts.values():

@@ -23,26 +23,17 @@ BLOCKS = (
 
 
 def conv2_mono(x, n_scores, dropout=0.4):
-    """Build the network of two convolutions on a grey picture; 55,715 parameters with three scores.
-
-    Parameters, returns: see `conv6_rgb`.
-    """
+    """Build the network of two convolutions on a grey picture; 55,715 parameters with three scores."""
     return _network(x, n_scores, BLOCKS[:2], False, dropout)
 
 
 def conv4_mono(x, n_scores, dropout=0.4):
-    """Build the network of four convolutions on a grey picture; 318,243 parameters with three scores.
-
-    Parameters, returns: see `conv6_rgb`.
-    """
+    """Build the network of four convolutions on a grey picture; 318,243 parameters with three scores."""
     return _network(x, n_scores, BLOCKS[:4], False, dropout)
 
 
 def conv4_rgb(x, n_scores, dropout=0.4):
-    """Build the network of four convolutions on a picture in colours; 318,883 parameters with three scores.
-
-    Parameters, returns: see `conv6_rgb`.
-    """
+    """Build the network of four convolutions on a picture in colours; 318,883 parameters with three scores."""
     return _network(x, n_scores, BLOCKS[:4], True, dropout)
 
 
@@ -51,17 +42,8 @@ def conv6_rgb(x, n_scores, dropout=0.4):
 
     Parameters
     ----------
-    x : dict of str to tensor
-        "mel", shape (batch, n_mels, frames), scaled to 0..1 by the training clips' least and greatest; of any
-        size, the picture has its own.
-    n_scores : int
-        How many scores to give for each clip.
     dropout : float
         After the fully connected layer.
-
-    Returns
-    -------
-    tensor [shape=(batch, n_scores)]
     """
     return _network(x, n_scores, BLOCKS, True, dropout)
 

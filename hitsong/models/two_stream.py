@@ -24,20 +24,7 @@ BACKBONES = [name for name in dir(keras.applications) if name[0].isupper()]
 
 
 def features_only(x, n_scores, dropout=0.3):
-    """Build the dense network on the features alone; 5,025 parameters with eleven columns and one score.
-
-    Parameters
-    ----------
-    x : dict of str to tensor
-        "numeric", shape (batch, columns), standardised.
-    n_scores : int
-        How many scores to give for each clip.
-    dropout : float
-
-    Returns
-    -------
-    tensor [shape=(batch, n_scores)]
-    """
+    """Build the dense network on the features alone; 5,025 parameters with eleven columns and one score."""
     return _scores(_dense_stream(x["numeric"]), n_scores, dropout)
 
 
@@ -51,27 +38,12 @@ def two_stream(x, n_scores, backbone="MobileNetV2", weights="imagenet", fine_tun
 
     Parameters
     ----------
-    x : dict of str to tensor
-        "mel", shape (batch, n_mels, frames), scaled to 0..1 by the training clips' least and greatest, of any
-        size; and "numeric", shape (batch, columns), standardised.
-    n_scores : int
-        How many scores to give for each clip.
     backbone : str
         A network of Keras Applications.
     weights : str or None
         What the backbone starts from: "imagenet", a file of its weights, or None, from scratch.
     fine_tune : bool
         Whether a backbone that comes with weights is trained too.
-    dropout : float
-
-    Returns
-    -------
-    tensor [shape=(batch, n_scores)]
-
-    Raises
-    ------
-    UserError
-        See `pretrained`.
     """
     available, sentence = pretrained(backbone, weights)
     if available != weights:
@@ -110,11 +82,6 @@ def pretrained(backbone, weights):
         `weights`, or None if ImageNet's cannot be downloaded.
     sentence : str
         For the reader of the training's output.
-
-    Raises
-    ------
-    UserError
-        If there is no such backbone, or no such file, or if the file is not of this backbone.
     """
     if backbone not in BACKBONES:
         raise UserError(
@@ -154,23 +121,23 @@ def pretrained(backbone, weights):
 
 
 class _WithTimeout(urllib.request.HTTPSHandler):
-    """Opens addresses as usual, but not for longer than `PATIENCE`: looking up a name has no limit of its own."""
+    """Limits a request to `PATIENCE` seconds, the look-up of the name included, which has no limit of its own."""
 
     def https_open(self, request):
         request.timeout = PATIENCE
         response = Future()
 
-        def ask():
+        def request_in_thread():
             try:
                 response.set_result(super(_WithTimeout, self).https_open(request))
             except Exception as error:
                 response.set_exception(error)
 
-        threading.Thread(target=ask, daemon=True).start()
+        threading.Thread(target=request_in_thread, daemon=True).start()
         try:
             return response.result(PATIENCE)
         except TimeoutError:
-            raise urllib.error.URLError(f"no answer within {PATIENCE} s") from None
+            raise urllib.error.URLError(f"no response within {PATIENCE} s") from None
 
 
 def _backbone(name, weights):

@@ -51,18 +51,14 @@ def build_report(study, config, result, tracks, table, target, infos, dependence
 
     Parameters
     ----------
-    study : hitsong.study.Study
-    config : hitsong.config.Config
     result : dict
         As `report/metrics.json` (`hitsong.evaluation.results.Results`).
     tracks : pandas.DataFrame
         The tracks that were used (those with a clip, if there is audio), with `side` and `group`.
     table : pandas.DataFrame
         Truth and predictions, from `hitsong.evaluation.evaluate.table`.
-    target : hitsong.data.targets.Target
     infos : dict of str to dict
         The `bundle.json` of each trained model; empty if there is none.
-    dependence : hitsong.report.dependence.Dependence, optional
 
     Returns
     -------

@@ -16,8 +16,6 @@ def draw(store, settings, folder):
 
     Parameters
     ----------
-    store : hitsong.features.store.Store
-    settings : hitsong.config.Features
     folder : pathlib.Path
         What the index's paths are relative to.
     """

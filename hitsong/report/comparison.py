@@ -17,7 +17,6 @@ def write_page(comparison, path):
     ----------
     comparison : dict
         From `hitsong.evaluation.compare.compare_runs`.
-    path : path-like
 
     Returns
     -------

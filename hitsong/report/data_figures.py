@@ -15,7 +15,6 @@ def popularity(tracks, source):
 
     Parameters
     ----------
-    tracks : pandas.DataFrame
     source : str
         Of the popularity.
     """

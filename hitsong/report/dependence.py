@@ -36,10 +36,6 @@ def of_model(study, config, corpus, bundle, test, prediction):
 
     Parameters
     ----------
-    study : hitsong.study.Study
-    config : hitsong.config.Config
-    corpus : hitsong.data.corpus.Corpus
-    bundle : hitsong.training.bundle.Bundle
     test : pandas.DataFrame
         The test tracks.
     prediction : pandas.Series or pandas.DataFrame

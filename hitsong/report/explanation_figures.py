@@ -59,10 +59,8 @@ def over_spectrogram(mel, values, settings, label, title=""):
         In dB.
     values : np.ndarray [shape=(n_mels, frames)]
         Positive where the score is raised.
-    settings : hitsong.config.Mel
     label : str
         What the values are, with their unit, for the colour bar.
-    title : str
 
     Returns
     -------
@@ -120,7 +118,6 @@ def importance_of_bands(bands, unit):
     ----------
     bands : pandas.DataFrame
         From `hitsong.explain.across_tracks.band_importance`.
-    unit : str
 
     Returns
     -------

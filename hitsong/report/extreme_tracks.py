@@ -48,8 +48,6 @@ def find_extremes(table, target, model):
     ----------
     table : pandas.DataFrame
         From `hitsong.evaluation.evaluate.table`, with the reference row `mean`.
-    target : hitsong.data.targets.Target
-    model : str
 
     Returns
     -------
@@ -80,12 +78,8 @@ def describe_tracks(track_ids, study, tracks, table, target, model, source):
 
     Parameters
     ----------
-    track_ids : list of str
-    study : hitsong.study.Study
     tracks, table : pandas.DataFrame
         As for `hitsong.report.build.build_report`.
-    target : hitsong.data.targets.Target
-    model : str
     source : str
         The `collect.source` of the crawl, or "synthetic".
 
@@ -118,10 +112,6 @@ def describe_tracks(track_ids, study, tracks, table, target, model, source):
 
 def encode_excerpt(path):
     """Encode the middle of a clip as an MP3 in a data address.
-
-    Parameters
-    ----------
-    path : pathlib.Path
 
     Returns
     -------

@@ -34,7 +34,6 @@ def write_card(bundle, tested=None):
 
     Parameters
     ----------
-    bundle : hitsong.training.bundle.Bundle
     tested : dict, optional
         The model's row of `report/metrics.json`: metrics on the test tracks, with intervals.
     """

@@ -22,10 +22,6 @@ class Picture:
 class Gallery:
     """Writes every figure as `<folder>/<name>.png` and its numbers as `<folder>/data/<name>.csv`.
 
-    Parameters
-    ----------
-    folder : pathlib.Path
-
     Attributes
     ----------
     failures : list of str
@@ -86,7 +82,6 @@ def write(path, template, **content):
 
     Parameters
     ----------
-    path : pathlib.Path
     template : str
         A file in the folder of this module.
     **content

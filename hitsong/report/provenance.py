@@ -80,12 +80,10 @@ def describe_run(study, config, tracks, target, counts, leaks, looks, inputs):
 
     Parameters
     ----------
-    study : hitsong.study.Study
     config : hitsong.config.Config
         Of the evaluation.
     tracks : pandas.DataFrame
         The tracks that were used.
-    target : hitsong.data.targets.Target
     counts : dict
         From `hitsong.data.tracks.load_tracks`.
     leaks : dict
@@ -153,7 +151,6 @@ def commands(study, config, stages):
 
     Parameters
     ----------
-    study : hitsong.study.Study
     config : hitsong.config.Config
         Of the evaluation, whose record is not written yet.
     stages : sequence of str

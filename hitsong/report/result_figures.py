@@ -48,7 +48,6 @@ def comparison(table, kind, name="comparison", title="Models and reference rows"
         model, value, low, high, reference, chosen; rows without a value are not drawn.
     kind : str
         Of the target.
-    name, title : str
     """
     shown = table.dropna(subset="value").sort_values("value").reset_index(drop=True)
     if shown.empty:
@@ -133,7 +132,6 @@ def predictions(predictions, name, target, confusion):
         As `report/predictions.parquet`.
     name : str
         Of the model.
-    target : hitsong.data.targets.Target
     confusion : list of list of int or None
         Counts for classes; rows are the truth.
     """
@@ -200,7 +198,6 @@ def calibration(y, p, groups, target, name):
         Truth and prediction by track_id, with a column for each output.
     groups : pandas.Series
         The group of artists of each track, by track_id.
-    target : hitsong.data.targets.Target
     name : str
         Of the model.
     """
@@ -302,8 +299,6 @@ def errors(losses, groups, name, cells, target, model):
         Group of artists and cell of each track, by track_id.
     name : str
         A key of `CELLS`.
-    target : hitsong.data.targets.Target
-    model : str
     """
     table = tables.errors(*losses, groups, cells, 1 if target.classes else np.inf)
     if len(table) < 2:

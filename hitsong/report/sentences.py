@@ -25,7 +25,6 @@ def answer(result, n_test, new_artists, ordered_pairs):
     ----------
     result : dict
         As `report/metrics.json`.
-    n_test : int
     new_artists : bool
         Whether no artist of the test tracks has training tracks.
     ordered_pairs : float or None
@@ -129,8 +128,6 @@ def lift(table, target, model, tracks):
     ----------
     table : pandas.DataFrame
         Truth and predictions, from `hitsong.evaluation.evaluate.table`.
-    target : hitsong.data.targets.Target
-    model : str
     tracks : pandas.DataFrame
         With `popularity`.
 

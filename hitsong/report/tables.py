@@ -35,7 +35,6 @@ def mean_interval(values, groups, ends=(-np.inf, np.inf), level=0.95):
     groups : array-like [shape=(n,)]
     ends : (float, float)
         Limits of the values; the interval is cut there.
-    level : float
 
     Returns
     -------
@@ -193,7 +192,6 @@ def ordered_pairs(y, p):
     Parameters
     ----------
     y, p : array-like [shape=(n,)]
-
     >>> round(ordered_pairs([1, 2, 2, 3], [10, 20, 15, 12]), 3)
     0.6
     >>> ordered_pairs([1, 2, 3], [5, 5, 5])

@@ -2,10 +2,9 @@
 
 import io
 
+import matplotlib
 import numpy as np
 from PIL import Image
-
-from hitsong.features.image import picture
 
 WIDEST = 1200  # pixels; a spectrogram of a whole file may have more frames
 
@@ -18,9 +17,9 @@ def spectrogram_png(codes):
     codes : np.ndarray [shape=(n_mels, frames), uint8]
     """
     n_mels, frames = codes.shape
-    pixels = picture(codes, n_mels, min(frames, WIDEST), colour=True, colormap="magma")
+    picture = Image.fromarray(matplotlib.colormaps["magma"](codes[::-1], bytes=True)[:, :, :3])
     file = io.BytesIO()
-    Image.fromarray(pixels).save(file, "PNG")
+    picture.resize((min(frames, WIDEST), n_mels), Image.Resampling.BILINEAR).save(file, "PNG")
     return file.getvalue()
 
 

@@ -44,7 +44,7 @@ def test_what_is_not_audio_has_a_reason(tmp_path, content, reason):
 
 
 def test_no_samples_is_an_error(tone):
-    with pytest.raises(decode.AudioError, match="holds no audio"):
+    with pytest.raises(decode.AudioError, match="no audio in it"):
         decode.read(tone("empty.wav", seconds=0))
 
 

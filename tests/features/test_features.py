@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from hitsong.config import Compute, Features, Mel, Mfcc
 from hitsong.errors import UserError
-from hitsong.features import decode, image, mel, mfcc
+from hitsong.features import decode, mel, mfcc
 from hitsong.features.extract import Counts, extract
 from hitsong.features.parallel import AHEAD, CRASHED, map_ordered
 from hitsong.features.store import Failure, Specification, Store
@@ -329,7 +329,7 @@ def test_silence_clipping_and_truncation(tmp_path, tone):
     )
 
 
-# ---------------------------------------------------------------------- mfcc, image
+# ---------------------------------------------------------------------- mfcc
 
 
 def test_mfcc_of_study_4_agrees_with_librosa(shared):
@@ -343,21 +343,6 @@ def test_mfcc_of_study_4_agrees_with_librosa(shared):
         np.testing.assert_allclose(ours[: len(expected)], expected, atol=0.01)
     short = mfcc.mfcc(samples[:100_000], Mfcc())
     assert (short[13:] == 0).all()  # padded with zeros
-
-
-@pytest.mark.parametrize(("height", "width"), [(102, 159), (224, 224)])
-def test_pictures_of_the_studies(rng, height, width):
-    codes = np.zeros((128, 323), np.uint8)
-    codes[20:30] = 200  # a low band
-    grey = image.picture(codes, height, width)
-    assert (grey.shape, grey.dtype) == ((height, width, 1), np.uint8)
-    rows = grey[:, :, 0].mean(axis=1)
-    middle = np.average(np.arange(height), weights=rows) / height
-    assert abs(middle - (1 - 25 / 128)) < 0.01  # low frequencies are at the bottom
-    assert abs(int(rows.max()) - 200) <= 2  # brightness keeps loudness
-    colour = image.picture(codes, height, width, colour=True)
-    assert colour.shape == (height, width, 3)
-    np.testing.assert_array_equal(colour[0, 0], [68, 1, 84])  # viridis begins here
 
 
 # ---------------------------------------------------------------------- in parallel
