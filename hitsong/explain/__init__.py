@@ -1,1 +1,1 @@
-"""Why a track got its score, and what a model goes by."""
+"""Explanations: which parts of a track, and which of its features, a score depends on."""

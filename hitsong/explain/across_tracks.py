@@ -1,10 +1,10 @@
-"""What a model goes by across many tracks: frequency bands, parts of the clip, tags and descriptors.
+"""What the scores of a model depend on across many tracks: frequency bands, parts of the clip, tags, descriptors.
 
 Bands and parts are measured by exchange: a band of a clip is replaced by the same band of a song by other artists, and
 the importance is how much the score moves (A. Fisher, C. Rudin, F. Dominici: "All Models are Wrong, but Many are
-Useful", arXiv:1801.01489). The replacement is real music, so no artificial level has to be chosen.
+Useful", arXiv:1801.01489). The replacement is real music: there is no artificial level to choose.
 
-None of this shows what makes songs popular: it shows what a model uses, or what correlates with its predictions.
+This shows what a model uses, or what correlates with its predictions, and not what makes songs popular.
 """
 
 import numpy as np
@@ -25,16 +25,14 @@ def sample_clips(groups, seed, most=CLIPS):
 
 
 def band_importance(score, features, groups, settings, draws, seed):
-    """Measure how much scores depend on each of eight frequency bands, of equally many mels.
-
-    The cost is ten predictions for each clip.
+    """Measure how much scores depend on each of eight frequency bands, of equally many mels, in ten predictions a clip.
 
     Parameters
     ----------
     score : callable
         From features to (n,), see `hitsong.explain.mels.score_function`.
     features : dict of str to np.ndarray [shape=(n, ...)]
-        Inputs of the sampled clips, "mel" among them; all others stay as they are.
+        Inputs of the sampled clips, "mel" among them; the others are not changed.
     groups : array-like [shape=(n,)]
         The artists' group of each clip.
     draws, seed : int
@@ -67,7 +65,7 @@ def time_importance(score, features, groups, settings, draws, seed):
 
 
 def _exchange(score, features, groups, windows, edges, draws, seed):
-    """How much scores move when a window of each clip comes from another song."""
+    """The change of scores when a window of each clip comes from another song."""
     mels, donors = features["mel"], _draw_donors(groups, seed)
     before = score(features)
     changes = []

@@ -18,7 +18,7 @@ BATCH = 16  # points of the path in one pass of the network
 
 @dataclass(frozen=True)
 class Gradients:
-    """What each value adds to the score, against a baseline.
+    """Contributions of each value to the score, relative to a baseline.
 
     Attributes
     ----------
@@ -43,9 +43,9 @@ class Gradients:
 def integrated_gradients(model, features, baseline, output=None):
     """Integrate gradients along the straight path from a baseline to the track.
 
-    The integral is a midpoint sum. It avoids the baseline itself, where all frames are equal and the gradient of a
-    maximum over time is arbitrary. Steps are tripled, earlier ones reused, until the values sum to the difference of
-    the scores within one percent.
+    The integral is a midpoint sum, which avoids the baseline itself: there all frames are equal, and the gradient of a
+    maximum over time is arbitrary. Steps are tripled, and earlier ones reused, until the values sum to the difference
+    of the scores within one percent.
 
     Parameters
     ----------
@@ -54,10 +54,10 @@ def integrated_gradients(model, features, baseline, output=None):
     features : dict of str to np.ndarray
         One track's inputs, without the batch axis. Missing values (NaN) stay missing.
     baseline : dict of str to np.ndarray
-        Where the path begins, for some of the inputs; each array broadcasts to the input's shape. Typical choices:
-        `hitsong.explain.mels.band_medians` for mels, the mean over tracks for numbers. Other inputs are constant.
+        Start of the path for some of the inputs, such as `hitsong.explain.mels.band_medians`; each array broadcasts
+        to the shape of its input. Other inputs are constant.
     output : str, optional
-        Of the network; needed if it has several. Buckets count by the expected bucket.
+        Of the network, if it has several. The score of buckets is the expected bucket.
 
     Returns
     -------
@@ -87,7 +87,7 @@ def integrated_gradients(model, features, baseline, output=None):
         error = abs(sum(float(value.sum(dtype=float)) for value in values.values()) - (last - first))
         if error <= TOLERANCE * abs(last - first) or steps >= MOST:
             return Gradients(values, float(last), float(first), float(error), steps)
-        # The middle of each step is also the middle of its middle third: only the two outer thirds are new.
+        # The middle of a step is also the middle of its middle third: only the outer thirds are new.
         middles = (np.arange(steps)[:, None] + [1 / 6, 5 / 6]).ravel() / steps
         added = sum_gradients(middles)
         steps, totals = 3 * steps, {name: totals[name] + added[name] for name in start}
@@ -114,18 +114,7 @@ def _trace(model, names, output):
 
 
 def sum_over_patches(values, patch):
-    """Sum a map over the patch around each bin: what the part adds, which can be read, rather than the bin.
-
-    Parameters
-    ----------
-    values : np.ndarray [shape=(n_mels, frames)]
-    patch : (int, int)
-        Mels and frames, see `hitsong.explain.mels.patch_size`.
-
-    Returns
-    -------
-    np.ndarray [shape=(n_mels, frames)]
-    """
+    """Sum a map (n_mels, frames) over the patch around each bin: the part's contribution rather than the bin's."""
     return uniform_filter(values, patch, mode="constant") * np.prod(patch)
 
 

@@ -18,7 +18,7 @@ WIDTH = 0.25  # of the kernel, in cosine distance
 
 @dataclass(frozen=True)
 class Lime:
-    """A map of what each segment adds to the score.
+    """A map of the contributions of segments to the score.
 
     Attributes
     ----------
@@ -27,7 +27,7 @@ class Lime:
     score : float
         Of the whole clip.
     r2 : float
-        Leave-one-out fit of the linear model: near 0 (or below), the map is meaningless.
+        Leave-one-out R2 of the linear model; near 0 or below, the map is meaningless.
     calls : int
         Clips that the model predicted.
     """

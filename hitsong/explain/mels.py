@@ -1,14 +1,9 @@
-"""What all explanations of a mel-spectrogram share: scores of many variants, patches, replacements, band edges.
+"""Common parts of the explanations of a mel-spectrogram: scores of many variants, patches, replacements, band edges.
 
-The maps (`occlusion`, `gradients`, `lime`) give a value for every bin, in units of the score. A hidden part has to be
-replaced by something. Silence is a bad choice: no clip of the training set has a rectangle of -80 dB, so the network
-reacts to the rectangle rather than to the missing music. One level for all bands is as bad: above 5 kHz, where music is
-quiet, the mean of all bins is loud noise. Here the replacement is the median of each band in the same clip
-(`band_medians`): level and colour of the sound stay, events are removed. `benchmarks/explain.py` compares the choices
-on planted sounds. The maps are therefore about events; a property of the whole clip (level, brightness) lies in no
-single part of it.
-
-An explanation is about the model. Whether people care for the same things is another question.
+The maps (`occlusion`, `gradients`, `lime`) give a value for every bin, in units of the score. Hidden parts are replaced
+by the median of each band in the same clip (`band_medians`): level and colour of the sound stay, events are removed
+(docs/DECISIONS.md has the alternatives). So the maps show events; properties of the whole clip, such as its level, are
+in no single part of it. Explanations are about the model, and not about what people like.
 """
 
 import librosa
@@ -24,19 +19,9 @@ def score_function(bundle, output=None):
 
 
 def score_of_mels(score, features):
-    """A score as a function of mels alone; all other inputs keep the values of one track.
+    """A score as a function of mels alone, (n, n_mels, frames) in dB; other inputs have the values of one track.
 
-    Parameters
-    ----------
-    score : callable
-        From features to (n,), see `score_function`.
-    features : dict of str to np.ndarray
-        One track's inputs, without an axis for tracks.
-
-    Returns
-    -------
-    callable
-        From mels in dB, shape (n, n_mels, frames), to scores, shape (n,).
+    `score` is from `score_function`; `features` are the track's inputs, without an axis for tracks.
     """
 
     def predict(mels):
@@ -66,29 +51,13 @@ def patch_size(settings):
 
 
 def band_medians(mel):
-    """The median of each band over the frames that are not padding.
-
-    Parameters
-    ----------
-    mel : np.ndarray [shape=(n_mels, frames)]
-        In dB.
-
-    Returns
-    -------
-    np.ndarray [shape=(n_mels, 1)]
-    """
+    """The median [dB] of each band (n_mels, frames) over the frames that are not padding: shape (n_mels, 1)."""
     sounding = (mel > mel.min()).any(axis=0)
     return np.median(mel[:, sounding] if sounding.any() else mel, axis=1, keepdims=True)
 
 
 def band_edges(settings):
-    """Where each mel band begins, and the last one ends, halfway between the centres of neighbours.
-
-    Returns
-    -------
-    np.ndarray [shape=(n_mels + 1,)]
-        In Hz.
-    """
+    """The edges of the mel bands [Hz], halfway between the centres of neighbours: shape (n_mels + 1,)."""
     top = settings.fmax or settings.sample_rate / 2
     # The corners of all filters with one point between neighbours: every second point is an edge.
     points = librosa.mel_frequencies(2 * settings.n_mels + 3, fmin=settings.fmin, fmax=top, htk=settings.htk)

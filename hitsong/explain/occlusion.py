@@ -13,7 +13,7 @@ from hitsong.explain.mels import band_medians, predict_batched
 
 @dataclass(frozen=True)
 class Occlusion:
-    """A map of what each part adds to the score.
+    """A map of the contributions of parts to the score.
 
     Attributes
     ----------
@@ -33,7 +33,7 @@ class Occlusion:
 def occlusion(predict, mel, patch, overlap=2, replacement=None):
     """Hide one patch after the other, each axis covered `overlap` times.
 
-    The number of calls is near overlap^2 x n_mels / patch mels x frames / patch frames: 601 for 128 x 323 and
+    The number of predictions is about overlap^2 x n_mels / patch mels x frames / patch frames: 601 for 128 x 323 and
     `hitsong.explain.mels.patch_size`, 169 without overlap.
 
     Parameters
@@ -72,6 +72,6 @@ def occlusion(predict, mel, patch, overlap=2, replacement=None):
 
 
 def _starts(n, size, overlap):
-    """Where patches begin: evenly spaced by at most size / overlap, the last patch at the end."""
+    """Starts of patches: evenly spaced by at most size / overlap, the last patch at the end."""
     spare = max(0, n - size)
     return np.linspace(0, spare, 1 + int(np.ceil(spare * overlap / size))).round().astype(int)

@@ -1,7 +1,7 @@
 """Permutation importance: what a model loses on held-out tracks when one column is shuffled.
 
-L. Breiman: "Random Forests", 2001. Columns are taken for independent: columns with the same information share their
-importance, and a shuffled value may make an impossible track, fast without a beat.
+L. Breiman: "Random Forests", 2001. Columns with the same information share their importance, and shuffled values may be
+an impossible combination.
 """
 
 import numpy as np
@@ -12,7 +12,7 @@ from hitsong.evaluation import bootstrap, kinds
 
 
 def permutation_importance(predict, X, y, groups, kind, draws, seed, repeats=5):
-    """Measure what a model loses on held-out tracks when a column is shuffled among them.
+    """Measure how much the main metric falls on held-out tracks when a column is shuffled among them.
 
     scikit-learn's function of this name has no interval over groups of artists.
 
@@ -37,11 +37,6 @@ def permutation_importance(predict, X, y, groups, kind, draws, seed, repeats=5):
     -------
     pd.DataFrame
         Columns `column`, `importance` (how much the metric falls), `low` and `high` (95 %), largest first.
-
-    Raises
-    ------
-    ValueError
-        As `hitsong.evaluation.bootstrap.paired`: if there is only one group.
     """
     rng, main = np.random.default_rng(seed), kinds.main(kind)
     draws_each, rows = max(100, draws // repeats), []

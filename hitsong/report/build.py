@@ -54,7 +54,7 @@ def build_report(study, config, result, tracks, table, target, infos, dependence
     result : dict
         As `report/metrics.json` (`hitsong.evaluation.results.Results`).
     tracks : pandas.DataFrame
-        The tracks that were used (those with a clip, if there is audio), with `side` and `group`.
+        With `side` and `group`; if there is audio, those with a clip.
     table : pandas.DataFrame
         Truth and predictions, from `hitsong.evaluation.evaluate.table`.
     infos : dict of str to dict
@@ -212,7 +212,7 @@ def _history(path, name, info):
 
 
 def _share_of_ceiling(result):
-    """The best model's skill as a share of the planted one's; None where that is not measurable on the test tracks."""
+    """The best model's skill as a share of that of the planted effect; None where the test tracks do not show it."""
     if "planted" not in result["rows"]:
         return None
     chance = kinds.chance(result["kind"])
@@ -223,7 +223,7 @@ def _share_of_ceiling(result):
 
 
 def _descriptions(infos, served, result):
-    """What each model is, in a few words."""
+    """A short description of each model."""
     descriptions = {}
     for name, info in infos.items():
         repetitions = result["rows"][name].get("repetitions") or 1
@@ -237,7 +237,7 @@ def _descriptions(infos, served, result):
 
 
 def _facts(result, infos, target):
-    """What the best model is, and what all numbers rest on."""
+    """The best model, and the data and settings behind all numbers."""
     best, sheet, split = result["best"], result["sheet"], result["sheet"]["split"]
     info = infos.get(best)
     facts = {"best model": best}

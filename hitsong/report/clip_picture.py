@@ -1,4 +1,4 @@
-"""A picture of one clip's features: what the models get of it."""
+"""A picture of the features of one clip, the inputs of the models."""
 
 import librosa
 import numpy as np
@@ -12,13 +12,7 @@ TAGS_SHOWN = 10
 
 
 def draw(store, settings, folder):
-    """Draw `sheet.png` into the store: waveform, chroma, and the kinds that it holds of its first clip.
-
-    Parameters
-    ----------
-    folder : pathlib.Path
-        What the index's paths are relative to.
-    """
+    """Draw waveform, chroma and features of the store's first clip as `sheet.png`; paths are relative to `folder`."""
     features = {kind: store.read(kind) for kind in settings.kinds}
     complete = set.intersection(*(set(feature.rows) for feature in features.values()))
     clips = store.index[store.index["current"] & store.index["track_id"].isin(complete)]

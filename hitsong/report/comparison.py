@@ -11,17 +11,7 @@ from hitsong.report.formats import dates
 
 
 def write_page(comparison, path):
-    """Write the comparison as one HTML file.
-
-    Parameters
-    ----------
-    comparison : dict
-        From `hitsong.evaluation.compare.compare_runs`.
-
-    Returns
-    -------
-    pathlib.Path
-    """
+    """Write the comparison of `hitsong.evaluation.compare.compare_runs` as one HTML file; returns its path."""
     by_kind = {}
     for run in comparison["runs"]:  # runs of one kind of target share a table and a figure
         by_kind.setdefault(run["kind"], []).append(run)

@@ -11,13 +11,7 @@ _COLOURS = dict(zip(SIDES, (ACCENT, THIRD, SECOND), strict=True))
 
 
 def popularity(tracks, source):
-    """Stacked histogram of popularity; counts beyond a thousand (listens, say) on a logarithmic scale.
-
-    Parameters
-    ----------
-    source : str
-        Of the popularity.
-    """
+    """Stacked histogram of popularity (of a `source`), on a logarithmic scale for counts beyond a thousand."""
     table = tables.histogram(tracks)
     drawing, axes = new_figure()
     _stack(axes.bar, table["low"], table, "bottom", width=table["high"] - table["low"], align="edge")

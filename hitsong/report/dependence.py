@@ -34,17 +34,8 @@ class Dependence:
 def of_model(study, config, corpus, bundle, test, prediction):
     """Measure what the predictions of a trained model depend on; of several audio features, the first.
 
-    Parameters
-    ----------
-    test : pandas.DataFrame
-        The test tracks.
-    prediction : pandas.Series or pandas.DataFrame
-        Of the model, by track_id.
-
-    Returns
-    -------
-    Dependence or None
-        None where all test tracks are by one group of artists.
+    Returns a `Dependence`, or None where all test tracks are of one group of artists. `prediction` is the model's, by
+    track_id.
     """
     if test["group"].nunique() < 2:
         return None
@@ -71,7 +62,7 @@ def of_model(study, config, corpus, bundle, test, prediction):
 
 
 def _measure_exchanges(result, config, corpus, bundle, test, output, unit):
-    """By how much scores move when a frequency band, or a part of the clip, comes from another song."""
+    """The change of scores when a frequency band, or a part of the clip, comes from another song."""
     rows = across_tracks.sample_clips(test["group"], config.seed)
     sample = corpus.examples(list(bundle.info["inputs"]), test.iloc[rows])
     if len(np.unique(sample.groups)) < 2:
@@ -100,7 +91,7 @@ def _measure_exchanges(result, config, corpus, bundle, test, output, unit):
 
 
 def _explain_track(result, corpus, bundle, row, output, unit):
-    """What the prediction of one track depends on, over its spectrogram."""
+    """The dependence of the prediction of one track on the parts of its spectrogram."""
     inputs = corpus.examples(list(bundle.info["inputs"]), row).inputs
     features = {name: given.read()[0] for name, given in inputs.items()}
     settings = _mel_settings(bundle)

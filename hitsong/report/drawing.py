@@ -1,7 +1,7 @@
-"""The style of all figures, and how a figure becomes a PNG file and an `<svg>` element of a page.
+"""The style of all figures, and their PNG files and `<svg>` elements.
 
-Figures are about as wide as a phone, so that their text can be read there and two fit side by side on a desktop.
-In a page the colours of the palette become CSS variables, so that a figure fits a light and a dark page.
+Figures are about as wide as a phone, so that their text is readable there and two fit side by side on a desktop. In a
+page the colours of the palette become CSS variables, for a light and a dark page.
 """
 
 import io
@@ -76,7 +76,7 @@ matplotlib.rcParams.update(
 
 @dataclass(frozen=True)
 class Figure:
-    """A figure with what it shows.
+    """A figure with its numbers and description.
 
     Attributes
     ----------
@@ -84,11 +84,10 @@ class Figure:
         Of its files, without suffix.
     drawing : matplotlib.figure.Figure
     table : pandas.DataFrame
-        The numbers that it shows.
+        Its numbers.
     alt : str
-        The same in words, for those who do not see it.
+        The same in words, for screen readers.
     caption : str
-        How to read it.
     """
 
     name: str
@@ -105,7 +104,7 @@ def new_figure(height=3.2, width=WIDTH, rows=1, columns=1, **options):
 
 
 def plain(text, longest=LONGEST):
-    """A text of any origin as a label: one line without control characters, shortened if it is long.
+    """Any text as a label: one line without control characters, shortened if it is long.
 
     >>> plain("A\\n\\x00 song"), len(plain("x" * 100))
     ('A song', 60)
@@ -122,18 +121,10 @@ def save(drawing, path):
 
 
 def svg(drawing, name):
-    """A figure as an `<svg>` element whose colours are the page's variables.
+    """A figure as an `<svg>` element (str) whose colours are the page's variables.
 
-    Parameters
-    ----------
-    drawing : matplotlib.figure.Figure
-        Its layout is computed here and stays: what is saved later has the same.
-    name : str
-        Becomes part of the ids, so that no two figures of a page share one.
-
-    Returns
-    -------
-    str
+    The name becomes part of the ids, which must differ within a page. The layout is fixed from here on, so that a PNG
+    saved later has the same.
     """
     stream = io.StringIO()
     nothing = dict.fromkeys(["Creator", "Date", "Format", "Type"])
@@ -154,7 +145,9 @@ def svg(drawing, name):
 
 
 def _savefig(drawing, target, **options):
-    with warnings.catch_warnings():  # a character without a glyph is a box in the PNG; pages have more fonts
+    with (
+        warnings.catch_warnings()
+    ):  # a character without a glyph is a box in the PNG; browsers have more fonts
         warnings.filterwarnings("ignore", "Glyph .* missing")
         drawing.savefig(target, **options)
 
@@ -173,5 +166,5 @@ def name_rows(axes, places, labels):
 
 
 def clip_to(values, low, high):
-    """Lengths of whiskers, which matplotlib wants from the value on: (2, n)."""
+    """Lengths of whiskers from the value on, as matplotlib needs them: (2, n)."""
     return np.clip([values - low, high - values], 0, None)

@@ -33,7 +33,7 @@ LABELS = {
 
 
 def _scale():
-    """Blue for what lowers the score and orange for what raises it, both readable for the colour-blind; 0 is clear."""
+    """Blue for parts that lower the score, orange for parts that raise it (for the colour-blind, too); 0 is clear."""
     strength = np.abs(np.linspace(-1, 1, 255))
     colours = LinearSegmentedColormap.from_list("", [ACCENT, "#9cc9d8", "#f3c6a5", SECOND])(
         np.linspace(0, 1, 255)
@@ -46,7 +46,7 @@ SCALE = _scale()
 
 
 def limit(values):
-    """The value that is drawn strongest: all but one in 200 are smaller, so that single bins do not decide."""
+    """The value of the strongest colour: the 99.5 % quantile, so that single bins do not decide."""
     return float(np.quantile(np.abs(values), 0.995)) or 1.0
 
 
@@ -60,11 +60,7 @@ def over_spectrogram(mel, values, settings, label, title=""):
     values : np.ndarray [shape=(n_mels, frames)]
         Positive where the score is raised.
     label : str
-        What the values are, with their unit, for the colour bar.
-
-    Returns
-    -------
-    matplotlib.figure.Figure
+        Of the colour bar, with the unit of the values.
     """
     n_mels, frames = mel.shape
     extent = (0, frames * settings.hop_length / settings.sample_rate, 0, n_mels)
@@ -87,42 +83,18 @@ def over_spectrogram(mel, values, settings, label, title=""):
     return drawing
 
 
-def overlay_png(values, height=None, width=None):
-    """Paint a map as a transparent PNG, to be laid over a spectrogram.
-
-    Parameters
-    ----------
-    values : np.ndarray [shape=(n_mels, frames)]
-    height, width : int, optional
-        In pixels; one for each bin if not given.
-
-    Returns
-    -------
-    bytes
-        Low frequencies are at the bottom; 0 is transparent.
-    """
+def overlay_png(values):
+    """A map (n_mels, frames) as a transparent PNG (bytes) to lay over a spectrogram: a pixel for each bin."""
     end = limit(values)
     pixels = SCALE(Normalize(-end, end)(values[::-1]), bytes=True)
     image = Image.fromarray(pixels, "RGBA")
-    if height or width:
-        image = image.resize((width or image.width, height or image.height), Image.Resampling.NEAREST)
     file = io.BytesIO()
     image.save(file, format="PNG", optimize=True)
     return file.getvalue()
 
 
 def importance_of_bands(bands, unit):
-    """Draw by how much the score moves when a frequency band comes from another song.
-
-    Parameters
-    ----------
-    bands : pandas.DataFrame
-        From `hitsong.explain.across_tracks.band_importance`.
-
-    Returns
-    -------
-    matplotlib.figure.Figure
-    """
+    """Draw the table of `hitsong.explain.across_tracks.band_importance`; importance in this unit."""
     drawing, axes = new_figure(3.4)
     axes.barh(
         range(len(bands)), bands["importance"], height=0.8, color=ACCENT, error_kw={"ecolor": INK, "elinewidth": 1},
@@ -136,7 +108,7 @@ def importance_of_bands(bands, unit):
 
 
 def importance_of_parts(parts, unit):
-    """Draw by how much the score moves when an eighth of the clip comes from another song; as `importance_of_bands`."""
+    """Draw the table of `hitsong.explain.across_tracks.time_importance`; importance in this unit."""
     drawing, axes = new_figure(3.4)
     axes.bar(
         range(len(parts)), parts["importance"], width=0.8, color=SECOND, error_kw={"ecolor": INK, "elinewidth": 1},
@@ -150,17 +122,7 @@ def importance_of_parts(parts, unit):
 
 
 def correlations(table):
-    """Draw the columns that correlate most with the predictions, and which of them may be chance.
-
-    Parameters
-    ----------
-    table : pandas.DataFrame
-        From `hitsong.explain.across_tracks.correlate_columns`.
-
-    Returns
-    -------
-    matplotlib.figure.Figure
-    """
+    """Draw the strongest rows of `hitsong.explain.across_tracks.correlate_columns`, and which of them may be chance."""
     shown = table.head(SHOWN).iloc[::-1]
     significant = (shown["q"] <= DISCOVERY_RATE).to_numpy()
     drawing, axes = new_figure(1.5 + 0.27 * len(shown))
@@ -178,19 +140,7 @@ def correlations(table):
 
 
 def importance(table, metric):
-    """Draw what a model loses when a column is shuffled.
-
-    Parameters
-    ----------
-    table : pandas.DataFrame
-        From `hitsong.explain.permutation.permutation_importance`.
-    metric : str
-        Its label.
-
-    Returns
-    -------
-    matplotlib.figure.Figure
-    """
+    """Draw the table of `hitsong.explain.permutation.permutation_importance`; `metric` is its label."""
     shown = table.head(SHOWN).iloc[::-1]
     drawing, axes = new_figure(1.1 + 0.27 * len(shown))
     axes.axvline(0, color=INK, linewidth=0.8)

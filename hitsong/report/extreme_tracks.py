@@ -15,7 +15,7 @@ from hitsong.report.formats import percent, short
 SHOWN = 3
 _SECONDS, _RATE = 15, 22050
 _COMPRESSION = (
-    0.65  # libsndfile's scale: about 56 kbit/s, so that six excerpts take less than 1 MB of the page
+    0.65  # on libsndfile's scale: about 56 kbit/s, so that six excerpts take less than 1 MB of the page
 )
 _FREE = ("attribution", "creative commons", "public domain", "cc0", "free art")  # in names of licences
 
@@ -40,9 +40,8 @@ class Track:
 def find_extremes(table, target, model):
     """Find the test tracks that a model predicts best and worst, compared with predicting the mean.
 
-    Plain errors would put the average track first and the greatest hit last for every model. What counts is by how
-    much the error is smaller (or larger) than that of the mean; for classes, by how much the truth is more (or less)
-    probable.
+    By plain errors the average track would be best and the greatest hit worst for every model, so errors are compared
+    with those of the mean; for classes, the probabilities of the true class.
 
     Parameters
     ----------
@@ -52,7 +51,7 @@ def find_extremes(table, target, model):
     Returns
     -------
     best, worst : list of str
-        Up to three track ids each, the most extreme first.
+        Up to three track ids, the most extreme first.
     """
     gained = _cost(table, target, "mean") - _cost(table, target, model)
     gained = gained.sort_values(ascending=False, kind="stable")
@@ -66,7 +65,7 @@ def _cost(table, target, model):
         return (y - p).abs().iloc[:, 0]
     if target.kind == "buckets":
         return 1 - (y * p).sum(axis=1)
-    spread = y.std(ddof=0).replace(0, 1)  # so that no number counts more for its unit
+    spread = y.std(ddof=0).replace(0, 1)  # so that units do not matter
     return ((y - p).abs() / spread).mean(axis=1)
 
 
@@ -147,9 +146,9 @@ def _link(track, source):
 def _predictions(y, p, target):
     """Truth and prediction as text: (output, actual, predicted) for each output."""
     if target.kind == "buckets":
-        answer = int(np.argmax(p.to_numpy()))
+        predicted = int(np.argmax(p.to_numpy()))
         actual = target.names[int(np.argmax(y.to_numpy()))]
-        return [(target.kind, actual, f"{target.names[answer]} ({percent(p.iloc[answer])})")]
+        return [(target.kind, actual, f"{target.names[predicted]} ({percent(p.iloc[predicted])})")]
     if target.kind == "popular":
         actual = "popular" if y.iloc[0] else "not popular"
         return [(target.kind, actual, f"{percent(p.iloc[0])} popular")]

@@ -10,8 +10,8 @@ _RAISED = str.maketrans("0123456789", "⁰¹²³⁴⁵⁶⁷⁸⁹")
 def number(value, bounds=None):
     """A metric, to the digits that its 95 % interval supports.
 
-    There are about ten to a hundred steps of the last digit in the interval. Without an interval there are three
-    decimals, fewer for large numbers.
+    The interval is ten to a hundred steps of the last digit wide. Without an interval: three decimals, fewer for large
+    numbers.
 
     >>> [number(v) for v in (0.12345, -0.0004, -0.5, 12.345, 1234.5, None)]
     ['0.123', '0.000', '−0.500', '12.3', '1,234', '–']

@@ -1,4 +1,4 @@
-"""A model card: what a model is, what it was fitted on, how good it is, and what it must not be used for.
+"""Model cards: description, training data, accuracy and limits of a model.
 
 After Mitchell et al., "Model Cards for Model Reporting", arXiv:1810.03993.
 """
@@ -30,13 +30,7 @@ def write_new_card(bundle):
 
 
 def write_card(bundle, tested=None):
-    """Write `card.md` into a bundle's folder.
-
-    Parameters
-    ----------
-    tested : dict, optional
-        The model's row of `report/metrics.json`: metrics on the test tracks, with intervals.
-    """
+    """Write `card.md` into a bundle's folder; `tested` is the model's row of `report/metrics.json`, if there is one."""
     info = bundle.info
     target, summary = Target(**info["target"]), summarise(info)
     inputs = " and ".join(INPUTS[made["kind"]] for made in info["inputs"].values())

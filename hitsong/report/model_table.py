@@ -10,10 +10,7 @@ from hitsong.report.formats import DASH, interval, number
 
 
 def is_undefined(row, metric):
-    """Whether a metric of a row says nothing: predictions that are all equal have no order to measure.
-
-    Such metrics have the value of chance by convention, in every bootstrap draw.
-    """
+    """Whether a metric of a row is undefined, and has the value of chance by convention: all predictions are equal."""
     value, bounds = row["metrics"].get(metric.name), row["intervals"].get(metric.name)
     if metric.chance is None or value != metric.chance:
         return False
@@ -96,14 +93,8 @@ def write_tables(folder, result):
         temporary.write_text("\n".join([*latex, r"\end{tabular}"]) + "\n", encoding="utf-8")
 
 
+_LATEX = {"_": r"\_", "%": r"\%", "&": r"\&", "−": "$-$", "²": "$^2$", "–": "--"}
+
+
 def _latex(text):
-    for character, replacement in (
-        ("_", r"\_"),
-        ("%", r"\%"),
-        ("&", r"\&"),
-        ("−", "$-$"),
-        ("²", "$^2$"),
-        ("–", "--"),
-    ):
-        text = text.replace(character, replacement)
-    return text
+    return text.translate(str.maketrans(_LATEX))

@@ -20,12 +20,12 @@ class Picture:
 
 
 class Gallery:
-    """Writes every figure as `<folder>/<name>.png` and its numbers as `<folder>/data/<name>.csv`.
+    """Writes each figure as `<folder>/<name>.png` and its numbers as `<folder>/data/<name>.csv`.
 
     Attributes
     ----------
     failures : list of str
-        A line for each figure that could not be drawn. A figure must never cost the results that it shows.
+        A line for each figure that could not be drawn; such a figure never stops the report.
     """
 
     def __init__(self, folder):
@@ -33,24 +33,14 @@ class Gallery:
         self.failures = []
 
     def add(self, draw, *arguments):
-        """Draw a figure, write its files and embed it.
+        """Draw figures, write their files and embed them: a list of `Picture`.
 
-        Parameters
-        ----------
-        draw : callable
-            Returns a `hitsong.report.drawing.Figure`, a list of them, or None where there is nothing to show.
-        *arguments
-            Of `draw`.
-
-        Returns
-        -------
-        list of Picture
-            Empty if there is nothing to show.
+        `draw(*arguments)` returns a `hitsong.report.drawing.Figure`, a list of them, or None.
         """
         try:
             figures = draw(*arguments) or []
             return [self._write(figure) for figure in (figures if isinstance(figures, list) else [figures])]
-        except Exception as error:  # whatever went wrong, the page names it
+        except Exception as error:  # of any kind: the page names it
             name = draw.__name__.lstrip("_").replace("_", " ")
             self.failures.append(f"figure {name}: could not be drawn ({type(error).__name__}: {error})")
             print(f"careful: {self.failures[-1]}", file=sys.stderr)
@@ -80,12 +70,7 @@ def embed(figure):
 def write(path, template, **content):
     """Render a page.
 
-    Parameters
-    ----------
-    template : str
-        A file in the folder of this module.
-    **content
-        What the template shows; every name it uses must be there.
+    `template` is a file in the folder of this module; `content` must have every name that it uses.
     """
     here = Path(__file__).parent
     environment = Environment(

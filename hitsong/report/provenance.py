@@ -1,6 +1,6 @@
-"""What the numbers of a run rest on: data, popularity, counts after every filter, split, leakage, seeds, versions.
+"""Provenance of the numbers of a run: data, popularity, counts after every filter, split, leakage, seeds, versions.
 
-What was collected is read from the record of the stage that collected it, never from the config of the present run.
+The collected data are described from the record of 01, never from the config of the present run.
 """
 
 import json
@@ -39,7 +39,7 @@ def config_of(study, stage):
 
 
 def describe_data(study):
-    """What was collected, in a few words: the source, or the genres."""
+    """The collected data in a few words: the source, or the genres."""
     collect = config_of(study, "collect").collect
     if collect.source == "fma":
         return "Free Music Archive"
@@ -69,14 +69,14 @@ def describe_audio(study, tracks):
 
 
 def planted_effects(study, target):
-    """What the stand-in planted in each track's sound, by track_id; None for real songs and other targets."""
+    """The planted effect of each track's sound, by track_id; None for real songs and other targets."""
     if not study.planted.exists() or target.kind == "audio_features":
         return None
     return pd.read_parquet(study.planted).set_index("track_id")["audio_effect"]
 
 
 def describe_run(study, config, tracks, target, counts, leaks, looks, inputs):
-    """Describe what the numbers of a run rest on.
+    """Describe the data and settings behind the numbers of a run.
 
     Parameters
     ----------
@@ -89,7 +89,7 @@ def describe_run(study, config, tracks, target, counts, leaks, looks, inputs):
     leaks : dict
         From `hitsong.data.tracks.find_leaks`.
     looks : int
-        How many evaluations gave a new result on the test tracks.
+        Number of evaluations with a new result on the test tracks.
     inputs : dict of str to str
         Hash of each input file.
 
@@ -146,18 +146,8 @@ def describe_run(study, config, tracks, target, counts, leaks, looks, inputs):
 def commands(study, config, stages):
     """The commands that repeat a run, each stage with the settings that it was run with.
 
-    Settings that differ from those of `config.yaml`, or of the preset that was given, are named one by one: unlike
-    `--study`, which takes the settings kept in the study's folder, they also hold where that folder is missing.
-
-    Parameters
-    ----------
-    config : hitsong.config.Config
-        Of the evaluation, whose record is not written yet.
-    stages : sequence of str
-
-    Returns
-    -------
-    list of str
+    Settings that differ from those of `config.yaml`, or of the given preset, are options of the command, which then
+    works without the study's folder, too. `config` is that of the evaluation, whose record is not written yet.
     """
     lines = []
     for stage in stages:

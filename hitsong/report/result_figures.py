@@ -34,20 +34,15 @@ UNITS = {
     "loudness": "dB",
     "tempo": "BPM",
     "duration_ms": "ms",
-}  # of audio features; the others go from 0 to 1
+}  # of audio features; the others lie between 0 and 1
 
-_MANY = 500  # points from which a scatter plot becomes pixels
+_MANY = 500  # points; larger scatter plots are drawn as pixels
 
 
 def comparison(table, kind, name="comparison", title="Models and reference rows"):
-    """The main metric of each row with its interval, best first.
+    """The main metric (of a target kind) of each row with its interval, best first.
 
-    Parameters
-    ----------
-    table : pandas.DataFrame
-        model, value, low, high, reference, chosen; rows without a value are not drawn.
-    kind : str
-        Of the target.
+    The table has columns model, value, low, high, reference, chosen; rows without a value are not drawn.
     """
     shown = table.dropna(subset="value").sort_values("value").reset_index(drop=True)
     if shown.empty:
@@ -75,19 +70,7 @@ def comparison(table, kind, name="comparison", title="Models and reference rows"
 
 
 def curves(predictions, models):
-    """ROC and precision-recall curves of a few models for the target "popular".
-
-    Parameters
-    ----------
-    predictions : pandas.DataFrame
-        As `report/predictions.parquet`.
-    models : sequence of str
-        The first ones are drawn.
-
-    Returns
-    -------
-    list of Figure
-    """
+    """ROC and precision-recall curves of the first models for the target "popular": a list of figures."""
     rows = {name: predictions[predictions["model"] == name] for name in models[: len(LINES)]}
     share = next(iter(rows.values()))["y"].mean()
     drawn = ", ".join(rows)
@@ -126,14 +109,7 @@ def curves(predictions, models):
 def predictions(predictions, name, target, confusion):
     """The predictions of a model against the truth: a scatter plot, or for classes the confusion matrix.
 
-    Parameters
-    ----------
-    predictions : pandas.DataFrame
-        As `report/predictions.parquet`.
-    name : str
-        Of the model.
-    confusion : list of list of int or None
-        Counts for classes; rows are the truth.
+    `predictions` are as in `report/predictions.parquet`; `confusion` are counts for classes, a row for each true class.
     """
     if target.classes:
         return _confusion(confusion, name, target)
@@ -163,19 +139,19 @@ def predictions(predictions, name, target, confusion):
 
 
 def _confusion(counts, name, target):
-    """Counts, shaded by the share of their row."""
+    """The confusion matrix, shaded by the share of each row."""
     labels = list(target.names) if target.kind == "buckets" else ["not popular", "popular"]
     counts = np.asarray(counts)
     shares = counts / np.maximum(counts.sum(axis=1, keepdims=True), 1)
     drawing, axes = new_figure(3.6)
-    for (truth, answer), count in np.ndenumerate(counts):
-        share = shares[truth, answer]
-        # Faint enough for the text on it, on a light page and on a dark one.
+    for (truth, predicted), count in np.ndenumerate(counts):
+        share = shares[truth, predicted]
+        # Faint enough for text on it, on a light and on a dark page.
         cell = matplotlib.patches.Rectangle(
-            (answer - 0.5, truth - 0.5), 1, 1, color=ACCENT, linewidth=0, alpha=0.45 * share
+            (predicted - 0.5, truth - 0.5), 1, 1, color=ACCENT, linewidth=0, alpha=0.45 * share
         )
         axes.add_patch(cell)
-        axes.text(answer, truth, f"{count:,}\n{percent(share)}", ha="center", va="center")
+        axes.text(predicted, truth, f"{count:,}\n{percent(share)}", ha="center", va="center")
     places = np.arange(len(counts))
     axes.set_xticks(places, map(plain, labels))
     axes.set_yticks(places, map(plain, labels))
@@ -192,14 +168,8 @@ def _confusion(counts, name, target):
 def calibration(y, p, groups, target, name):
     """The mean truth of tracks with similar predictions.
 
-    Parameters
-    ----------
-    y, p : pandas.DataFrame
-        Truth and prediction by track_id, with a column for each output.
-    groups : pandas.Series
-        The group of artists of each track, by track_id.
-    name : str
-        Of the model.
+    Truth `y`, predictions `p` (a column for each output) and groups of artists are indexed by track_id; `name` is the
+    model's.
     """
     table = tables.calibration(y, p, groups, (0, 1) if target.classes else (-np.inf, np.inf))
     if target.kind == "audio_features":
@@ -244,17 +214,7 @@ def _draw_calibration(axes, table, colour, label=None):
 
 
 def coverage(rows, models, classes):
-    """How often conformal intervals, or sets of classes, contain the truth; None where there are none.
-
-    Parameters
-    ----------
-    rows : dict
-        Of the results.
-    models : sequence of str
-        The first ones are drawn.
-    classes : bool
-        Whether the target is of classes.
-    """
+    """How often conformal intervals, or sets of classes, of the first models contain the truth; None without any."""
     models = [name for name in models if rows[name].get("coverage")][: len(LINES)]
     table = pd.DataFrame(
         [
@@ -291,14 +251,8 @@ def coverage(rows, models, classes):
 def errors(losses, groups, name, cells, target, model):
     """The error of a model in each cell beside that of the training mean; None if there are fewer than two cells.
 
-    Parameters
-    ----------
-    losses : pair of pandas.Series
-        Of the model and of the training mean (`hitsong.report.tables.loss`).
-    groups, cells : pandas.Series
-        Group of artists and cell of each track, by track_id.
-    name : str
-        A key of `CELLS`.
+    `losses` are those of the model and of the training mean (`hitsong.report.tables.loss`); they, groups of artists and
+    cells are indexed by track_id. `name` is a key of `CELLS`.
     """
     table = tables.errors(*losses, groups, cells, 1 if target.classes else np.inf)
     if len(table) < 2:
@@ -309,15 +263,8 @@ def errors(losses, groups, name, cells, target, model):
     axes.hlines(places[~few], table["low"][~few], table["high"][~few], color=ACCENT, linewidth=2)
     axes.plot(table["of_mean"], places, "o", markersize=6, markerfacecolor=CARD, markeredgecolor=MUTED)
     for colour, alpha, rows in ((ACCENT, 1, ~few), (MUTED, 0.4, few)):
-        axes.plot(
-            table["error"][rows],
-            places[rows],
-            "o",
-            color=colour,
-            alpha=alpha,
-            markersize=6,
-            markeredgewidth=0,
-        )
+        points = {"color": colour, "alpha": alpha, "markersize": 6, "markeredgewidth": 0}
+        axes.plot(table["error"][rows], places[rows], "o", **points)
     name_rows(axes, places, [f"{plain(row.cell, 20)} ({row.tracks:,})" for row in table.itertuples()])
     for label, is_few in zip(axes.get_yticklabels(), few, strict=True):
         label.set_color(MUTED if is_few else INK)

@@ -19,7 +19,7 @@ def question(target, audio):
 
 
 def answer(result, n_test, new_artists, ordered_pairs):
-    """The answer to the question.
+    """The answer to the question: in a few words, and in a sentence with the main metric and its interval.
 
     Parameters
     ----------
@@ -29,11 +29,6 @@ def answer(result, n_test, new_artists, ordered_pairs):
         Whether no artist of the test tracks has training tracks.
     ordered_pairs : float or None
         For "popularity": the share of pairs that the best model puts in the right order.
-
-    Returns
-    -------
-    verdict, sentence : str
-        In two or three words; and with the main metric, its interval and what it means.
     """
     kind, main, best = result["kind"], result["main"], result["best"]
     row = result["rows"][best]
@@ -100,7 +95,7 @@ def against_baseline(result, baseline):
 
 
 def choice(result):
-    """Which model validation chose, and what the choice of the best on the test tracks would have given, or None."""
+    """The model that was chosen on validation beside the best on the test tracks; None if there is only one model."""
     main, best = result["main"], result["best"]
     candidates = {name: row for name, row in result["rows"].items() if row.get("validation")}
     if len(candidates) < 2:
@@ -124,17 +119,8 @@ def choice(result):
 def lift(table, target, model, tracks):
     """How many of the test tracks with the highest predictions are among the most popular, in a sentence.
 
-    Parameters
-    ----------
-    table : pandas.DataFrame
-        Truth and predictions, from `hitsong.evaluation.evaluate.table`.
-    tracks : pandas.DataFrame
-        With `popularity`.
-
-    Returns
-    -------
-    str or None
-        None where popularity is not predicted, there are few test tracks, or all predictions are equal.
+    `table` is from `hitsong.evaluation.evaluate.table`. None where popularity is not predicted, there are few test
+    tracks, or all predictions are equal.
     """
     if target.kind == "audio_features":
         return None
@@ -146,7 +132,7 @@ def lift(table, target, model, tracks):
         return None
     ranked = np.argsort(-p, kind="stable")[:top]
     edge = np.sort(y)[-top]
-    popular = y >= edge  # ties with the last of them belong to them
+    popular = y >= edge  # ties with the last included
     hits, expected = int(popular[ranked].sum()), top * popular.mean()
     return (
         f"Of the {top} test tracks with the highest predictions, {hits} are among the {int(popular.sum())} most "
@@ -169,7 +155,7 @@ def suspicion(result, real_audio):
 
 
 def explanation(result, target, ordered_pairs, real_audio):
-    """What the numbers mean for readers who do not work with statistics: a list of paragraphs."""
+    """The meaning of the numbers for readers without statistics: a list of paragraphs."""
     kind, main, best = result["kind"], result["main"], result["best"]
     values, intervals = result["rows"][best]["metrics"], result["rows"][best]["intervals"]
     paragraphs = []

@@ -24,22 +24,10 @@ def loss(kind, y, p):
 
 
 def mean_interval(values, groups, ends=(-np.inf, np.inf), level=0.95):
-    """Mean, and its interval when the values of a group are not independent.
+    """Mean, low and high end of its interval (NaN for a single group) where values of a group are not independent.
 
     From the cluster-robust standard error (Liang & Zeger, 1986) with the t distribution of the number of groups
-    less one (Cameron & Miller, 2015).
-
-    Parameters
-    ----------
-    values : array-like [shape=(n,)]
-    groups : array-like [shape=(n,)]
-    ends : (float, float)
-        Limits of the values; the interval is cut there.
-
-    Returns
-    -------
-    mean, low, high : float
-        The ends of the interval are NaN for a single group.
+    less one (Cameron & Miller, 2015); cut at the limits of the values, `ends`.
     """
     values = np.asarray(values, dtype=float)
     mean = values.mean()
@@ -118,23 +106,10 @@ def counts(tracks, cells):
 
 
 def errors(losses, of_mean, groups, cells, largest=np.inf):
-    """The mean loss of a model in each cell, beside that of the training mean.
+    """The mean loss of a model in each cell (from `cells`), beside that of the training mean (from `loss`).
 
-    Parameters
-    ----------
-    losses, of_mean : pandas.Series
-        Of the model and of the training mean: from `loss`.
-    groups : pandas.Series
-        The group of artists of each track, by track_id.
-    cells : pandas.Series
-        From `cells`.
-    largest : float
-        The largest possible loss.
-
-    Returns
-    -------
-    pandas.DataFrame
-        cell, tracks, groups, error, low, high, of_mean, few (fewer than 10 tracks or 3 groups).
+    `groups` are those of artists, by track_id; `largest` is the largest possible loss. Returns a table of cell, tracks,
+    groups, error, low, high, of_mean, few (fewer than 10 tracks or 3 groups).
     """
     frame = pd.DataFrame({"loss": losses, "of_mean": of_mean, "group": groups.reindex(losses.index)})
     frame["cell"] = cells.reindex(losses.index)
@@ -156,22 +131,10 @@ def errors(losses, of_mean, groups, cells, largest=np.inf):
 
 
 def calibration(y, p, groups, ends=(-np.inf, np.inf)):
-    """Mean truth of tracks with similar predictions.
+    """Mean truth of tracks with similar predictions, for each output (a column of `y` and `p`), all by track_id.
 
-    Parameters
-    ----------
-    y, p : pandas.DataFrame
-        By track_id, with a column for each output.
-    groups : pandas.Series
-        By track_id.
-    ends : (float, float)
-        Limits of the truth.
-
-    Returns
-    -------
-    pandas.DataFrame
-        output, predicted, actual, low, high, tracks: a row for each tenth of the predictions, or fewer, larger
-        parts where tracks are few.
+    Returns a table of output, predicted, actual, low, high, tracks: a row for each tenth of the predictions, or fewer,
+    larger parts where tracks are few. `ends` are the limits of the truth.
     """
     groups = groups.reindex(p.index)
     rows = []

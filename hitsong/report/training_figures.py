@@ -7,15 +7,7 @@ from hitsong.report.drawing import ACCENT, DASHED, LINES, SECOND, Figure, new_fi
 
 
 def learning_curve(table, verdicts):
-    """Train and test error of the baselines against the number of training tracks.
-
-    Parameters
-    ----------
-    table : pandas.DataFrame
-        As `baseline/learning_curve.csv`.
-    verdicts : dict of str to dict
-        Of each baseline, with its `verdict`.
-    """
+    """Train and test error of the baselines against the number of training tracks, with the `verdict` of each."""
     drawing, axes = new_figure(3.6)
     for colour, (name, curve) in zip(LINES, table.groupby("model", sort=False), strict=False):
         for side, style, alpha in (("test", "o-", 1), ("train", "o--", 0.6)):
