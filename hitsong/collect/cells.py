@@ -16,7 +16,7 @@ import pyarrow.compute as pc
 
 from hitsong.errors import UserError
 
-_GROUPING = " \u00a0\u2009\u202f'\u2019"  # thousands signs besides point and comma
+_GROUPING = " \u00a0\u2009\u202f'\u2019"  # thousands separators besides point and comma
 _SIGN = r"^\s*[+-]?\s*"
 _EXPONENT = r"(?:[eE][+-]?[0-9]+)?\s*$"
 _DATE = r"^\s*([0-9]{4})(?:[-/]([0-9]{1,2})(?:[-/]([0-9]{1,2}))?)?(?:\.0|[^0-9/.-].*)?$"
@@ -33,22 +33,14 @@ DIVIDERS = [", ", " & ", " / ", " feat. ", " feat ", " ft. ", " featuring ", " w
 
 @dataclass(frozen=True)
 class Notation:
-    """How a table writes numbers.
-
-    Attributes
-    ----------
-    decimal : str
-        "." or ",".
-    example : str or None
-        The cell that shows it; None if no cell does, or the user names the sign.
-    """
+    """The decimal sign of a table, "." or ",", and the cell that shows it (None if no cell does, or it was set)."""
 
     decimal: str = "."
     example: str | None = None
 
     @property
     def other(self):
-        """Of point and comma, the one that is not the decimal sign."""
+        """Point or comma, whichever is not the decimal sign."""
         return "," if self.decimal == "." else "."
 
 
@@ -61,19 +53,15 @@ def find_notation(columns, decimal=None):
     Parameters
     ----------
     columns : dict of str to pandas.Series
-        Text by column name; columns that are numbers already are skipped.
+        Text by column name; numeric columns are skipped.
     decimal : str, optional
-        The decimal sign, if the user names it.
-
-    Returns
-    -------
-    Notation
+        The decimal sign, if the user set it.
 
     Raises
     ------
     UserError
         If cells contradict each other or the given sign, if thousands are divided by different signs, or if no
-        cell tells whether a point (or comma) is a decimal sign.
+        cell shows whether a point (or comma) is a decimal sign.
     """
     examples, ambiguous, grouping = {}, {}, {}
     for name, column in columns.items():
@@ -116,14 +104,14 @@ def find_notation(columns, decimal=None):
 
 
 def _find(examples, key, name, cells, pattern):
-    """Keep the first cell that matches a pattern, unless there is an example already."""
+    """Store the first cell that matches a pattern, unless there is an example already."""
     for part in (cells.iloc[:1000], cells.iloc[1000:]):  # the first rows usually have one
         if key not in examples and (matching := _matches(part, pattern)).any():
             examples[key] = f"{name} {part[matching].iat[0].strip()!r}"
 
 
 def _matches(cells, pattern):
-    """Which cells match a pattern, by Arrow: four times faster than pandas, which goes through Python."""
+    """Which cells match a pattern; by Arrow, which is faster than pandas."""
     matching = pc.match_substring_regex(pa.array(cells, pa.large_string()), pattern=pattern)
     return matching.fill_null(False).to_numpy(zero_copy_only=False).astype(bool)
 
@@ -136,14 +124,14 @@ def parse_numbers(column, notation, name):
     column : pandas.Series
         Text, or numbers already.
     name : str
-        What remarks call the column.
+        Of the column, for remarks.
 
     Returns
     -------
     numbers : pandas.Series [dtype=float64]
         NaN where the cell is missing or no finite number.
     remarks : list of str
-        Which cells were read with thousands signs, which could be read otherwise, and how many are no numbers.
+        On cells with thousands separators, ambiguous cells and cells that are no numbers.
     """
     if pd.api.types.is_numeric_dtype(column):
         return column.astype(float).replace([np.inf, -np.inf], np.nan), []
@@ -175,7 +163,7 @@ def parse_numbers(column, notation, name):
 
 
 def _doubt(column, notation, name):
-    """A remark if another column decides how to read this one, whose every sign could divide thousands."""
+    """A remark if only another column shows that the signs of this column do not divide thousands."""
     if not notation.example or notation.example.startswith(f"{name} "):
         return []
     signed = column[column.str.contains(notation.decimal, regex=False, na=False)]
@@ -208,16 +196,16 @@ def _definite(sign):
 
 
 def parse_artists(cell, separators=(), key="name"):
-    """The artists (or artist ids) that a cell lists.
+    """The artists (or artist ids) in a cell.
 
-    Reads lists as Python, NumPy and JSON write them, of names or of dictionaries; other cells are split at the
-    separators, whatever their case. What is no list and holds no separator is one artist.
+    Reads lists of names or of dictionaries in the notation of Python, NumPy and JSON; other cells are split at the
+    separators, in upper or lower case. A cell without a list or separator is one artist.
 
     Parameters
     ----------
     separators : sequence of str
     key : str
-        "name" or "id": which value of a dictionary to take.
+        "name" or "id": the value of a dictionary to use.
 
     Returns
     -------
@@ -255,7 +243,7 @@ def _parse_list(text, key):
         else:
             items = _evaluated(text)
     except (ValueError, SyntaxError, MemoryError, RecursionError):
-        return None  # a band may be called [Alexandros]
+        return None  # such as the band [Alexandros]
     if isinstance(items, dict):
         items = [items]
     if not isinstance(items, list | tuple):
@@ -275,37 +263,26 @@ def _evaluated(text):
 
 
 def _quoted(item):
-    """A quoted text without its quotes; None for what stands for a missing one."""
+    """A quoted text without its quotes; None for a missing value."""
     if item in ("None", "nan", "null"):
         return None
     if "\\" not in item:
         return item[1:-1]
     try:
-        return json.loads(item)  # joins the surrogate pairs of JSON
+        return json.loads(item)  # joins surrogate pairs
     except ValueError:
         return ast.literal_eval(item)
 
 
 def _value(item, key):
-    """What a dictionary says of an artist; the whole item if it has no key that is known."""
+    """The name or id in a dictionary; the whole item if it has no known key."""
     return next((item[k] for k in _DICT_KEYS[key] if k in item), item)
 
 
 def artist_remarks(cells, lists, name, separators):
-    """What a user should know of how a column of artists was read.
+    """Remarks on how the distinct cells of a column of artists were read, from the lists of `parse_artists`.
 
-    Parameters
-    ----------
-    cells : sequence of str
-        Distinct cells.
-    lists : sequence of list of str
-        What `parse_artists` read in each.
-    separators : list of str or None
-        As the user gave them; None if not.
-
-    Returns
-    -------
-    list of str
+    `separators` are those that the user set, or None.
     """
     cells = pd.Series(cells, dtype="str")
     begins = cells[_matches(cells, r"^\s*(?:\[\s*['\"{]|\{\s*['\"])")]
@@ -348,7 +325,7 @@ def parse_dates(column, name, date_format=None):
     column : pandas.Series
         Text.
     name : str
-        What remarks call the column.
+        Of the column, for remarks.
     date_format : str, optional
         As `datetime.strptime` has it, for dates that do not begin with the year.
 

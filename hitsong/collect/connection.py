@@ -1,4 +1,4 @@
-"""How a music service is reached: the real one, or the synthetic one on loopback."""
+"""Connections to a music service: the real one, or the synthetic one on loopback."""
 
 import os
 from collections.abc import Callable
@@ -17,9 +17,9 @@ class Connection:
     Attributes
     ----------
     name : str
-        Of the service's content: other settings of the stand-in are another service to a catalogue.
+        Identifies the service's content in a catalogue; the stand-in has another name for other settings.
     planted : callable, optional
-        The stand-in's: what it planted in the tracks of given ids, as a table.
+        Of the stand-in: from track ids to a table of their planted effects.
     genres : tuple of str
         All genres of the stand-in.
     """
@@ -43,8 +43,8 @@ class Connection:
 def connect(config):
     """Connect to the service that `collect.api` names, for the length of a `with` block.
 
-    The stand-in is started for that time and reached as an HTTP proxy: its addresses are then the same in every
-    run, whatever port was free, and can be stored in the catalogue.
+    The stand-in runs for that time and is used as an HTTP proxy: its addresses are then the same in every run, whatever
+    its port, and can be stored in the catalogue.
     """
     with requests.Session() as session:
         if config.collect.source in ("fma", "table"):  # files on this machine
@@ -57,7 +57,7 @@ def connect(config):
         from standin import GENRES, serve
 
         with serve(config.standin) as standin:
-            session.trust_env = False  # loopback is not reached through a proxy of the user's
+            session.trust_env = False  # no proxy of the user's before loopback
             session.proxies = standin.proxies
             yield Connection(
                 session=session,

@@ -1,4 +1,4 @@
-"""What the crawls of Spotify and Deezer have in common: lists read page by page, and the export of tracks."""
+"""Common part of the crawls of Spotify and Deezer: lists read page by page, and the export of tracks."""
 
 from hitsong.collect.filters import ArtistList, select_tracks
 
@@ -30,9 +30,9 @@ class Crawl:
 
     @property
     def notice(self):
-        """What a user should know before the crawl."""
+        """A line to print before the crawl."""
         if self.connection.synthetic:
-            return f"The stand-in plays {self.service}: artists, songs and popularity are SYNTHETIC."
+            return f"{self.service} is replaced by the stand-in: artists, songs and popularity are SYNTHETIC."
         return self.live_notice
 
     @property
@@ -41,11 +41,11 @@ class Crawl:
         return self.client.throttle.requests
 
     def planted(self, track_ids):
-        """What the stand-in planted in these tracks: a table by `track_id`; None for real tracks."""
+        """A table of the effects planted in these tracks; None for real tracks."""
         return self.connection.planted(track_ids) if self.connection.synthetic else None
 
     def cost(self, n_tracks):
-        """One line on what the crawl cost."""
+        """A line on the number of requests."""
         return f"{self.requests:,} requests ({1000 * self.requests / max(1, n_tracks):,.0f} per 1,000 tracks)"
 
     # ------------------------------------------------------------------ lists
@@ -56,7 +56,7 @@ class Crawl:
         Parameters
         ----------
         name : str
-            Of the list; holds all that decides its content within the catalogue's scope.
+            Of the list, with everything that decides its content within the catalogue's scope.
         request : callable
             Returns a `catalog.Page` and the track rows that it describes in full.
 

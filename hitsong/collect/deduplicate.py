@@ -1,7 +1,7 @@
 """One row per recording: `tracks.parquet`.
 
-The same recording stands in a catalogue under several track ids (single, album, compilation), each with its own
-popularity. Left in, copies would stand on both sides of a split.
+A catalogue has the same recording under several track ids (single, album, compilation), each with its own popularity.
+Copies could otherwise be on different sides of a split.
 """
 
 import re
@@ -20,7 +20,7 @@ from hitsong.files import replacing
 
 TOLERANCE_MS = 2000
 MOST_TITLES = 3  # of one recording: translations, spellings
-MOST_UNTITLED = 20  # tracks without a title that one key may stand for
+MOST_UNTITLED = 20  # tracks without a title that may share a key
 COPY_COLUMNS = ["track_id", "kept", "step", "name", "artist_name", "popularity"]
 
 _TEXT, _WHOLE, _REAL, _LIST = pa.string(), pa.int64(), pa.float64(), pa.list_(pa.string())
@@ -54,9 +54,9 @@ SCHEMA = pa.schema(
 
 
 def remove_placeholders(tracks):
-    """Drop preview addresses and ISRCs that name no recording: those that many different titles share.
+    """Drop preview addresses and ISRCs that many different titles share: placeholders of a table.
 
-    Tables hold "one address for all" and made-up ISRCs. Taken as keys they would fold every track into one.
+    As keys they would merge different recordings into one.
 
     Parameters
     ----------
@@ -68,7 +68,7 @@ def remove_placeholders(tracks):
     tracks : pandas.DataFrame
         With all columns of `SCHEMA`.
     remarks : list of str
-        What was dropped.
+        On what was dropped.
     """
     tracks, remarks = tracks.reindex(columns=SCHEMA.names), []
     for name, key in {"preview_url": _preview_key(tracks), "isrc": _isrc_key(tracks)}.items():
@@ -87,10 +87,10 @@ def remove_placeholders(tracks):
 
 
 def title_counts(tracks, keys):
-    """How many different titles stand under each key, most first.
+    """The number of different titles of each key, in falling order.
 
-    What follows " - " or a bracket is no part of a title. Tracks without a title count as different ones if there are
-    more than `MOST_UNTITLED` of them under a key.
+    Text after " - " or in brackets is no part of a title. Tracks without a title count as different ones if a key has
+    more than `MOST_UNTITLED` of them.
     """
     titles = tracks["name"].astype("str").str.replace(r"(?:\s-\s|[(\[]).*", "", regex=True)
     titles = _on_distinct(titles, normalised).where(titles.notna())
@@ -143,7 +143,7 @@ def deduplicate(tracks):
     group = best.groupby("recording", sort=False)
     survivors = best.drop_duplicates("recording").set_index("recording")
     survivors["aliases"] = group["track_id"].agg(lambda ids: sorted(ids.iloc[1:]))
-    # GroupBy.first takes the first value that is there: the survivor's own, or else a copy's.
+    # GroupBy.first takes the first value that is not missing: the survivor's own, or else a copy's.
     for name in ["preview_url", *AUDIO_FEATURES]:
         survivors[name] = survivors[name].fillna(group[name].first())
 
@@ -168,7 +168,7 @@ def require_popularity(recordings, path):
 
 
 def with_audio_copies(copies, downloads, recordings):
-    """Bring the list of fallen copies up to date with those that only their audio gave away.
+    """Update the list of copies with those that have the same audio.
 
     Parameters
     ----------
@@ -183,7 +183,7 @@ def with_audio_copies(copies, downloads, recordings):
 
 
 def read_copies(path):
-    """Read `duplicates.csv`; ids are text, also those that look like numbers."""
+    """Read `duplicates.csv`; ids of digits stay text."""
     return pd.read_csv(
         path, dtype=dict.fromkeys(["track_id", "kept", "step", "name", "artist_name"], "str"), keep_default_na=False,
         na_values={"popularity": [""]},
@@ -191,7 +191,7 @@ def read_copies(path):
 
 
 def write(path, recordings):
-    """Write `tracks.parquet`, unless it holds the same already; True if it was written."""
+    """Write `tracks.parquet` unless it has the same content already; True if it was written."""
     new = pa.Table.from_pandas(
         recordings[SCHEMA.names], SCHEMA, preserve_index=False
     ).replace_schema_metadata()
@@ -208,7 +208,7 @@ def read(path):
 
 
 def normalised(title):
-    """Reduce a title to what two spellings of it share.
+    """A title without capitals, accents, punctuation and guests.
 
     >>> normalised("Él  Niño (feat. Someone)") == normalised("el nino")
     True

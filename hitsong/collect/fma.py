@@ -13,11 +13,9 @@ from hitsong.collect.deduplicate import SCHEMA
 from hitsong.errors import UserError
 
 SUBSETS = ["small", "medium", "large"]  # each holds those before it
-BROKEN = {"099134", "108925", "133297"}  # files that hold no sound; known to FMA's authors
+BROKEN = {"099134", "108925", "133297"}  # files without sound, listed by FMA's authors
 POPULARITY_SOURCE = {"listens": "fma listens", "listens_per_month": "fma listens per month"}
-SNAPSHOT = (
-    "2017-04-01"  # the day that the dataset's creation.py gives all of its files; released on 2017-05-09
-)
+SNAPSHOT = "2017-04-01"  # of all files, by the dataset's creation.py; released on 2017-05-09
 _DAYS_PER_MONTH = 365.25 / 12
 
 

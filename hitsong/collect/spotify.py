@@ -78,7 +78,7 @@ class Spotify(Crawl):
 
     @property
     def capabilities(self):
-        """What this app is given: probed before the first request of a crawl, and valid for a day."""
+        """What the service gives this app: probed before the first request of a crawl, and valid for a day."""
         if self._capabilities is None:
             app = digest(self.connection.name + self.connection.client_id)
             stored = self.catalog.capabilities(app)
@@ -126,8 +126,8 @@ class Spotify(Crawl):
     def _search(self, query):
         """Yield the pages of a search, and of narrower ones where it has more results than the service shows.
 
-        Years take turns, page by page, in an order that the seed decides, so that a crawl that stops at a cap
-        has tracks of all years.
+        Years alternate, page by page, in an order that the seed decides, so that a crawl that stops at a cap has tracks
+        of all years.
         """
         total = self._search_page(query, 0).total or 0
         years = query.by_year() if total > CEILING else []

@@ -22,7 +22,7 @@ logging.getLogger("spotipy").setLevel(logging.CRITICAL)
 
 
 class _Credentials(SpotifyClientCredentials):
-    """Spotipy's client-credentials flow, with the token asked of our connection and kept in memory."""
+    """Spotipy's client-credentials flow through our connection, with the token in memory."""
 
     def __init__(self, connection):
         super().__init__(
@@ -224,7 +224,7 @@ def _allowed(client, path, need, ids, why, name):
         client.get(path, need, ids=ids)
         return True
     except RefusedError as error:
-        why[name] = f"the service answers {error}"
+        why[name] = f"the service responds {error}"
         return False
 
 
@@ -232,7 +232,7 @@ def _allowed(client, path, need, ids, why, name):
 
 
 def artist(item):
-    """What the catalogue keeps of an artist object in a list."""
+    """The fields of an artist object that the catalogue stores."""
     return {
         "artist_id": item["id"],
         "name": item["name"],

@@ -1,9 +1,9 @@
 """Spotify's searches, and narrower ones for a search with more results than the service shows.
 
 A search is divided into release years first. A year that still has too many results is divided by the first
-character of the title (or artist's name), beginning with a-z and 0-9 and going on with every other character that a
-result begins with, such as those of Chinese titles; then, for tracks, by every artist that a result names.
-Out of reach stay only tracks of a year of which no visible result shares the first character or an artist.
+character of the title (or artist's name): a-z, 0-9 and every other first character of a result, such as those of
+Chinese titles; then, for tracks, by every artist of a result. Only tracks whose first character and artists occur in no
+visible result of their year are not reached.
 """
 
 import unicodedata
@@ -68,14 +68,14 @@ class Narrowing:
             self._add(self._characters, f"{query.kind}:{character}%")
 
     def see(self, item):
-        """Take note of a result: a dict with `name` and, for tracks, `artist_names`."""
+        """Add the first character and the artists of a result: a dict with `name` and, for tracks, `artist_names`."""
         if (character := first_character(item["name"])) is not None:
             self._add(self._characters, f"{self.query.kind}:{character}%")
         for name in item.get("artist_names", ()):
             self._add(self._artists, 'artist:"{}"'.format(name.replace('"', " ")))
 
     def __iter__(self):
-        """Yield queries until no result gives rise to another; characters before artists."""
+        """Yield queries, characters before artists, until no result has added another."""
         while self._characters or self._artists:
             field = (self._characters or self._artists).popleft()
             yield Query(self.query.kind, self.query.genre, self.query.years, field)

@@ -1,8 +1,7 @@
 """Tracks from a table: CSV, TSV or Parquet.
 
-Published tables differ in separator, encoding, notation of numbers, dates and lists of artists. What can be recognised
-is recognised; what is ambiguous is refused with the setting that decides it; of what is left out, the number of rows is
-printed.
+Published tables differ in separator, encoding, notation of numbers, dates and lists of artists, which are recognised.
+Ambiguous tables are refused with the setting that decides; rows that are left out are counted.
 """
 
 import hashlib
@@ -29,7 +28,7 @@ SIDES = {
     "train": "training", "training": "training", "test": "test",
     "validation": "validation", "valid": "validation", "val": "validation", "dev": "validation",
 }  # fmt: skip
-LARGEST = 1e15  # popularity; above it, whole numbers are no longer exact
+LARGEST = 1e15  # popularity; larger whole numbers are not exact
 _TRUTH = {"true": True, "t": True, "yes": True, "1": True, "1.0": True}
 _TRUTH |= {"false": False, "f": False, "no": False, "0": False, "0.0": False}
 _TEXT = ["name", "album_id", "album_name", "album_type", "genre", "licence"]
@@ -84,13 +83,13 @@ def read(path, settings):
         One row per track id, in the order of the file, with the columns of `hitsong.collect.deduplicate.SCHEMA`
         that a source gives; `artist_ids` holds lists, main artist first.
     remarks : list of str
-        What was left out, put together or read in one of several ways.
+        On rows and cells that were left out, merged or ambiguous.
 
     Raises
     ------
     UserError
-        If the file is no table, lacks a column that it must have, writes numbers in two ways, or has no usable
-        row with a popularity and something to tell the track by.
+        If the file is no table, lacks a needed column, has two notations of numbers, or has no row with a popularity
+        and an identity of the track.
     """
     cells, remarks = _select(*_read_file(path, settings), settings.columns, path)
     try:
@@ -196,9 +195,8 @@ def _read_text(path, encoding):
         ]
     if not any("\x00" in name for name in cells):
         return cells, remarks
-    encoding = (
-        "utf-16-be" if next(iter(cells)).startswith("\x00") else "utf-16-le"
-    )  # without a byte order mark
+    # UTF-16 without a byte order mark
+    encoding = "utf-16-be" if next(iter(cells)).startswith("\x00") else "utf-16-le"
     return _read_encoded(path, encoding), [f"read as {encoding.upper()}"]
 
 
@@ -243,7 +241,7 @@ def _as_text(column):
 
 
 def _select(raw, remarks, mapping, path):
-    """The columns that have a meaning here, under our names; those that are not there are missing throughout."""
+    """The columns of `TABLE_COLUMNS`, under these names; columns that the table lacks are all missing."""
     names = list(raw.columns)
     for ours, theirs in mapping.items():
         if theirs not in names:
@@ -277,7 +275,7 @@ def _select(raw, remarks, mapping, path):
 
 
 def _map(column, meanings):
-    """Words as what they mean; missing if they are none of them."""
+    """The meaning of each word; missing for other words."""
     codes, words = pd.factorize(column.str.strip().str.lower())
     meant = pd.Series([meanings.get(word) for word in words], dtype=object)
     return pd.Series(pd.api.extensions.take(meant.to_numpy(), codes, allow_fill=True), column.index)
@@ -297,7 +295,7 @@ def _unit_remarks(tracks):
 
 
 def _milliseconds(path):
-    """How long an audio file is, by its header; NaN if there is none."""
+    """The duration of an audio file by its header [ms]; NaN without a header."""
     try:
         seconds = decode.length(path)
     except (decode.AudioError, OSError):
@@ -308,9 +306,9 @@ def _milliseconds(path):
 def _track_ids(cells):
     """The table's ids, or where it has none, hashes of artist, title and file; and remarks.
 
-    An id becomes a file name, so one that is not fit for that is replaced too. So is one that many different titles
-    share, unless popularity or duration is the same too: those rows were all looked up as one track, and fold into it.
-    Rows that offer nothing to make an id from have none.
+    Ids become file names, so ids that are not fit for that are replaced, too, and so are ids that many different titles
+    share, unless popularity or duration is also the same: then all rows are the same track. Rows without any of these
+    columns have no id.
     """
     given = cells["track_id"].str.strip().str.removeprefix("spotify:track:")
     repeated = given[given.duplicated(keep=False) & given.notna()]
@@ -358,7 +356,7 @@ def _artists(cells, track_ids, separators):
     remarks += artist_remarks(id_cells, given, ids_column, separators or [])
     names, given = [*names, []], [*given, []]  # -1 is a missing cell
 
-    # Once for each distinct pair of cells. An artist keeps one id, whether a row gives it or only the name.
+    # Once for each distinct pair of cells. An artist has one id, in rows with the id and in rows with the name only.
     pair, pairs = pd.factorize(name_codes * (len(id_cells) + 1) + id_codes)
     row = np.unique(pair, return_index=True)[1]
     known = {}
@@ -380,7 +378,7 @@ def _artists(cells, track_ids, separators):
 
 
 def _key(name):
-    """What two spellings of an artist share; names of signs alone, like !!!, stay as they are."""
+    """A key that spellings of an artist share; names without letters and digits, like !!!, are not changed."""
     return normalised(name) or name.casefold()
 
 

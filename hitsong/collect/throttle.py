@@ -13,16 +13,16 @@ from hitsong.errors import ComeBackLater
 MAX_PAUSES = 50  # rate limits of one request in a row before the service counts as unavailable
 BACKOFF_S = 0.5  # first pause after a failure; doubles each time, give or take half
 LONGEST_BACKOFF_S = 30.0
-SHOWN_S = 2.0  # a wait at least this long is printed
+SHOWN_S = 2.0  # shorter waits are not printed
 
 
 class RetryableError(Exception):
-    """A request failed in a way that may pass.
+    """A failure of a request that may be temporary.
 
     Parameters
     ----------
     retry_after : float, optional
-        How many seconds the service asks us to wait.
+        Seconds to wait, as the service states.
     quota : bool
         Whether a quota, rather than a rate, is used up.
     """
@@ -72,7 +72,7 @@ class Throttle:
     requests : int
         Requests sent so far, repetitions included.
     waited_s : float
-        Time spent because the service asked for it.
+        Sum of the pauses that the service requested.
     """
 
     def __init__(self, service, gap_s, longest_wait_s, attempts=7):
@@ -85,7 +85,7 @@ class Throttle:
         self._stopped = threading.Event()
 
     def stop(self):
-        """Let all threads that wait, or would send another request, raise `Stopped`."""
+        """Make all threads that wait, or send another request, raise `Stopped`."""
         self._stopped.set()
 
     def send(self, request):
@@ -94,7 +94,7 @@ class Throttle:
         Parameters
         ----------
         request : callable
-            Without arguments; raises `RetryableError` if it is worth trying again.
+            Without arguments; raises `RetryableError` where it should be tried again.
 
         Raises
         ------
@@ -135,7 +135,7 @@ class Throttle:
             raise Stopped
 
     def _pause_all(self, error):
-        """Let no thread send a request before the time that the service named."""
+        """Delay the requests of all threads until the time that the service stated."""
         seconds = error.retry_after
         if seconds > self.longest_wait_s or error.quota:
             until = datetime.fromtimestamp(time.time() + seconds)

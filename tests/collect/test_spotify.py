@@ -217,7 +217,7 @@ def test_an_older_development_app_gets_the_catalogue_without_previews_and_featur
     _, found = crawl(tmp_path / "catalog.sqlite", config(profile="dev_old"))
     printed = capsys.readouterr().out
     assert "preview URLs    no   null since November 2024" in printed
-    assert "audio features  no   the service answers 403" in printed
+    assert "audio features  no   the service responds 403" in printed
     assert "the run goes on without" in printed
     assert found["preview_url"].isna().all()
     assert found["tempo"].isna().all()
