@@ -17,7 +17,6 @@ Spotify's audio features are trained.
 from hitsong import cli
 from hitsong.data.corpus import Corpus
 from hitsong.data.tracks import has_audio, load_tracks
-from hitsong.progress import summary
 from hitsong.report import model_card, provenance
 from hitsong.study import Stage, Study
 from hitsong.training import stage as training
@@ -58,7 +57,9 @@ def main():
         counts[model.trained] += 1
 
     stage.finish(training.list_bundles(study), sides)
-    summary("train", counts[True], counts[False], 0, stage.seconds, f"-> {study.models}")
+    print(
+        f"{counts[True]} models trained, {counts[False]} kept as they were, in {stage.seconds:,.0f} s -> {study.models}"
+    )
 
 
 if __name__ == "__main__":

@@ -1,4 +1,4 @@
-"""Progress on standard error, and a stage's closing line."""
+"""Progress on standard error."""
 
 import sys
 import time
@@ -14,7 +14,7 @@ def bar(items=None, *, show=True, **options):
     Parameters
     ----------
     items : iterable, optional
-        Without it, the caller counts with `update(n)`.
+        Without them, the caller counts with `update(n)`.
     **options
         Of tqdm: desc, unit, total, initial.
 
@@ -67,10 +67,3 @@ class _Lines:
                 bar_format=self.FORMAT if self.total else self.OPEN_FORMAT, **self.options,
             )  # fmt: skip
             print(line, file=sys.stderr, flush=True)
-
-
-def summary(stage, done, skipped, failed, seconds, note=""):
-    """Print a stage's closing line."""
-    rate = f", {done / seconds:,.1f}/s" if done and seconds >= 1 else ""
-    line = f"{stage}: {done:,} done, {skipped:,} skipped, {failed:,} failed in {seconds:,.1f} s{rate}"
-    print(f"{line}; {note}" if note else line)

@@ -144,8 +144,8 @@ def test_stages_that_ran_do_nothing_again(finished):
     assert "60 recordings" in (collect := run("01_collect.py", config).stdout)
     assert "nothing new" in collect
     assert ": 0 new clips, " in run("02_download.py", config).stdout
-    assert "0 done, " in run("03_features.py", config).stdout
-    assert "0 done, 3 skipped" in run("05_train.py", config).stdout
+    assert "mel: 0 new clips, " in run("03_features.py", config).stdout
+    assert "0 models trained, 3 kept as they were" in run("05_train.py", config).stdout
     assert (study / "tracks.parquet").stat().st_mtime_ns == tracks
     changed = [
         path
@@ -172,7 +172,7 @@ def test_other_mel_parameters_redo_features_and_what_follows(copied):
     refused = run("05_train.py", config, *other, check=False)
     assert refused.returncode == 2
     assert "03_features.py" in refused.stderr
-    assert ", 0 skipped" in run("03_features.py", config, *other).stdout
+    assert ", 0 kept as they were" in run("03_features.py", config, *other).stdout
     assert np.load(study / "features" / "mel.npy", mmap_mode="r").shape[1] == 32
     for stale in ("04_baseline.py", "05_train.py"):
         refused = run("06_evaluate.py", config, *other, check=False)
@@ -195,7 +195,7 @@ def test_another_genre_is_collected_beside_the_first(copied):
     # And back: the catalogue, the previews and the features of the first genre are still there.
     assert "requests" not in run("01_collect.py", config).stdout
     run("02_download.py", config)
-    assert "0 done, " in run("03_features.py", config).stdout
+    assert "mel: 0 new clips, " in run("03_features.py", config).stdout
 
 
 def test_popular_or_not_runs_to_the_report(copied):
@@ -411,7 +411,7 @@ def test_all_stages_on_real_clips_and_the_same_scores_from_all_doors(shared, tmp
     assert "31 recordings" in printed["01_collect.py"]
     assert "30 new clips, 0 kept as they were, 1 failed" in printed["02_download.py"]
     assert "audio file not found, for example" in printed["02_download.py"]
-    assert "30 done, 0 skipped, 0 failed" in printed["03_features.py"]
+    assert "30 new clips, 0 kept as they were, 0 failed" in printed["03_features.py"]
     assert "logistic-descriptors" in printed["04_baseline.py"]
     study = Path(tmp_path) / "fma"
     assert "Synthetic" not in (study / "report" / "report.html").read_text()

@@ -1,25 +1,13 @@
-"""The closing lines of 03: what was made of how many clips, and why some have no features."""
+"""The closing lines of 03: how many clips have features, and why some have none."""
 
-from hitsong.progress import summary
-
-SHOWN = 3  # files that are named for each reason
+SHOWN = 3  # files printed for each reason
 
 
 def summarize(store, counts, notes, seconds):
-    """Print what 03 did.
-
-    Parameters
-    ----------
-    counts : dict of str to hitsong.features.extract.Counts
-        By kind.
-    notes : dict of str to list of str
-        The decoder's remarks, by path.
-    seconds : float
-        Duration of the stage.
-    """
+    """Print the closing lines: counts and the decoder's warnings as `extract` returns them, seconds of the stage."""
     if notes:
         path, lines = next(iter(notes.items()))
-        print(f"{len(notes):,} damaged clips were decoded with remarks, for example {path}: {lines[0]}")
+        print(f"{len(notes):,} damaged clips were decoded with warnings, for example {path}: {lines[0]}")
     failures = store.failures()
     failures = failures[store.index["current"].to_numpy(bool)[failures["row"].to_numpy(int)]]
     failures = failures[failures["kind"].isin(counts)]
@@ -29,7 +17,12 @@ def summarize(store, counts, notes, seconds):
             f"{len(rows):,} without {kind}: {reason} ({', '.join(paths)}{' ...' if len(rows) > SHOWN else ''})"
         )
     for kind, count in counts.items():
-        megabytes = (store.folder / f"{kind}.npy").stat().st_size / 1e6
-        retried = f"{count.retried:,} that had failed were tried again; " if count.retried else ""
-        note = f"{retried}{megabytes:,.1f} MB in {store.folder}"
-        summary(f"features {kind}", count.done, count.skipped, count.failed, seconds, note)
+        path = store.folder / f"{kind}.npy"
+        retried = f", {count.retried:,} that had failed were tried again" if count.retried else ""
+        print(
+            f"{kind}: {count.done:,} new clips, {count.skipped:,} kept as they were, {count.failed:,} failed{retried} "
+            f"({path.stat().st_size / 1e6:,.1f} MB in {path})"
+        )
+    print(
+        f"features: {len(counts)} kinds of {sum(store.index['current']):,} clips, in {seconds:,.1f} s -> {store.folder}"
+    )

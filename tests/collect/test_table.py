@@ -516,7 +516,7 @@ def test_a_folder_of_audio_runs_like_any_other_source(tmp_path, tone):
     )
     printed = {stage: script(f"{stage}.py", "--config", path).stdout for stage in STAGES[:4]}
     assert "12 new clips, 0 kept as they were, 0 failed" in printed["02_download"]
-    assert "12 done, 0 skipped, 0 failed" in printed["03_features"]
+    assert "12 new clips, 0 kept as they were, 0 failed" in printed["03_features"]
     tracks = deduplicate.read(tmp_path / "data" / "folder" / "tracks.parquet")
     assert tracks["duration_ms"].tolist() == [2000] * 12  # the files say what the table does not
 
