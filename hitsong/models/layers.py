@@ -42,7 +42,7 @@ class Picture(keras.layers.Layer):
         self.height, self.width, self.colour, self.colormap = height, width, colour, colormap
 
     def build(self, shape):
-        colours = matplotlib.colormaps[self.colormap](np.linspace(0, 1, 256), bytes=True)[:, :3]
+        colours = np.rint(255 * matplotlib.colormaps[self.colormap](np.linspace(0, 1, 256))[:, :3])
         self.colours = colours.astype(np.float32) / 255  # (256, 3)
 
     def call(self, mels):

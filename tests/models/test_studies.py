@@ -221,10 +221,10 @@ def test_the_picture_in_the_model_is_the_picture(n_mels, frames, height, width):
         codes.astype(float), (height / n_mels, width / frames), order=1, grid_mode=True, mode="nearest"
     )
     grey = 255 * layers.Picture(height, width)(codes[None] / 255).numpy()[0]
-    np.testing.assert_allclose(grey[::-1, :, 0], resized, atol=0.01)  # of 255, in float32
+    np.testing.assert_allclose(grey[::-1, :, 0], resized, atol=0.05)  # levels of 255: coordinates are float32
 
     colour = 255 * layers.Picture(height, width, colour=True)(codes[None] / 255).numpy()[0]
-    viridis = matplotlib.colormaps["viridis"](np.arange(256), bytes=True)[:, :3].astype(float)
+    viridis = np.rint(255 * matplotlib.colormaps["viridis"](np.arange(256))[:, :3])
     expected = viridis[np.rint(grey[:, :, 0]).astype(int)]
     assert np.abs(colour - expected).max() <= 0.501 * np.abs(np.diff(viridis, axis=0)).max()
 
