@@ -44,7 +44,7 @@ def test_what_is_not_audio_has_a_reason(tmp_path, content, reason):
 
 
 def test_no_samples_is_an_error(tone):
-    with pytest.raises(decode.AudioError, match="no audio in it"):
+    with pytest.raises(decode.AudioError, match="holds no audio"):
         decode.read(tone("empty.wav", seconds=0))
 
 
@@ -63,5 +63,5 @@ def test_a_flac_that_does_not_know_its_length_or_lies_about_it_is_named(tone, fr
     assert packed & (2**36 - 1) == 16000
     content[18:26] = (packed >> 36 << 36 | frames).to_bytes(8, "big")
     path.write_bytes(content)
-    with pytest.raises(AudioError, match="states no length|a wrong length|not decodable"):
+    with pytest.raises(AudioError, match="how long it is|about its length|not decodable"):
         decode.read(path)
