@@ -15,7 +15,7 @@ import pandas as pd
 from hitsong import cli
 from hitsong.data import leakage, splits
 from hitsong.data.tables import baseline_tables, missing_inputs
-from hitsong.data.tracks import find_leaks, load_tracks
+from hitsong.data.tracks import find_leaks, load_tracks, united_line
 from hitsong.evaluation import crossvalidation, fitted
 from hitsong.evaluation.divisions import divide
 from hitsong.files import read_json
@@ -40,7 +40,7 @@ def main():
         print(f"careful: {note}")
     for scheme, found in leaks.items():
         print(f"{scheme} split, {leakage.leaks_line(found)}")
-    for line in [*left_out, *missing_inputs(tables, config)]:
+    for line in filter(None, [united_line(counts), *left_out, *missing_inputs(tables, config)]):
         print(line)
 
     kept = fitted.problem(folder, fitted.fingerprint(divisions, tables, config)) is None

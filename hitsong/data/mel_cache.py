@@ -7,7 +7,7 @@ row, how the mels were made, and the code's own constants. The folder may be del
 import numpy as np
 import pandas as pd
 
-from hitsong.data import leakage
+from hitsong.data import near_audio
 from hitsong.features.store import Store
 from hitsong.files import digest, write_table
 
@@ -15,7 +15,7 @@ VERSION = 1  # of the numbers that the functions here give; raise it whenever th
 
 
 def near_duplicates(study, mel, track_ids):
-    """Find the pairs of clips of nearly the same audio: see `hitsong.data.leakage.near_duplicates`.
+    """Find the pairs of clips of one recording: see `hitsong.data.near_audio.find_pairs`.
 
     Parameters
     ----------
@@ -27,15 +27,14 @@ def near_duplicates(study, mel, track_ids):
     Returns
     -------
     pandas.DataFrame
-        `track_id`, `other`, `cosine`.
+        `track_id`, `other`, `shift`, `correlation`.
     """
 
     def compute():
         rows = track_ids.map(mel.rows).to_numpy(int)
-        vectors = leakage.fingerprints(mel.array, rows, mel.specification["scale"])
-        return leakage.near_duplicates(track_ids, vectors)
+        return near_audio.find_pairs(track_ids, mel.array, rows, mel.specification)
 
-    return _cached(study, "near_duplicates", mel, track_ids, [leakage.THRESHOLD], compute)
+    return _cached(study, "near_duplicates", mel, track_ids, [near_audio.VERSION], compute)
 
 
 def levels(study, mel):

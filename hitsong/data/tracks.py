@@ -52,8 +52,10 @@ def load_tracks(study, config, kinds=()):
             tracks = tracks[tracks["track_id"].isin(clips)]
             with_clip = len(tracks)
     # Divided by popularity whatever the target, so that all targets of a study share their test tracks.
-    count = config.evaluate.folds
-    table, counts = splits.load_splits(study.splits, tracks, "popularity", config.split, config.seed, count)
+    count, pairs = config.evaluate.folds, same_recordings(study, tracks)
+    united = leakage.unite(tracks, pairs)
+    table, counts = splits.load_splits(study.splits, united, "popularity", config.split, config.seed, count)
+    counts |= _count_pairs(pairs, table)
     splits.require_sides(table, config.split.scheme)
     table = folds.with_sides(table[["track_id", "group", *split_schemes(table)]], table, count)
     tracks = tracks.merge(table, on="track_id", validate="one_to_one")
@@ -94,17 +96,51 @@ def split_schemes(tracks):
 
 def find_leaks(study, tracks):
     """What stands on two sides of each scheme: counts by scheme and check (see `hitsong.data.leakage`)."""
-    hashes = near = None
+    hashes = None
     if study.downloads.exists():
         downloads = pd.read_parquet(study.downloads, columns=["track_id", "sha256"])
         hashes = downloads.dropna().drop_duplicates("track_id").set_index("track_id")["sha256"]
-    if (study.features / "mel.json").exists():
-        mel = Store(study.features).read("mel")
-        near = mel_cache.near_duplicates(study, mel, with_features(tracks, mel)["track_id"])
+    near = near_pairs(study)
     by_id = tracks.set_index("track_id")
     return {
         scheme: leakage.count_leaks(tracks, by_id[scheme], hashes, near) for scheme in split_schemes(tracks)
     }
+
+
+def same_recordings(study, tracks):
+    """The pairs of tracks that may be one recording, by title and by sound: `track_id` and `other`."""
+    near = near_pairs(study)
+    pairs = [leakage.same_titles(tracks), *([] if near is None else [near[["track_id", "other"]]])]
+    return pd.concat(pairs, ignore_index=True).drop_duplicates(ignore_index=True)
+
+
+def near_pairs(study):
+    """The pairs of clips of one recording, from `hitsong.data.near_audio.find_pairs`; None where there are no mels."""
+    if not (study.features / "mel.json").exists():
+        return None
+    mel = Store(study.features).read("mel")
+    return mel_cache.near_duplicates(study, mel, pd.Series(sorted(mel.rows), dtype=object))
+
+
+def _count_pairs(pairs, table):
+    """How many pairs of one recording there are, and how many tracks are excluded because of one."""
+    side = table.set_index("track_id")["artist"]
+    a, b = (side.reindex(pairs[column]).to_numpy(object) for column in ("track_id", "other"))
+    apart = (a == splits.EXCLUDED) != (b == splits.EXCLUDED)
+    return {
+        "united": int((pd.notna(a) & pd.notna(b)).sum()),
+        "copies_excluded": int(apart[pd.notna(a) & pd.notna(b)].sum()),
+    }
+
+
+def united_line(counts):
+    """What was done about tracks that may be one recording, in a line; None where there are none."""
+    if not counts["united"]:
+        return None
+    line = f"{counts['united']:,} pairs of tracks that may be one recording (by sound or title) share a group"
+    if counts["copies_excluded"]:
+        return f"{line}; {counts['copies_excluded']:,} tracks are excluded, since the splits are older than their pair"
+    return line
 
 
 def has_audio(study):

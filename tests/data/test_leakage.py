@@ -1,6 +1,5 @@
 """What stands on two sides is counted, and what leaks shows in the results."""
 
-import numpy as np
 import pandas as pd
 import pytest
 
@@ -68,40 +67,43 @@ class TestCheck:
         assert leakage.leak_warnings(found) == ["leak across the split, artists: 1"]
 
 
-class TestFingerprints:
-    def songs(self, rng, n):
-        """Beats of different tempo and accent in bands of their own, as stored mels."""
-        times = np.arange(323)
-        clips = np.full((n, 64, 323), 120.0)
-        for clip in clips:
-            for band in np.array_split(np.arange(64), 16):
-                rhythm = np.sin(2 * np.pi * times / rng.uniform(4, 40) + rng.uniform(0, 6))
-                clip[band] += rng.uniform(20, 60) * rhythm + rng.normal(0, 8, 323)
-        return clips
+class TestUnite:
+    def test_tracks_of_one_recording_share_an_artist(self, tracks):
+        pairs = pd.DataFrame({"track_id": ["c", "d", "e"], "other": ["d", "gone", "gone"]})
+        united = leakage.unite(tracks, pairs)
+        assert united["artist_ids"].tolist() == [
+            ["P"], ["P", "Q"], ["Q", "~recording c"], ["R", "~recording c"], ["S"],
+        ]  # fmt: skip
+        groups = splits.artist_groups(united)
+        assert groups[["a", "b", "c", "d"]].eq("P").all()
+        assert groups["e"] == "S"
+        assert leakage.unite(tracks, pairs.iloc[:0])["artist_ids"].tolist() == tracks["artist_ids"].tolist()
 
-    def test_copies_are_found_and_others_are_not(self, rng):
-        songs = self.songs(rng, 80)
-        copies = songs[:10] - 20 + rng.normal(0, 3, (10, 64, 323))  # quieter, poorly encoded
-        copies = np.concatenate(
-            [copies[:, :, 11:], np.full((10, 64, 11), 100.0)], axis=2
-        )  # begun a second later
-        array = np.concatenate([songs, copies]).clip(0, 255).astype(np.uint8)
-        vectors = leakage.fingerprints(array, np.arange(90), 80 / 255)
-        pairs = leakage.near_duplicates([f"t{n:02}" for n in range(90)], vectors)
-        assert set(zip(pairs["track_id"], pairs["other"], strict=True)) == {
-            (f"t{n:02}", f"t{80 + n}") for n in range(10)
-        }
-
-    def test_rows_choose_clips(self, rng):
-        array = self.songs(rng, 6).clip(0, 255).astype(np.uint8)
-        np.testing.assert_allclose(
-            leakage.fingerprints(array, [4, 0, 2], 0.3), leakage.fingerprints(array[[4, 0, 2]], range(3), 0.3)
+    def test_no_pair_is_left_on_two_sides_and_late_pairs_are_excluded(self, rng):
+        tracks = pd.DataFrame({
+            "track_id": [f"t{n:03}" for n in range(120)], "artist_ids": [[f"a{n // 3}"] for n in range(120)],
+            "popularity": rng.integers(0, 100, 120),
+        })  # fmt: skip
+        pairs = pd.DataFrame(
+            {"track_id": [f"t{n:03}" for n in range(0, 30)], "other": [f"t{n:03}" for n in range(60, 90)]}
         )
-
-    def test_few_or_silent_clips(self):
-        silent = np.zeros((3, 8, 20), np.uint8)
-        assert len(leakage.near_duplicates(list("abc"), leakage.fingerprints(silent, range(3), 0.3))) == 0
-        assert len(leakage.near_duplicates([], leakage.fingerprints(silent, [], 0.3))) == 0
+        table = splits.make_splits(leakage.unite(tracks, pairs), "popularity", SHARES, 1).set_index(
+            "track_id"
+        )
+        sides = table["artist"]
+        assert (sides[pairs["track_id"]].to_numpy() == sides[pairs["other"]].to_numpy()).all()
+        assert set(sides) == {"train", "validation", "test"}
+        # Splits that are older than what is known of the pairs.
+        frozen = splits.make_splits(tracks, "popularity", SHARES, 1)
+        table = splits.make_splits(leakage.unite(tracks, pairs), "popularity", SHARES, 1, frozen)
+        sides = table.set_index("track_id")["artist"]
+        apart = sides[pairs["track_id"]].to_numpy() != sides[pairs["other"]].to_numpy()
+        assert apart.any()
+        assert all("excluded" in pair for pair in zip(
+            sides[pairs["track_id"]].to_numpy()[apart], sides[pairs["other"]].to_numpy()[apart], strict=True
+        ))  # fmt: skip
+        before = frozen.set_index("track_id")["artist"]
+        assert (sides[sides != "excluded"] == before[sides != "excluded"]).all()
 
 
 # --- What leaks shows -------------------------------------------------------------------------------

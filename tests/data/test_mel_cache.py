@@ -9,6 +9,7 @@ from hitsong.features.store import Failure, Specification, Store
 from hitsong.study import Study
 
 CLIPS = 12
+FRAMES = {"hop_length": 2048, "sample_rate": 22050}
 
 
 class Counted(np.ndarray):
@@ -33,7 +34,7 @@ def mels(study, rng, changed=(), seconds=30):
     hashes = [f"{track_id}{'-new' if track_id in changed else ''}" for track_id in ids]
     study.features.mkdir(parents=True, exist_ok=True)
     store.extend(pd.DataFrame({"track_id": ids, "sha256": hashes, "path": "x"}))
-    specification = Specification("mel", {"seconds": seconds}, (8, 70), "uint8", 0.3, -80.0)
+    specification = Specification("mel", {"seconds": seconds, **FRAMES}, (8, 70), "uint8", 0.3, -80.0)
     with store.writer(specification) as writer:
         for row in range(writer.done, len(store.index)):
             failed = row == 3

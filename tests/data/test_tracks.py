@@ -1,6 +1,7 @@
 """Tracks with targets and sides, and the tables that baselines are fitted on."""
 
 import json
+import shutil
 
 import numpy as np
 import pandas as pd
@@ -8,10 +9,11 @@ import pytest
 
 from hitsong import config
 from hitsong.collect import deduplicate
+from hitsong.data import near_audio
 from hitsong.data.corpus import Corpus, content_hash
 from hitsong.data.tables import baseline_tables, read_table
 from hitsong.data.targets import Target
-from hitsong.data.tracks import find_leaks, load_tracks
+from hitsong.data.tracks import find_leaks, load_tracks, united_line
 from hitsong.errors import UserError
 from hitsong.features.kinds import parameters
 from hitsong.study import Study
@@ -114,6 +116,40 @@ def test_leaks_use_hashes_and_clips_where_they_are(study, rng):
     found = find_leaks(study, tracks)
     assert found["artist"]["same_audio"] == 1
     assert found["artist"]["near_audio"] == 0
+
+
+def test_clips_of_one_recording_share_a_group_from_the_first_split_on(study, rng, monkeypatch):
+    store(study, "mel", None, rng.integers(0, 255, (30, 8, 40)))
+    np.save(study.features / "mel.npy", rng.integers(0, 255, (30, 8, 40)).astype(np.uint8))
+    description = {
+        "kind": "mel",
+        "parameters": parameters("mel", config.Features()),
+        "scale": 0.3,
+        "offset": -80,
+    }
+    (study.features / "mel.json").write_text(json.dumps(description))
+    before, _, counts = load_tracks(study, config.Config())
+    assert (counts["united"], counts["copies_excluded"]) == (0, 0)
+    assert united_line(counts) is None
+    groups = before.set_index("track_id")["group"]
+    a = groups.index[0]
+    b = groups.index[groups != groups[a]][0]
+    searched = []
+
+    def find_pairs(track_ids, *_):
+        searched.append(len(track_ids))
+        return pd.DataFrame({"track_id": [a], "other": [b], "shift": [1.5], "correlation": [0.9]})
+
+    monkeypatch.setattr(near_audio, "find_pairs", find_pairs)
+    study.splits.unlink()
+    shutil.rmtree(study.folder / ".cache")
+    for _ in range(2):
+        tracks, _, counts = load_tracks(study, config.Config())
+        groups = tracks.set_index("track_id")["group"]
+        assert groups[a] == groups[b]
+        assert counts["united"] == 1
+    assert searched == [29]  # one clip failed; the second time they are read
+    assert "share a group" in united_line(counts)
 
 
 # --- What models take -------------------------------------------------------------------------------

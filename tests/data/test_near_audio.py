@@ -1,0 +1,77 @@
+"""Excerpts of one recording are found by their sound, and different recordings are not paired."""
+
+import numpy as np
+import pytest
+import soundfile
+import soxr
+
+from hitsong.config import Mel
+from hitsong.data import near_audio
+from hitsong.features import mel
+from standin import composer
+
+SETTINGS = Mel(n_mels=64)
+RATE = SETTINGS.sample_rate
+SHIFTS = [0, 1.3, 5.02, 12.51, 25]
+LENGTH = 30 * RATE
+
+
+def specification():
+    scale, offset = mel.quantisation(SETTINGS)
+    parameters = {"hop_length": SETTINGS.hop_length, "sample_rate": RATE}
+    return {"scale": scale, "offset": offset, "parameters": parameters}
+
+
+def pairs_of(clips):
+    """The pairs among some clips of mono samples, by number."""
+    array = np.array([mel.encode(mel.mel_spectrogram(clip, SETTINGS), SETTINGS) for clip in clips])
+    found = near_audio.find_pairs(np.arange(len(clips)), array, np.arange(len(clips)), specification())
+    return {
+        frozenset(pair): shift
+        for *pair, shift in zip(found["track_id"], found["other"], found["shift"], strict=True)
+    }
+
+
+def song(seed, seconds):
+    rng = np.random.default_rng(seed)
+    traits = composer.Traits(rng.uniform(80, 160), int(rng.integers(12)), seed % 2, *rng.random(5))
+    return soxr.resample(composer.compose(traits, seconds, seed).mean(axis=0), 44100, RATE).astype(np.float32)
+
+
+def test_excerpts_of_composed_songs_are_found_at_every_shift():
+    rng, clips = np.random.default_rng(0), []
+    for seed in range(4):
+        samples = song(seed, 56)
+        for shift in SHIFTS:
+            start = round(shift * RATE)
+            clip = samples[start : start + LENGTH] * rng.uniform(0.3, 1)  # quieter, and a little noisier
+            clips.append((clip + rng.normal(0, 1e-3, LENGTH)).astype(np.float32))
+    found, count = pairs_of(clips), len(SHIFTS)
+    assert all(len({number // count for number in pair}) == 1 for pair in found)
+    first = {frozenset([count * n, count * n + k]) for n in range(4) for k in range(1, count)}
+    assert len(first & set(found)) >= 0.9 * len(first)
+
+
+def test_excerpts_of_real_clips_are_found_at_every_shift(shared):
+    clips, true = [], {}
+    for path in sorted((shared / "fma_mini").rglob("*.mp3"))[:8]:
+        samples, rate = soundfile.read(path, dtype="float32", always_2d=True)
+        samples = soxr.resample(samples.mean(axis=1), rate, RATE)[:LENGTH].astype(np.float32)
+        true |= {frozenset([len(clips), len(clips) + k]): shift for k, shift in enumerate(SHIFTS) if k}
+        for shift in SHIFTS:  # what follows the clip is unknown: it goes on backwards
+            start = round(shift * RATE)
+            clips.append(np.concatenate([samples[start:], samples[::-1][:start]]))
+    found, count = pairs_of(clips), len(SHIFTS)
+    assert all(len({number // count for number in pair}) == 1 for pair in found)
+    hits = [pair for pair in true if pair in found]
+    assert len(hits) >= 0.9 * len(true)
+    assert np.median([abs(abs(found[pair]) - true[pair]) for pair in hits]) < 0.1  # seconds
+
+
+@pytest.mark.parametrize("clips", [0, 1, 5])
+def test_silence_noise_and_few_clips_are_no_pairs(clips, rng):
+    none = np.zeros((clips, 64, 162), np.uint8)
+    noise = rng.integers(0, 255, (clips, 64, 162)).astype(np.uint8)
+    short = rng.integers(0, 255, (clips, 8, 12)).astype(np.uint8)
+    for array in (none, noise, short):
+        assert near_audio.find_pairs(list("abcde"[:clips]), array, np.arange(clips), specification()).empty
