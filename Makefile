@@ -1,4 +1,4 @@
-# make demo: the whole pipeline on synthetic songs. make test: the quick tests. make test-all: every test.
+# make demo: the whole pipeline on synthetic songs; make open: the same from open listening data. make test: the quick tests. make test-all: every test.
 # Each does its own set-up.
 
 PYTHON ?= python3
@@ -6,11 +6,19 @@ VENV   := .venv
 RUN    := $(VENV)/bin/python
 CONFIG ?= config.yaml
 
-.PHONY: demo test test-all studies setup setup-dev lint lock clean
+.PHONY: demo open test test-all studies setup setup-dev lint lock clean
 
 demo: setup
 	@set -e; for stage in 01_collect 02_download 03_features 04_baseline 05_train 06_evaluate; do \
 		echo; echo "== $$stage.py"; $(RUN) $$stage.py --config $(CONFIG); done
+
+# Open popularity from a dump of listens and sound from Deezer, on synthetic songs.
+OPEN := --config configs/open.yaml --set collect.api=standin --set collect.listens=data/listens
+
+open: setup
+	$(RUN) -m standin --config configs/open.yaml --listens data/listens
+	@set -e; for stage in 01_collect 02_download 03_features 04_baseline 05_train 06_evaluate; do \
+		echo; echo "== $$stage.py"; $(RUN) $$stage.py $(OPEN); done
 
 PYTEST := $(RUN) -m pytest -q -n 2 --dist loadfile --no-loadscope-reorder
 

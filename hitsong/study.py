@@ -341,7 +341,7 @@ def _config_of(study):
 
 def _require_same_source(study, earlier, config):
     before, now = ((c["collect"]["source"], c["collect"]["api"]) for c in (earlier, config.model_dump()))
-    services = ("spotify", "deezer")
+    services = ("spotify", "deezer", "listenbrainz")
     if before[0] != now[0] or (now[0] in services and before[1] != now[1]):
         raise UserError(
             f"{study.folder} was collected from {_source(before)}, and this config collects from {_source(now)}: "
@@ -351,7 +351,7 @@ def _require_same_source(study, earlier, config):
 
 def _source(pair):
     source, api = pair
-    return f"{source} ({api})" if source in ("spotify", "deezer") else source
+    return f"{source} ({api})" if source in ("spotify", "deezer", "listenbrainz") else source
 
 
 def _crawl(config):

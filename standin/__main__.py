@@ -4,6 +4,7 @@ A fault is KIND, KIND@AT or KIND@ATxTIMES, and may end in :PATH. For example `qu
 `server_error@5x3:albums` fails the 5th to the 7th of the requests whose path holds `albums`.
 
     python -m standin --table songs.csv      # Spotify's tracks as a table without audio, for configs/table_deezer.yaml
+    python -m standin --listens listens      # a dump of listens, for configs/open.yaml
 """
 
 import argparse
@@ -13,11 +14,13 @@ import textwrap
 import threading
 from typing import get_args
 
+import numpy as np
 from pydantic import ValidationError
 
 from hitsong import config
 from hitsong.errors import UserError
 from standin import GENRES, playlist_ids, serve
+from standin.dump import draw_listens, write_parquet
 from standin.spotify import TOKEN
 from standin.world import World
 
@@ -53,6 +56,7 @@ def main():
     parser.add_argument("--profile", choices=PROFILES, help="the class of app that clients have at Spotify")
     parser.add_argument("--fault", type=fault, action="append", help="a failure on purpose; may be repeated")
     parser.add_argument("--table", metavar="FILE", help="write the tracks of one genre as a table, and end")
+    parser.add_argument("--listens", metavar="FOLDER", help="write a dump of listens of one genre, and end")
     arguments = parser.parse_args()
     try:
         settings = config.load(arguments.config).standin if arguments.config else config.Standin()
@@ -62,6 +66,11 @@ def main():
     settings = settings.model_copy(update={name: value for name, value in given.items() if value})
     if arguments.table:
         write_table(arguments.table, World(settings, next(iter(GENRES))))
+        return
+    if arguments.listens:
+        world = World(settings, next(iter(GENRES)))
+        listens = draw_listens(world, np.random.default_rng(settings.seed))
+        print(f"{len(listens):,} synthetic listens -> {write_parquet(arguments.listens, listens)}")
         return
     with serve(settings, arguments.port) as standin:
         print(introduction(standin, settings), flush=True)

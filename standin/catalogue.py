@@ -3,13 +3,14 @@
 import os
 import threading
 from concurrent.futures import CancelledError, ThreadPoolExecutor
-from functools import lru_cache, partial
+from functools import cached_property, lru_cache, partial
 
 import pandas as pd
 from flask import Response, abort, current_app
 
 from standin.composer import compose, encode_mp3
 from standin.decoys import AWAY
+from standin.identities import recording_mbids
 from standin.search import Query
 from standin.world import BLOCK, GENRES, World
 
@@ -59,10 +60,23 @@ class Catalogue:
         """The tracks that hold the same recording as a track, itself among them."""
         return self.world(genre_of(track.serial)).copies[track.recording]
 
+    @cached_property
+    def by_mbid(self):
+        """The world and the recording of each MusicBrainz identifier."""
+        return {
+            mbid: (world, recording)
+            for world in self.worlds()
+            for recording in world.recordings
+            for mbid in recording_mbids(world, recording)
+        }
+
     def planted(self, track_ids):
         """The planted effects of tracks of either service: rows of `World.planted`."""
         missing, tables = set(track_ids), []
-        service = "deezer" if any(key.startswith("deezer:") for key in missing) else "spotify"
+        example = next(iter(missing), "")
+        service = (
+            "deezer" if example.startswith("deezer:") else "musicbrainz" if "-" in example else "spotify"
+        )
         for world in self.worlds():
             if not missing:
                 break

@@ -6,6 +6,7 @@ synthetic Deezer's paths begin with /deezer) and that are of its kind:
 - truncated_audio, html_audio, expired_preview: previews, of either service
 - quota, expired_token: Spotify's Web API
 - null_items: Spotify's searches and playlists, the lists in which real ones have nulls
+- popularity_disabled, popularity_null (null for every recording): ListenBrainz's popularity route
 - not_json: everything but previews
 - all others: everything, but token requests only where the fault names their path
 
@@ -17,6 +18,7 @@ import time
 
 from flask import Response, current_app, g, jsonify, request
 
+from standin import musicbrainz
 from standin.deezer import Refusal, access_denied
 from standin.spotify import Failure
 
@@ -74,6 +76,8 @@ def _concerns(fault):
         return bool(fault.path) and fault.kind not in ("expired_token", "null_items")
     if fault.kind in ("expired_token", "quota"):
         return request.path.startswith("/v1/")
+    if fault.kind.startswith("popularity"):
+        return request.endpoint == "listenbrainz.popularity"
     if fault.kind == "null_items":
         return request.endpoint in ("spotify.search", "spotify.playlist_tracks")
     return fault.kind != "not_json" or not _is_audio()
@@ -87,7 +91,9 @@ def _is_audio():
 
 
 def rate_limit(_):
-    """At Deezer, with HTTP 200."""
+    """At Deezer, with HTTP 200; at MusicBrainz, with 503."""
+    if request.blueprint == "musicbrainz":
+        return musicbrainz.rate_limited()
     if request.blueprint == "deezer" and not _is_audio():
         raise Refusal("Exception", "Quota limit exceeded", 4)
     return _limited(1, "API rate limit exceeded")
@@ -129,6 +135,10 @@ def not_json(_):
 def expired_token(_):
     current_app.extensions["tokens"].expire()
     raise Failure(401, "The access token expired")
+
+
+def popularity_disabled(_):
+    return musicbrainz.disabled()
 
 
 def slow(_):
@@ -199,7 +209,7 @@ INSTEAD = {
     f.__name__: f
     for f in (
         rate_limit, rate_limit_text, rate_limit_long, quota, server_error, empty_body, not_json,
-        expired_token, slow, html_audio, expired_preview,
+        expired_token, slow, html_audio, expired_preview, popularity_disabled,
     )
 }  # fmt: skip
 UPON = {"dropped": dropped, "truncated_audio": truncated, "null_items": null_items}

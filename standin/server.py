@@ -8,6 +8,7 @@ from flask import Flask, request
 from werkzeug.serving import WSGIRequestHandler, make_server
 
 from standin import deezer, deezer_objects, faults
+from standin import musicbrainz as open_services
 from standin.catalogue import Catalogue
 from standin.spotify import CLIENT_SECRET, Tokens, spotify
 from standin.spotify_objects import ACCOUNTS, API, CLIENT_ID
@@ -29,8 +30,8 @@ class Standin:
         Addresses of the synthetic Spotify; the same in every run, whatever the port.
     client_id, client_secret : str
         The credentials that are accepted.
-    deezer : str
-        Address of the synthetic Deezer; the same in every run, too.
+    deezer, musicbrainz, listenbrainz : str
+        Addresses of the other synthetic services; the same in every run, too.
     planted : callable
         From track ids of either service to a table of their planted effects.
     endpoints : collections.Counter
@@ -42,6 +43,8 @@ class Standin:
     client_id = CLIENT_ID
     client_secret = CLIENT_SECRET
     deezer = f"http://{deezer_objects.API}/"
+    musicbrainz = f"http://{open_services.MUSICBRAINZ}/ws/2/"
+    listenbrainz = f"http://{open_services.LISTENBRAINZ}/"
 
     def __init__(self, url, endpoints, catalogue):
         self.url = url
@@ -79,6 +82,8 @@ def create_app(settings, endpoints):
     app.extensions["tokens"] = Tokens()
     app.register_blueprint(spotify)
     app.register_blueprint(deezer.deezer)
+    app.register_blueprint(open_services.musicbrainz)
+    app.register_blueprint(open_services.listenbrainz)
     app.wsgi_app = _by_host(app.wsgi_app)
     faults.install(app, settings.faults)
     counting = threading.Lock()
@@ -93,11 +98,16 @@ def create_app(settings, endpoints):
 
 
 def _by_host(app):
-    """Route requests to the hosts of the synthetic Deezer to its prefix."""
+    """Route requests to the hosts of each service to its prefix; Spotify has none."""
+    prefixes = {
+        deezer_objects.API: deezer_objects.PREFIX,
+        deezer_objects.PREVIEWS: deezer_objects.PREFIX,
+        open_services.MUSICBRAINZ: open_services.MUSICBRAINZ_PREFIX,
+        open_services.LISTENBRAINZ: open_services.LISTENBRAINZ_PREFIX,
+    }
 
     def route(environ, start_response):
-        if environ.get("HTTP_HOST") in (deezer_objects.API, deezer_objects.PREVIEWS):
-            environ["PATH_INFO"] = deezer_objects.PREFIX + environ["PATH_INFO"]
+        environ["PATH_INFO"] = prefixes.get(environ.get("HTTP_HOST"), "") + environ["PATH_INFO"]
         return app(environ, start_response)
 
     return route

@@ -8,6 +8,7 @@ import numpy as np
 from standin.composer import Traits
 from standin.decoys import AWAY, make_decoys
 from standin.draws import GENRES, draw_effects, draw_owners, draw_traits
+from standin.identities import recording_mbids
 from standin.names import ALBUMS, ARTISTS, SONGS, identifier, invent, number
 from standin.objects import Album, Artist, Playlist, Recording, Track
 from standin.taste import measure, skew
@@ -230,15 +231,17 @@ class World:
         Returns
         -------
         pd.DataFrame
-            track_id (of the service, "spotify" or "deezer"), isrc, artist_effect, audio_effect and noise (weighted:
-            popularity rises with their sum), and the traits.
+            track_id (of the service: "spotify", "deezer" or "musicbrainz"), isrc, artist_effect, audio_effect and noise
+            (weighted: popularity rises with their sum), and the traits.
         """
         rows = self.effects.join(self.traits)
         rows.insert(0, "isrc", [recording.isrc for recording in self.recordings])
-        ids = [
-            [track.id if service == "spotify" else f"deezer:{track.serial}" for track in copies]
-            for copies in self.copies.values()
-        ]
+        names = {
+            "spotify": lambda recording, copies: [track.id for track in copies],
+            "deezer": lambda recording, copies: [f"deezer:{track.serial}" for track in copies],
+            "musicbrainz": lambda recording, copies: recording_mbids(self, recording),
+        }[service]
+        ids = [names(recording, copies) for recording, copies in self.copies.items()]
         rows.insert(0, "track_id", ids)
         return rows.explode("track_id", ignore_index=True)
 

@@ -250,8 +250,19 @@ class Catalog:
 
     def store_lookup(self, request, items):
         """Store the response to a request, with the time."""
-        row = (self.scope, request, datetime.now(UTC).isoformat(timespec="seconds"), json.dumps(items))
-        self.connection.execute("INSERT OR REPLACE INTO lookups VALUES (?, ?, ?, ?)", row)
+        self.store_lookups({request: items})
+
+    def store_lookups(self, items_by_request):
+        """Store the responses to several requests together: all or none."""
+        now = datetime.now(UTC).isoformat(timespec="seconds")
+        with self.transaction():
+            self.connection.executemany(
+                "INSERT OR REPLACE INTO lookups VALUES (?, ?, ?, ?)",
+                (
+                    (self.scope, request, now, json.dumps(items))
+                    for request, items in items_by_request.items()
+                ),
+            )
 
     # ------------------------------------------------------------------ downloads
 

@@ -29,6 +29,8 @@ class Connection:
     api: str = "https://api.spotify.com/v1/"
     token_url: str = "https://accounts.spotify.com/api/token"
     deezer: str = "https://api.deezer.com/"
+    musicbrainz: str = "https://musicbrainz.org/ws/2/"
+    listenbrainz: str = "https://api.listenbrainz.org/"
     client_id: str | None = None
     client_secret: str | None = None
     planted: Callable | None = None
@@ -65,6 +67,8 @@ def connect(config):
                 api=standin.api,
                 token_url=standin.token_url,
                 deezer=standin.deezer,
+                musicbrainz=standin.musicbrainz,
+                listenbrainz=standin.listenbrainz,
                 client_id=standin.client_id,
                 client_secret=standin.client_secret,
                 planted=standin.planted,

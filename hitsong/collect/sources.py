@@ -37,6 +37,8 @@ def open_source(config, path):
 
     if config.collect.source == "deezer":
         from hitsong.collect.deezer import Deezer as Crawl
+    elif config.collect.source == "listenbrainz":
+        from hitsong.collect.listenbrainz import ListenBrainz as Crawl
     else:
         from hitsong.collect.spotify import Spotify as Crawl
     with (
@@ -68,10 +70,7 @@ def open_previews(config, matching=False):
     with ExitStack() as stack:
         connection = stack.enter_context(connect(config))
         at_deezer = connection
-        if matching and config.collect.source not in (
-            "deezer",
-            "spotify",
-        ):  # files: a service is not connected yet
+        if matching and config.collect.source in ("fma", "table"):  # files: a service is not connected yet
             service = config.collect.model_copy(update={"source": "deezer"})
             at_deezer = stack.enter_context(connect(config.model_copy(update={"collect": service})))
         needed = matching or config.collect.source == "deezer"

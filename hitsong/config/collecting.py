@@ -28,7 +28,7 @@ class Fault(Section):
     kind: Literal[
         "rate_limit", "rate_limit_text", "rate_limit_long", "quota",
         "server_error", "empty_body", "not_json", "expired_token", "dropped", "slow", "null_items",
-        "truncated_audio", "html_audio", "expired_preview",
+        "truncated_audio", "html_audio", "expired_preview", "popularity_disabled", "popularity_null",
     ]  # fmt: skip
     at: Positive = 1
     times: Positive = 1
@@ -90,14 +90,18 @@ class Table(Section):
         return [self.artist_separator] if isinstance(self.artist_separator, str) else self.artist_separator
 
 
+# What a source counts as popularity.
+_COUNTS = {"fma": ("listens", "listens_per_month"), "listenbrainz": ("users", "listens")}
+
+
 class Collect(Section):
     """Where tracks come from."""
 
-    source: Literal["spotify", "deezer", "fma", "table"] = "spotify"
+    source: Literal["spotify", "deezer", "fma", "table", "listenbrainz"] = "spotify"
     api: Literal["standin", "live"] = "standin"
 
-    # Spotify and Deezer: what to look for
-    strategy: Literal["artists", "search", "ids", "playlist"] = "artists"
+    # Services: what to look for
+    strategy: Literal["artists", "search", "ids", "playlist", "listened"] = "artists"
     genre: Annotated[str, Field(min_length=1)] | Annotated[list[str], Field(min_length=1)] = "mandopop"
     per_genre: Positive | None = None
     years: matching(r"\d{4}(-\d{4})?", "a year or a range of years, such as 2019 or 2019-2021") | None = None
@@ -110,7 +114,7 @@ class Collect(Section):
     ids_file: str | None = None
     playlist: Text | None = None
 
-    # Spotify and Deezer: how to ask
+    # Services: how to ask
     gap_s: Annotated[float, Field(ge=0)] = 0.1
     longest_wait_s: Annotated[float, Field(ge=0)] = 60.0
     request_budget: Positive = 20_000
@@ -118,8 +122,12 @@ class Collect(Section):
     # FMA and tables: where they lie
     root: str | None = None
     subset: Literal["small", "medium", "large"] | None = None
-    popularity: Literal["listens", "listens_per_month"] = "listens"
+    popularity: Literal["listens", "listens_per_month", "users"] = "listens"
     table: Table | None = None
+
+    # ListenBrainz: the folder of a dump of listens (else its popularity route), and the fewest users of a track
+    listens: Text | None = None
+    min_users: Annotated[int, Field(ge=0)] = 1
 
     @property
     def genres(self):
@@ -140,6 +148,12 @@ class Collect(Section):
             name, value = needed.get(self.strategy, ("", True))
             if value is None:
                 raise ValueError(f"strategy {self.strategy} needs collect.{name}")
+        if self.popularity not in _COUNTS.get(self.source, (self.popularity,)):
+            raise ValueError(f"popularity of {self.source} is one of {', '.join(_COUNTS[self.source])}")
+        if self.source == "listenbrainz" and self.strategy not in ("artists", "listened"):
+            raise ValueError("strategy of listenbrainz is artists or listened")
+        if self.strategy == "listened" and (self.source != "listenbrainz" or self.listens is None):
+            raise ValueError("strategy listened belongs to source listenbrainz with collect.listens, a dump")
         if self.per_genre and (self.source, self.strategy) != ("spotify", "search"):
             raise ValueError("per_genre belongs to source spotify with strategy search")
         if self.years and len(years := self.years.split("-")) == 2 and years[0] > years[1]:

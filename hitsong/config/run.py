@@ -240,10 +240,13 @@ class Config(Section):
 
     @model_validator(mode="before")
     @classmethod
-    def _rank_as_percentile(cls, content):
-        """Deezer's rank (0 to a million, far from linear) is predicted as a percentile, unless the file says how."""
+    def _counts_as_percentile(cls, content):
+        """Ranks and numbers of users, far from linear, are predicted as percentiles, unless the file says how."""
         match content:
-            case {"collect": {"source": "deezer"}}:
+            case {"collect": {"source": "listenbrainz"} as collect} if "popularity" not in collect:
+                content = {**content, "collect": {**collect, "popularity": "users"}}
+        match content:
+            case {"collect": {"source": "deezer" | "listenbrainz"}}:
                 target = content.get("target", {})
                 if isinstance(target, dict) and target.get("kind", "popularity") == "popularity":
                     return {**content, "target": {"transform": "percentile", **target}}

@@ -1,0 +1,131 @@
+"""A synthetic dump of listens, in the two forms of ListenBrainz: what listeners played of a world's recordings.
+
+The number of users of a recording rises with its planted popularity; listens begin with its release, and peak after it.
+"""
+
+import io
+import json
+import tarfile
+from datetime import UTC, datetime
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from standin.identities import recording_mbids
+
+FIRST, LAST = datetime(2015, 1, 1, tzinfo=UTC), datetime(2026, 10, 31, 23, 59, tzinfo=UTC)
+LISTENERS = 3000
+UNMAPPED = 0.1  # share of listens that name no recording
+NAME = "listenbrainz-{}-dump-1000-20261101-000003-full"
+
+
+def draw_listens(world, rng):
+    """Listens of a world's recordings.
+
+    Returns
+    -------
+    pandas.DataFrame
+        `user_id`, `listened_at` (UTC, seconds), `recording_mbid` (missing if not mapped), `recording_name`,
+        `artist_name`; sorted by time.
+    """
+    parts = []
+    for recording in world.recordings:
+        users = rng.permutation(LISTENERS)[: round(8 * np.exp(recording.popularity / 20))]
+        user_id = np.repeat(users, 1 + rng.geometric(0.4, len(users)))
+        released = min(int(copy.album.date[:4]) for copy in world.copies[recording])
+        start = max(FIRST.timestamp(), datetime(released, 1, 1, tzinfo=UTC).timestamp())
+        share = rng.beta(1, 2, len(user_id))  # more listens soon after the release
+        mbids = recording_mbids(world, recording)
+        parts.append(
+            pd.DataFrame(
+                {
+                    "user_id": user_id + 1,
+                    "listened_at": (start + share * (LAST.timestamp() - start)).astype(np.int64),
+                    "recording_mbid": np.array(mbids, dtype=object)[
+                        rng.integers(len(mbids), size=len(user_id))
+                    ],
+                    "recording_name": recording.name,
+                    "artist_name": recording.artists[0].name,
+                }
+            )
+        )
+    listens = pd.concat(parts, ignore_index=True)
+    listens.loc[rng.random(len(listens)) < UNMAPPED, "recording_mbid"] = None
+    return listens.sort_values(["listened_at", "user_id"], kind="stable", ignore_index=True)
+
+
+def write_parquet(folder, listens, files=3):
+    """Write listens as the Parquet files of the Spark dump, in its folder; returns the folder."""
+    folder = Path(folder) / NAME.format("spark")
+    folder.mkdir(parents=True, exist_ok=True)
+    for number, rows in enumerate(np.array_split(np.arange(len(listens)), files)):
+        pq.write_table(_spark_table(listens.iloc[rows]), folder / f"{number}.parquet")
+    return folder
+
+
+def _spark_table(listens):
+    time = pd.to_datetime(listens["listened_at"], unit="s")
+    mapped = listens["recording_mbid"]
+    return pa.table(
+        {
+            "listened_at": pa.array(time, pa.timestamp("ms")),
+            "created": pa.array(time, pa.timestamp("ms")),
+            "user_id": pa.array(listens["user_id"], pa.int64()),
+            "recording_msid": pa.array([None] * len(listens), pa.string()),
+            "artist_name": pa.array(listens["artist_name"], pa.string()),
+            "artist_credit_id": pa.array([None] * len(listens), pa.int64()),
+            "release_name": pa.array([None] * len(listens), pa.string()),
+            "release_mbid": pa.array([None] * len(listens), pa.string()),
+            "recording_name": pa.array(listens["recording_name"], pa.string()),
+            "recording_mbid": pa.array(mapped.where(mapped.notna(), None), pa.string()),
+            "artist_credit_mbids": pa.array([None] * len(listens), pa.list_(pa.string())),
+        }
+    )
+
+
+def write_tar(folder, listens, files=3):
+    """Write listens as the Spark dump is downloaded: one `.tar`; returns its path."""
+    name = NAME.format("spark")
+    path = Path(folder) / f"{name}.tar"
+    with tarfile.open(path, "w") as archive:
+        for number, rows in enumerate(np.array_split(np.arange(len(listens)), files)):
+            buffer = io.BytesIO()
+            pq.write_table(_spark_table(listens.iloc[rows]), buffer)
+            _add(archive, f"{name}/{number}.parquet", buffer.getvalue())
+    return path
+
+
+def write_json(folder, listens):
+    """Write listens as the JSON dump is downloaded: one `.tar.zst` of `.listens` files by month; returns its path."""
+    name = NAME.format("listens")
+    path = Path(folder) / f"{name}.tar.zst"
+    months = pd.to_datetime(listens["listened_at"], unit="s").dt.strftime("%Y/%-m")
+    with (
+        pa.OSFile(str(path), "wb") as file,
+        pa.CompressedOutputStream(file, "zstd") as stream,
+        tarfile.open(fileobj=stream, mode="w|") as archive,
+    ):
+        for month, rows in listens.groupby(months, sort=True):
+            _add(archive, f"{name}/listens/{month}.listens", json_lines(rows).encode())
+    return path
+
+
+def json_lines(listens):
+    """Listens as JSON documents, one a line."""
+    lines = []
+    for row in listens.itertuples(index=False):
+        metadata = {"track_name": row.recording_name, "artist_name": row.artist_name, "additional_info": {}}
+        if isinstance(row.recording_mbid, str):
+            metadata["mbid_mapping"] = {"recording_mbid": row.recording_mbid, "artist_mbids": []}
+        document = {"user_id": row.user_id, "listened_at": row.listened_at, "recording_msid": None}
+        lines.append(json.dumps(document | {"track_metadata": metadata}, ensure_ascii=False))
+    return "\n".join(lines) + "\n"
+
+
+def _add(archive, name, content):
+    member = tarfile.TarInfo(name)
+    member.size = len(content)
+    archive.addfile(member, io.BytesIO(content))
