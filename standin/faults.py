@@ -200,6 +200,13 @@ def null_items(response, _):
     return response
 
 
+def popularity_null(response, _):
+    """Nothing is known of any recording."""
+    counts = [item | {"total_listen_count": None, "total_user_count": None} for item in response.get_json()]
+    response.set_data(jsonify(counts).get_data())
+    return response
+
+
 def _hang_up(connection):
     """Close a connection in both directions; what is written to it later goes nowhere."""
     connection.shutdown(2)
@@ -212,4 +219,9 @@ INSTEAD = {
         expired_token, slow, html_audio, expired_preview, popularity_disabled,
     )
 }  # fmt: skip
-UPON = {"dropped": dropped, "truncated_audio": truncated, "null_items": null_items}
+UPON = {
+    "dropped": dropped,
+    "truncated_audio": truncated,
+    "null_items": null_items,
+    "popularity_null": popularity_null,
+}

@@ -3,7 +3,7 @@
 import re
 import uuid
 
-from flask import Blueprint, Response, g, jsonify, request
+from flask import Blueprint, Response, jsonify, request
 
 from standin.catalogue import catalogue
 from standin.identities import artist_mbid, recording_mbids, release_mbid
@@ -188,8 +188,7 @@ def popularity():
     mbids, refusal = _requested()
     if refusal:
         return refusal
-    by_mbid = {} if (g.get("fault") or (None,))[0] == "popularity_null" else catalogue().by_mbid
-    return jsonify([_count(mbid, by_mbid) for mbid in mbids])
+    return jsonify([_count(mbid, catalogue().by_mbid) for mbid in mbids])
 
 
 def _count(mbid, by_mbid):
@@ -200,7 +199,7 @@ def _count(mbid, by_mbid):
             1, round(2 * 2.718 ** (recording.popularity / 18) / len(recording_mbids(world, recording)))
         )
         listens = 3 * users
-    elif by_mbid and mbid in FAMOUS:
+    elif mbid in FAMOUS:
         users, listens = 5000, 90_000
     return {"recording_mbid": mbid, "total_listen_count": listens, "total_user_count": users}
 
