@@ -2,6 +2,7 @@
 
     python 07_serve.py                          # http://127.0.0.1:8787, the study's best model
     python 07_serve.py --model crnn --port 9000
+    python 07_serve.py --bundle FOLDER          # a copy of data/<study>/models/<name>/, without the study
     HITSONG_TOKEN=... python 07_serve.py --host 0.0.0.0
 
 Reads data/<study>/models/ and report/metrics.json; writes nothing. Songs are sent to POST /predict (one, field
@@ -11,21 +12,27 @@ the requests in flight. On a network, put a proxy with TLS before it: the token 
 
 import os
 import signal
+from pathlib import Path
 
 from hitsong import cli
 
 
 def main():
     parser = cli.parser(__doc__)
-    parser.add_argument(
-        "--model", metavar="NAME", help="which model (default: the best that needs only a file)"
+    model = parser.add_mutually_exclusive_group()
+    model.add_argument("--model", metavar="NAME", help="default: the best that needs only a file")
+    model.add_argument(
+        "--bundle",
+        type=Path,
+        metavar="FOLDER",
+        help="a model from somebody you trust: its files can run code",
     )
     parser.add_argument("--host", default="127.0.0.1", help="address to listen on (default: %(default)s)")
     parser.add_argument("--port", type=int, default=8787, help="0 takes any free port (default: %(default)s)")
     parser.add_argument("--max-mb", type=float, default=30, help="largest file (default: %(default)s)")
     parser.add_argument("--max-minutes", type=float, default=10, help="longest sound (default: %(default)s)")
     arguments = parser.parse_args()
-    config = cli.settings(arguments)
+    config = None if arguments.bundle else cli.settings(arguments)
     token = os.environ.pop("HITSONG_TOKEN", None) or None  # decoder processes must not inherit it
 
     from hitsong.service import options
@@ -36,11 +43,11 @@ def main():
 
     start_fork_server()  # loads its libraries while the model is loaded
 
-    from hitsong.predict.choose import choose_bundle
+    from hitsong.predict.choose import choose_bundle, load_bundle
     from hitsong.service.access import AccessControl
     from hitsong.service.app import start
 
-    bundle, reason = choose_bundle(config, arguments.model)
+    bundle, reason = choose_bundle(config, arguments.model) if config else load_bundle(arguments.bundle)
     access = AccessControl(arguments.host, token)
     with start(bundle, access, limits, arguments.host, arguments.port) as server:
         for name in (signal.SIGINT, signal.SIGTERM):

@@ -6,9 +6,11 @@
     python benchmarks/service.py FOLDER --hostile 10000               # hostile uploads, instead
 
 Starts 07_serve.py with the remaining options and sends it songs over HTTP. Speed: CPU seconds and time until the first
-answer; one song after the other; 16 clients at once, as a share of what the cores can do (free cores / CPU seconds of
-one song alone, where cores that other programs use do not count as free); a song of 3 min 30 s, alone and beside short
-songs. Each is the median of --rounds starts. With --hostile: the status codes, which must never be 500, lost decoder
+answer; one song after the other; 16 clients at once, as a share of what the cores can do (cores / CPU seconds of one
+song alone): the share of cores that the service's ready threads could fill, sampled, times the CPU seconds of a song
+alone over those of a song among 16 clients. On a machine without other work, that is answers a second over what the
+cores can do; on a busy one it is not disturbed. Then a song of 3 min 30 s, alone and beside two short songs. Each is
+the median of --rounds starts. With --hostile: the status codes, which must never be 500, lost decoder
 processes, and memory.
 """
 
@@ -23,6 +25,7 @@ import sys
 import threading
 import time
 from collections import Counter
+from concurrent.futures import ThreadPoolExecutor
 from itertools import cycle, islice
 from pathlib import Path
 
@@ -34,17 +37,22 @@ from hostile_uploads import attack
 
 ROOT = Path(__file__).parents[1]
 SUFFIXES = (".mp3", ".flac", ".ogg", ".wav")
-ALONE, CLIENTS, TOGETHER = 10, 16, 96  # songs one after the other; clients at once, and their songs
+ALONE, CLIENTS, TOGETHER, BESIDE = (
+    8,
+    16,
+    64,
+    4,
+)  # songs one after the other; clients, their songs; repetitions
 LONG_SECONDS = 210
 ROWS = {
     "first_s": "first answer after the start, s",
     "first_cpu": "first answer after the start, CPU s",
     "one_s": "one song of 30 s, s",
     "one_cpu": "one song of 30 s, CPU s",
-    "share": f"answers a second with {CLIENTS} clients / (free cores / CPU s of one)",
+    "share": f"answers a second with {CLIENTS} clients / (cores / CPU s of one)",
     "long_s": "one song of 3:30 / one of 30 s, time",
     "long_cpu": "one song of 3:30 / one of 30 s, CPU",
-    "beside": "two short songs beside a long one / without it, time",
+    "beside": "two short songs beside one of 3:30 / without it, time",
 }
 
 
@@ -132,22 +140,17 @@ def speed(url, pid, started, clips, long):
     first_cpu = cpu_seconds(pid)
     one_s, one_cpu = alone(session, url, pid, clips, ALONE)
     long_s, long_cpu = alone(session, url, pid, [long], 4)
-    before, idle, began = cpu_seconds(pid), psutil.cpu_times().idle, time.perf_counter()
-    answers, statuses, wall = load(url, clips, CLIENTS, TOGETHER)
-    used, idle = cpu_seconds(pid) - before, psutil.cpu_times().idle - idle
+    before = cpu_seconds(pid)
+    with sampled_cores(pid) as cores:
+        statuses = load(url, clips, CLIENTS, TOGETHER)[1]
     assert set(statuses) == {200}, statuses
-    free_cores = (used + idle) / (time.perf_counter() - began)
-    short = statistics.median(load(url, clips, 2, 8)[0])
-    stop = threading.Event()
-    busy = threading.Thread(target=repeat, args=(url, long, stop))
-    busy.start()
-    beside = statistics.median(load(url, clips, 2, 8)[0])
-    stop.set()
-    busy.join()
+    together_cpu = (cpu_seconds(pid) - before) / TOGETHER
+    short, beside = zip(*(beside_long(url, clips, long) for _ in range(BESIDE)), strict=True)
     return {
         "first_s": first, "first_cpu": first_cpu, "one_s": one_s, "one_cpu": one_cpu,
-        "share": len(answers) / wall * one_cpu / free_cores,
-        "long_s": long_s / one_s, "long_cpu": long_cpu / one_cpu, "beside": beside / short,
+        "share": statistics.mean(cores) / os.cpu_count() * one_cpu / together_cpu,
+        "long_s": long_s / one_s, "long_cpu": long_cpu / one_cpu,
+        "beside": statistics.median(beside) / statistics.median(short),
     }  # fmt: skip
 
 
@@ -162,11 +165,37 @@ def alone(session, url, pid, clips, count):
     return statistics.median(seconds), (cpu_seconds(pid) - before) / count
 
 
-def repeat(url, clip, stop):
-    """Send a song again and again until `stop` is set."""
-    with requests.Session() as session:
-        while not stop.is_set():
-            ask(session, url, clip)
+def beside_long(url, clips, long):
+    """Seconds of the slower of two short songs that are sent at once: without a long one, and just after it."""
+    without = max(load(url, clips, 2, 2)[0])
+    with ThreadPoolExecutor(1) as pool:
+        pool.submit(ask, requests.Session(), url, long)
+        time.sleep(0.1)
+        return without, max(load(url, clips, 2, 2)[0])
+
+
+@contextlib.contextmanager
+def sampled_cores(pid):
+    """Samples how many cores a process and its descendants could fill: threads that run or wait for a core (Linux)."""
+    samples, stop = [], threading.Event()
+    process = psutil.Process(pid)
+    tree = [one.pid for one in [process, *process.children(recursive=True)]]
+
+    def sample():
+        while not stop.wait(0.03):
+            ready = 0
+            for path in [path for one in tree for path in Path(f"/proc/{one}/task").glob("*/stat")]:
+                with contextlib.suppress(OSError):
+                    ready += path.read_text().rpartition(")")[2].split()[0] == "R"
+            samples.append(min(ready, os.cpu_count()))
+
+    thread = threading.Thread(target=sample)
+    thread.start()
+    try:
+        yield samples
+    finally:
+        stop.set()
+        thread.join()
 
 
 def cpu_seconds(pid):

@@ -12,7 +12,6 @@ import scipy.fft
 
 from hitsong.features.decode import Clip, resample
 from hitsong.features.key import key
-from hitsong.features.loudness import loudness
 from hitsong.features.mel import Spectrum, mel_filters
 from hitsong.features.rhythm import rhythm
 from hitsong.features.stft import frame_count, power_spectra
@@ -120,6 +119,8 @@ def describe(clip):
         mfcc_00_mean ... mfcc_19_std
             Of librosa's 128 Slaney mels in dB over a reference of 1.
     """
+    from hitsong.features.loudness import loudness  # compiles with Numba, which takes half a second to load
+
     clip = _clean(clip)
     samples = clip.at(SAMPLE_RATE)
     samples = samples - samples.mean() if len(samples) else np.zeros(1, np.float32)

@@ -47,6 +47,35 @@ def choose_bundle(config, name=None):
     return bundle.load(study.models / chosen), f"{chosen}: {reason}"
 
 
+def load_bundle(folder):
+    """Load a bundle from a folder of its own, without the study that it was trained in.
+
+    Its files can run code (joblib's are pickles): load only what comes from somebody you trust.
+
+    Parameters
+    ----------
+    folder : pathlib.Path
+        A copy of `data/<study>/models/<name>/`.
+
+    Returns
+    -------
+    bundle : hitsong.training.bundle.Bundle
+    reason : str
+        What was loaded, in a line.
+
+    Raises
+    ------
+    UserError
+        If it is no bundle, or one that needs more than the audio file.
+    """
+    if not (folder / "bundle.json").is_file():
+        raise UserError(f"--bundle {folder}: no bundle.json in it; give a folder like data/demo/models/crnn")
+    info = read_json(folder / "bundle.json")
+    if _needs_spotify(info):
+        raise UserError(f"--bundle {folder}: needs Spotify's audio features, which no file carries")
+    return bundle.load(folder), f"{info['name']}: from {folder}"
+
+
 def _best(study, config, infos, usable):
     """The best of the usable models, and why it is."""
     kinds = {model: info["target"]["kind"] for model, info in usable.items()}

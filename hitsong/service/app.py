@@ -9,6 +9,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from flask import Flask, Response, current_app, g, request, send_from_directory
+from werkzeug.datastructures import EnvironHeaders
 from werkzeug.exceptions import HTTPException
 
 from hitsong.predict.predictor import Predictor
@@ -59,6 +60,27 @@ def create_app(service, access):
     return app
 
 
+def header_check(app):
+    """The app's access control for a server that has only read a request's headers.
+
+    Returns
+    -------
+    callable
+        Of the method, the path, and the headers by names like `CONTENT_TYPE`; raises `Problem`.
+    """
+    urls = app.url_map.bind("")
+
+    def check(method, path, headers):
+        try:
+            endpoint, _ = urls.match(path, method)
+        except HTTPException:  # no such page, or not with this method: the app's answer
+            endpoint = None
+        headers = EnvironHeaders({f"HTTP_{name}": value for name, value in headers.items()})
+        app.extensions["access"].check(method, headers, endpoint in PUBLIC)
+
+    return check
+
+
 @contextmanager
 def start(bundle, access, limits, host="127.0.0.1", port=0):
     """Prepare everything to serve a model: load, fork, warm up, listen.
@@ -83,7 +105,8 @@ def start(bundle, access, limits, host="127.0.0.1", port=0):
         service = ScoringService(predictor, decoders, limits)
         decoders.wait()
         service.warm_up()
-        yield Server(create_app(service, access), host, port, limits)
+        app = create_app(service, access)
+        yield Server(app, host, port, limits, header_check(app))
     finally:
         decoders.close()
 

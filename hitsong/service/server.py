@@ -1,10 +1,11 @@
 """The HTTP server: waitress, with stricter limits.
 
 Waitress receives requests in one thread, spools bodies beyond half a megabyte to unnamed files, passes complete
-requests to its threads, and limits the size of headers and bodies. Added here: its own errors as problem+json; limits
-on the time in which a request must arrive, and on the lines around chunks, whose parsing time grows with their square;
-a few seconds in which a client that is still sending can read why it was refused; notice of clients that disconnect
-while their request is in work; and a stop that finishes the requests in flight.
+requests to its threads, and limits the size of headers and bodies. Added here: a request that its headers forbid is
+refused before its body is received; its own errors as problem+json; limits on the time in which a request must arrive,
+and on the lines around chunks, whose parsing time grows with their square; a few seconds in which a client that is
+still sending can read why it was refused; notice of clients that disconnect while their request is in work; and a stop
+that finishes the requests in flight.
 """
 
 import contextlib
@@ -12,6 +13,7 @@ import copy
 import logging
 import socket
 import time
+from http import HTTPStatus
 
 from waitress import wasyncore
 from waitress.adjustments import Adjustments
@@ -36,7 +38,6 @@ SPARE_THREADS = 8  # beyond those in work, for refusals and quick requests
 
 REASONS = {
     400: ("bad_request", "this is no valid HTTP request"),
-    413: ("too_large", "the body is too large"),
     431: ("headers_too_large", f"the headers have more than {HEADER_BYTES} bytes"),
     500: ("internal", "an internal error; the service's log has the details"),
     501: ("not_implemented", "this transfer encoding is not supported"),
@@ -44,18 +45,28 @@ REASONS = {
 
 
 class _Problem(ErrorTask):
-    """Waitress's own errors as problem+json."""
+    """An error that is found before the app is called, as problem+json."""
 
     def execute(self):
-        code, detail = REASONS[self.request.error.code]
-        problem = Problem(self.request.error.code, code, detail)
+        problem = self._problem(self.request.error, self.request.adj)
         body = problem.body()
-        self.status = f"{problem.status} {self.request.error.reason}"
-        self.response_headers = [("Content-Type", MEDIA_TYPE), *SECURITY_HEADERS.items()]
+        self.status = f"{problem.status} {HTTPStatus(problem.status).phrase}"
+        headers = [*problem.headers.items(), *SECURITY_HEADERS.items()]
+        self.response_headers = [("Content-Type", MEDIA_TYPE), *headers]
         self.set_close_on_finish()
         self.content_length = len(body)
         self.channel.refused = True
         self.write(body)
+
+    @staticmethod
+    def _problem(error, adj):
+        """An error of waitress, or of the check of the headers, as `Problem`."""
+        if isinstance(error, Problem):
+            return error
+        if error.code == 413:
+            megabytes = (adj.max_request_body_size - 1) / 1e6
+            return Problem(413, "too_large", f"the request's body has more than {megabytes:.3g} MB")
+        return Problem(error.code, *REASONS[error.code])
 
 
 class _Parser(HTTPRequestParser):
@@ -71,9 +82,15 @@ class _Parser(HTTPRequestParser):
         super().parse_header(header_plus)
         if self.path != "/rank":
             self.adj = self.adj.one_file
+        try:
+            self.adj.check_headers(self.command, self.path, self.headers)
+        except Problem as problem:
+            self.error = problem
 
     def received(self, data):
         consumed = super().received(data)
+        if self.error is not None:
+            self.completed = True
         if self.chunked and self.error is None:
             receiver = self.body_rcv
             if len(receiver.control_line) > CHUNK_LINE_BYTES or len(receiver.trailer) > CHUNK_LINE_BYTES:
@@ -136,6 +153,8 @@ class Server(TcpWSGIServer):
     port : int
         0 takes any free port.
     limits : hitsong.service.limits.Limits
+    check_headers : callable
+        Raises `Problem` for a method, a path, and headers by names like `CONTENT_TYPE`.
 
     Attributes
     ----------
@@ -149,7 +168,7 @@ class Server(TcpWSGIServer):
 
     channel_class = _Channel
 
-    def __init__(self, app, host, port, limits):
+    def __init__(self, app, host, port, limits, check_headers):
         try:
             adjustments = Adjustments(
                 host=host,
@@ -166,6 +185,7 @@ class Server(TcpWSGIServer):
                 asyncore_use_poll=True,
                 channel_request_lookahead=1,  # read on while a request is in work, to notice a closed connection
             )
+            adjustments.check_headers = check_headers
             adjustments.one_file = copy.copy(adjustments)
             adjustments.one_file.max_request_body_size = limits.predict_bytes + 1
             super().__init__(app, {}, adj=adjustments)

@@ -1,11 +1,13 @@
 """Which model of a study predicts for files."""
 
+import shutil
+
 import pytest
 
 from hitsong.config import Config
 from hitsong.errors import UserError
 from hitsong.files import read_json, sha256, write_json
-from hitsong.predict.choose import choose_bundle
+from hitsong.predict.choose import choose_bundle, load_bundle
 from hitsong.study import Study
 from tests.small_study import bundle_of, with_kind
 
@@ -86,3 +88,18 @@ def test_models_of_different_targets_are_not_compared(models):
     ):
         choose_bundle(config)
     assert choose_bundle(config, "numbers")[0].folder.name == "numbers"
+
+
+def test_a_bundle_is_loaded_without_its_study(tmp_path):
+    folder = tmp_path / "somewhere"
+    shutil.copytree(bundle_of("popularity").folder, folder)
+    loaded, reason = load_bundle(folder)
+    assert (loaded.folder, reason) == (folder, f"inception: from {folder}")
+
+
+def test_what_is_no_usable_bundle_is_refused(models, tmp_path):
+    with pytest.raises(UserError, match="no bundle.json in it; give a folder like"):
+        load_bundle(tmp_path)
+    models.put("numbers", inputs="spotify")
+    with pytest.raises(UserError, match="needs Spotify's audio features"):
+        load_bundle(models.study.models / "numbers")

@@ -19,7 +19,7 @@ import soundfile
 
 from hitsong.predict.predictor import Predictor
 from hitsong.service.access import AccessControl
-from hitsong.service.app import create_app
+from hitsong.service.app import create_app, header_check
 from hitsong.service.decoders import DecodeError, DecoderPool
 from hitsong.service.limits import Limits
 from hitsong.service.scoring import ScoringService, shown_kinds
@@ -49,8 +49,9 @@ def service(predictor):
     decoders.close()
 
 
-def server_of(service):
-    return Server(create_app(service, AccessControl("127.0.0.1")), "127.0.0.1", 0, service.limits)
+def server_of(service, token=None):
+    app = create_app(service, AccessControl("127.0.0.1", token))
+    return Server(app, "127.0.0.1", 0, service.limits, header_check(app))
 
 
 @pytest.fixture(scope="module")
@@ -126,11 +127,42 @@ def test_an_endless_body_is_refused_once_it_is_too_long(server):
     assert sent < 20e6  # what fits into the limit and into the buffers on the way
 
 
+@pytest.mark.parametrize(
+    ("host", "header", "status"),
+    [
+        ("evil.example", "", 421),
+        ("127.0.0.1", "Origin: http://evil.example\r\n", 403),
+        ("127.0.0.1", "", 401),
+        ("127.0.0.1", "Authorization: Bearer wrong\r\n", 401),
+    ],
+)
+def test_forbidden_requests_are_refused_before_their_body(service, host, header, status):
+    """Not a byte of the body is sent, nor invited."""
+    with running(server_of(service, token="0123456789abcdef")) as server, connect(server) as wire:
+        headers = f"{header}{benchmark.MULTIPART}Content-Length: 1900000\r\nExpect: 100-continue\r\n"
+        wire.sendall(benchmark.head(headers, host=host))
+        answer = wire.recv(65536)
+    assert answer.startswith(f"HTTP/1.1 {status} ".encode())
+    assert b"application/problem+json" in answer
+    assert (b"www-authenticate: bearer" in answer.lower()) == (status == 401)
+
+
+def test_a_body_is_invited_where_the_headers_are_right(service, song):
+    with running(server_of(service, token="0123456789abcdef")) as server, connect(server) as wire:
+        body = benchmark.PART + song + benchmark.END
+        token = "Authorization: Bearer 0123456789abcdef\r\nExpect: 100-continue\r\n"
+        wire.sendall(benchmark.head(f"{token}{benchmark.MULTIPART}Content-Length: {len(body)}\r\n"))
+        assert wire.recv(65536).startswith(b"HTTP/1.1 100 ")
+        wire.sendall(body)
+        assert wire.recv(65536).startswith(b"HTTP/1.1 200 ")
+
+
 def test_a_client_that_sends_on_after_a_refusal_can_still_read_it(server):
     """Not so if the connection were closed on what it still sends."""
     answer = requests.post(f"{server.url}/predict", files={"file": bytes(20_000_000)}, timeout=20)
     assert answer.status_code == 413
     assert answer.json()["code"] == "too_large"
+    assert "more than 2 MB" in answer.json()["detail"]
 
 
 def test_a_form_of_several_songs_may_be_larger_than_one_song(server, song):
