@@ -80,7 +80,7 @@ def measure(folder, url):
         ids = source.collect()["track_id"]
         sent, crawled, crawl_cpu = source.requests, time.monotonic() - started, time.process_time() - cpu
         cpu = time.process_time()
-        found, _ = deduplicate.deduplicate(Spotify(connection, config, catalog).collect())
+        recordings, _ = deduplicate.deduplicate(Spotify(connection, config, catalog).collect())
         export_cpu = time.process_time() - cpu
         lists, albums, artists = (
             catalog.column(f"SELECT count(*) FROM pages WHERE list LIKE '{kind}%' AND offset = 0")[0]
@@ -90,7 +90,7 @@ def measure(folder, url):
     tracks = len(ids)
     one_by_one = lists + albums + 2 * tracks
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
-    print(f"{artists:,} artists, {albums:,} albums, {tracks:,} tracks -> {len(found):,} recordings")
+    print(f"{artists:,} artists, {albums:,} albums, {tracks:,} tracks -> {len(recordings):,} recordings")
     print(f"requests               {sent:,}, {1000 * sent / tracks:.1f} per 1,000 tracks")
     print(
         f"  against the least    {sent / source.least_requests:.3f} x ({source.least_requests:,} with full batches)"

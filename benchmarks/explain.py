@@ -42,7 +42,7 @@ SETTINGS = Mel(seconds=SECONDS)
 
 def main():
     keras.utils.set_random_seed(1)
-    mels, y, truth, decoy, both = songs(SONGS + HELD_OUT, np.random.default_rng(0))
+    mels, y, truth, decoy, combined = songs(SONGS + HELD_OUT, np.random.default_rng(0))
     model, untrained = (network("inception_cnn", mels[:SONGS], y[:SONGS]) for _ in range(2))
     model.compile(keras.optimizers.Adam(1e-3), "mean_squared_error", jit_compile=False)
     started = time.perf_counter()
@@ -54,11 +54,11 @@ def main():
         f"{SONGS} songs of {SECONDS:g} s, {EPOCHS} epochs in {seconds:.0f} s; held-out correlation {r:.2f}; "
         f"the bell is {truth[0].mean():.1%} of a map"
     )
-    chosen = SONGS + np.flatnonzero(both[SONGS:])[:EXPLAINED]
+    chosen = SONGS + np.flatnonzero(combined[SONGS:])[:EXPLAINED]
     level = mels[:SONGS].mean(axis=(0, 2))[:, None]
-    found = overlaps(model, mels, truth, decoy, chosen)
+    result = overlaps(model, mels, truth, decoy, chosen)
     replacements(model, mels, truth, chosen, level)
-    randomised(untrained, mels, chosen, found)
+    randomised(untrained, mels, chosen, result)
     costs()
 
 
@@ -143,17 +143,17 @@ def moved(values, place, rng):
 
 
 def overlaps(model, mels, truth, decoy, chosen):
-    found = {}
+    result = {}
     print(f"\nshare of the positive values on the bell, {len(chosen)} held-out songs with both bells")
     for name, explain in ways(model).items():
         rng = np.random.default_rng(1)
         started = time.perf_counter()
-        maps = found[name] = [explain(mels[song]) for song in chosen]
+        maps = result[name] = [explain(mels[song]) for song in chosen]
         seconds = (time.perf_counter() - started) / len(chosen)
-        chance = np.array([moved(one, truth[song], rng) for one, song in zip(maps, chosen, strict=True)])
-        shares = np.array([share(one, truth[song]) for one, song in zip(maps, chosen, strict=True)])
-        top = np.mean([highest(one, truth[song]) for one, song in zip(maps, chosen, strict=True)])
-        astray = np.mean([share(one, decoy[song]) for one, song in zip(maps, chosen, strict=True)])
+        chance = np.array([moved(item, truth[song], rng) for item, song in zip(maps, chosen, strict=True)])
+        shares = np.array([share(item, truth[song]) for item, song in zip(maps, chosen, strict=True)])
+        top = np.mean([highest(item, truth[song]) for item, song in zip(maps, chosen, strict=True)])
+        astray = np.mean([share(item, decoy[song]) for item, song in zip(maps, chosen, strict=True)])
         ratios = shares / chance.mean(axis=1)
         spread = (chance / chance.mean(axis=1, keepdims=True)).mean(axis=0).std()
         print(
@@ -161,7 +161,7 @@ def overlaps(model, mels, truth, decoy, chosen):
             f"1 +- {spread:.2f})   {top:4.0%} of the highest bins   {shares.mean():4.0%} on the bell, {astray:.0%} on "
             f"the decoy   {seconds:.2f} s each"
         )
-    return found
+    return result
 
 
 def replacements(model, mels, truth, chosen, level):
@@ -187,8 +187,8 @@ def randomised(untrained, mels, chosen, found):
     print("\nrank correlation with the maps of random weights (1 would mean that the model does not matter)")
     for name, explain in ways(untrained).items():
         values = [
-            stats.spearmanr(np.abs(explain(mels[song])), np.abs(one), axis=None).statistic
-            for song, one in zip(chosen, found[name], strict=True)
+            stats.spearmanr(np.abs(explain(mels[song])), np.abs(item), axis=None).statistic
+            for song, item in zip(chosen, found[name], strict=True)
         ]
         print(f"  {name:21} {np.mean(values):5.2f} (songs {np.min(values):.2f} to {np.max(values):.2f})")
 

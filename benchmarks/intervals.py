@@ -75,7 +75,7 @@ def measure(groups, y, first, second, seeds, draws, seed):
         other = arranged("popularity", y, second)[1]
         difference = bootstrap.paired("popularity", truth, p, other, groups, draws, seed, only=[name])[name]
         intervals[f"difference, {name}"] = (difference["low"], difference["high"])
-    repeated = [arranged("popularity", y, one)[1] for one in seeds]
+    repeated = [arranged("popularity", y, item)[1] for item in seeds]
     measured = bootstrap.Resampling(groups, draws, seed).measure("popularity", truth, repeated, ["spearman"])
     return intervals | {"three seeds, spearman": measured.intervals()["spearman"]}
 

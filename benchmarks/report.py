@@ -27,14 +27,14 @@ def main():
     )
     for kind in ("popularity", "popular", "buckets", "audio_features"):
         with tempfile.TemporaryDirectory() as folder:
-            made = finished.study(
+            finished_study = finished.study(
                 Path(folder), kind, round(tracks / finished.SIDES["test"]), models=models, source="synthetic"
             )
             begun = time.perf_counter()
-            page = build.build_report(**made)
+            page = build.build_report(**finished_study)
             seconds, size = time.perf_counter() - begun, page.stat().st_size
         verdict = "ok" if seconds < MOST_SECONDS and size < MOST_BYTES else "too much"
-        tested = (made["tracks"]["side"] == "test").sum()
+        tested = (finished_study["tracks"]["side"] == "test").sum()
         print(f"{kind:15} {tested:7,} test tracks {seconds:6.1f} s {size / 1e6:6.1f} MB   {verdict}")
 
 

@@ -43,7 +43,9 @@ def page(width, height, dark=False):
         opened = browser.new_page(
             viewport={"width": width, "height": height}, color_scheme="dark" if dark else "light"
         )
-        opened.on("console", lambda told: told.type == "error" and trouble.append(f"console: {told.text}"))
+        opened.on(
+            "console", lambda message: message.type == "error" and trouble.append(f"console: {message.text}")
+        )
         opened.on("pageerror", lambda error: trouble.append(f"exception: {error}"))
         opened.on("request", requested)
         opened.on("requestfailed", lambda request: trouble.append(f"failed: {request.url[:200]}"))
@@ -53,10 +55,10 @@ def page(width, height, dark=False):
 
 def faults(page):
     """What axe finds serious or critical on a page: lines with rule, help and the first elements."""
-    found = Axe().run(page).response["violations"]
+    result = Axe().run(page).response["violations"]
     return [
         f"{fault['id']}: {fault['help']}: {[node['html'][:120] for node in fault['nodes'][:3]]}"
-        for fault in found
+        for fault in result
         if fault["impact"] in ("serious", "critical")
     ]
 

@@ -48,18 +48,18 @@ def study(folder, kind, tracks=400, settings=(), skill=0.6, source="spotify", au
         "config.yaml",
         [f"study={kind}", f"data={folder}", f"target.kind={kind}", "evaluate.draws=100", *settings],
     )
-    made = Study.of(chosen)
+    study_object = Study.of(chosen)
     table = _tracks(tracks, source)
     if not audio:
         table["preview_url"] = None
-    write_table(made.splits, table[["track_id", "group", "artist", "random"]])
+    write_table(study_object.splits, table[["track_id", "group", "artist", "random"]])
     train = table["side"] == "train"
     columns = chosen.target.features if kind == "audio_features" else "popularity"
     target = targets.fit_target(chosen.target, table.loc[train, columns])
     table = target.write(table)
-    deduplicate.write(made.tracks, table[deduplicate.SCHEMA.names])
+    deduplicate.write(study_object.tracks, table[deduplicate.SCHEMA.names])
     if source == "synthetic":
-        _sounds(made, table)
+        _sounds(study_object, table)
 
     test = table[table["side"] == "test"].set_index("track_id", drop=False)
     rng = np.random.default_rng(seed)
@@ -95,12 +95,12 @@ def study(folder, kind, tracks=400, settings=(), skill=0.6, source="spotify", au
                 target, conformal.calibrate(target, y.to_numpy(), answers), y.to_numpy(), answers
             ).items()
         }
-    infos = {name: _trained(made, name, target, source) for name in networks}
-    _baseline(made, target, result)
+    infos = {name: _trained(study_object, name, target, source) for name in networks}
+    _baseline(study_object, target, result)
     record = {"config": chosen.model_dump(mode="json"), "options": f"--set study={kind}"}
-    write_json(made.record("collect"), record | {"counts": {"tracks": 2 * tracks}})
+    write_json(study_object.record("collect"), record | {"counts": {"tracks": 2 * tracks}})
     for stage in ("baseline", *(["download", "features"] if audio else []), *(["train"] if networks else [])):
-        write_json(made.record(stage), record)
+        write_json(study_object.record(stage), record)
     counts = {
         "new": tracks, "known": 0, "recordings": tracks, "same_audio": 0,
         "made_with": {**SIDES, "seed": 1},
@@ -109,14 +109,14 @@ def study(folder, kind, tracks=400, settings=(), skill=0.6, source="spotify", au
         "artist": {"artists": 0, "same_audio": 0, "same_title": 0, "near_audio": None},
         "random": {"artists": 9, "same_audio": 0, "same_title": 1, "near_audio": None},
     }
-    about = provenance.describe_run(made, chosen, table, target, counts, leaks, 1, {})
+    about = provenance.describe_run(study_object, chosen, table, target, counts, leaks, 1, {})
     result = results.write(
-        made.report / "metrics.json", {**result, "schemes": {"random": other}, "sheet": about}
+        study_object.report / "metrics.json", {**result, "schemes": {"random": other}, "sheet": about}
     )
     long = evaluate.table(target, y, predictions)
-    write_table(made.report / "predictions.parquet", long)
+    write_table(study_object.report / "predictions.parquet", long)
     return {
-        "study": made, "config": chosen, "result": result, "tracks": table, "table": long, "target": target,
+        "study": study_object, "config": chosen, "result": result, "tracks": table, "table": long, "target": target,
         "infos": infos,
     }  # fmt: skip
 

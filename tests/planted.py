@@ -38,17 +38,17 @@ def clips(folder, n=60, noise=4.0, shape=(16, 24), seed=3):
     np.save(folder / "mel.npy", codes.clip(0, 255).astype(np.uint8))
     rows = np.arange(n)
 
-    def told(*size):
+    def random_values(*size):
         values = rng.normal(size=(n, *size))
         values[..., :2] += level.reshape(-1, *[1] * len(size))
         return values.astype(np.float32)
 
     def named(kind, count):
-        return Input(told(count), rows, table(kind, [f"{kind}_{i}" for i in range(count)]))
+        return Input(random_values(count), rows, table(kind, [f"{kind}_{i}" for i in range(count)]))
 
     inputs = {
         "mel": Input(np.load(folder / "mel.npy", mmap_mode="r"), rows, MEL),
-        "mfcc": Input(told(20, 20), rows, MFCC),
+        "mfcc": Input(random_values(20, 20), rows, MFCC),
         "tags": named("tags", 50),
         "embedding": named("embedding", 200),
         "descriptors": named("descriptors", 6),

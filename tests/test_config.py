@@ -28,10 +28,10 @@ def fault(path, *overrides):
     "path", [ROOT / "config.yaml", *sorted((ROOT / "configs").glob("*.yaml"))], ids=lambda p: p.name
 )
 def test_shipped_configs_are_valid(path):
-    found = config.load(path)
-    assert found.study
-    registry.require(found.train.models)
-    registry.require(found.train.parameters)
+    result = config.load(path)
+    assert result.study
+    registry.require(result.train.models)
+    registry.require(result.train.parameters)
 
 
 def test_an_empty_file_gives_the_defaults(written):

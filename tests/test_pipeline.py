@@ -352,10 +352,10 @@ def test_killed_stages_end_as_undisturbed_ones(finished, tmp_path):
         kill_when("01_collect.py", config, lambda sql=sql: rows_in(study / "catalog.sqlite", sql) > 0)
         assert not (study / "tracks.parquet").exists()
     run("01_collect.py", config)
-    found, wanted = dump(study / "catalog.sqlite"), dump(expected / "catalog.sqlite")
-    assert found.keys() == wanted.keys()
-    for table in wanted:
-        pd.testing.assert_frame_equal(found[table], wanted[table])
+    result, reference = dump(study / "catalog.sqlite"), dump(expected / "catalog.sqlite")
+    assert result.keys() == reference.keys()
+    for table in reference:
+        pd.testing.assert_frame_equal(result[table], reference[table])
     pd.testing.assert_frame_equal(
         pd.read_parquet(study / "tracks.parquet").drop(columns="fetched_at"),
         pd.read_parquet(expected / "tracks.parquet").drop(columns="fetched_at"),
@@ -387,12 +387,12 @@ def test_killed_stages_end_as_undisturbed_ones(finished, tmp_path):
     kill_when("05_train.py", config, state.exists)
     assert "going on with an interrupted fit" in run("05_train.py", config).stdout
     for model in ["inception_cnn", "crnn"]:
-        history, wanted = (pd.read_csv(s / "models" / model / "history.csv") for s in (study, expected))
-        pd.testing.assert_frame_equal(history.drop(columns="seconds"), wanted.drop(columns="seconds"))
-        found, wanted = (
+        history, reference = (pd.read_csv(s / "models" / model / "history.csv") for s in (study, expected))
+        pd.testing.assert_frame_equal(history.drop(columns="seconds"), reference.drop(columns="seconds"))
+        result, reference = (
             pd.read_parquet(s / "models" / model / "validation.parquet") for s in (study, expected)
         )
-        pd.testing.assert_frame_equal(found, wanted)
+        pd.testing.assert_frame_equal(result, reference)
 
 
 # ---------------------------------------------------------------------- real input
@@ -429,14 +429,14 @@ def test_all_stages_on_real_clips_and_the_same_scores_from_all_doors(shared, tmp
             [*command, "--config", preset, *settings], cwd=ROOT, capture_output=True, text=True, check=True
         )
         answers = [row["prediction"] for row in json.loads(done.stdout)]
-        found = pd.DataFrame(answers, index=expected.index)[expected.columns]
-        np.testing.assert_allclose(found, expected, atol=2e-6)
+        result = pd.DataFrame(answers, index=expected.index)[expected.columns]
+        np.testing.assert_allclose(result, expected, atol=2e-6)
         if model == "conv2_mono":
             with served(preset, "--model", model, *settings) as url:
-                for path, told in zip(files, answers, strict=True):
+                for path, message in zip(files, answers, strict=True):
                     with open(path, "rb") as file:
                         answer = requests.post(f"{url}/predict", files={"file": file}, timeout=60).json()
-                    assert answer["prediction"] == told
+                    assert answer["prediction"] == message
 
 
 @contextlib.contextmanager

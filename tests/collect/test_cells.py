@@ -250,17 +250,17 @@ def test_cells_that_may_hold_several_artists_are_named():
     ],
 )
 def test_dates_that_begin_with_the_year(cell, read):
-    dates, precision, said = parse_dates(column(cell, "1999"), "release_date")
+    dates, precision, messages = parse_dates(column(cell, "1999"), "release_date")
     assert dates.astype(object).where(dates.notna(), None).tolist() == [read, "1999"]
-    assert (len(said) == 1) == (read is None)
+    assert (len(messages) == 1) == (read is None)
     if read:
         assert precision[0] == {4: "year", 7: "month", 10: "day"}[len(read)]
 
 
 def test_other_dates_need_a_format_and_the_message_names_it():
-    dates, _, said = parse_dates(column("14/06/2019", "01/02/2020"), "release_date")
+    dates, _, messages = parse_dates(column("14/06/2019", "01/02/2020"), "release_date")
     assert dates.isna().all()
-    assert said == [
+    assert messages == [
         "release_date: 2 dates were left out (for example '14/06/2019'): set collect.table.date_format: '%d/%m/%Y'"
     ]
     assert parse_dates(column("1.6.2019"), "release_date")[2][0].endswith("'%d.%m.%Y' or '%m.%d.%Y'")

@@ -265,23 +265,23 @@ def test_filters_of_lists_of_tracks_leave_what_passes(path, tmp_path, strategy):
     everything, _ = crawl(tmp_path / "all.sqlite", config(**choice))
     middle = everything["release_date"].str[:4].sort_values().iloc[len(everything) // 2]
     years = {"years": middle}
-    found, _ = crawl(path, config(**choice, **years))
-    assert 0 < len(found) < len(everything)
-    same(found, _passes(everything, years).reset_index(drop=True))
+    crawled_tracks, _ = crawl(path, config(**choice, **years))
+    assert 0 < len(crawled_tracks) < len(everything)
+    same(crawled_tracks, _passes(everything, years).reset_index(drop=True))
     listed = {"artists_file": _file("one.txt", [everything["artist_names"].iat[0][0]])}
-    found, _ = crawl(path, config(**choice, **listed))
-    assert 0 < len(found) < len(everything)
-    same(found, _passes(everything, listed).reset_index(drop=True))
+    crawled_tracks, _ = crawl(path, config(**choice, **listed))
+    assert 0 < len(crawled_tracks) < len(everything)
+    same(crawled_tracks, _passes(everything, listed).reset_index(drop=True))
 
 
 def test_a_list_of_artists_holds_when_the_catalogue_holds_more(path, tmp_path):
     listed = config(genre="pop", artists_file=_file("name.txt", [World(STANDIN, "pop").artists[1].name]))
     alone, _ = crawl(tmp_path / "alone.sqlite", listed)
     everything, _ = crawl(path, config(genre="pop"))
-    found, requests = crawl(path, listed)
+    tracks, requests = crawl(path, listed)
     assert requests == 0
-    assert 0 < len(found) < len(everything)
-    same(found, alone)
+    assert 0 < len(tracks) < len(everything)
+    same(tracks, alone)
 
 
 # ---------------------------------------------------------------------- Deezer
@@ -295,9 +295,9 @@ def test_several_genres_of_deezer_are_complete_wherever_a_crawl_stops(tmp_path):
         path = tmp_path / f"{stop_after}.sqlite"
         with pytest.raises(Interrupted):
             crawl(path, chosen, stop_after=stop_after)
-        found, rest = crawl(path, chosen)
+        tracks, rest = crawl(path, chosen)
         assert rest == requests - stop_after  # nothing is requested twice
-        same(found, expected)
+        same(tracks, expected)
 
 
 def test_a_playlist_that_two_queries_find_is_in_both(path, tmp_path):
@@ -306,9 +306,9 @@ def test_a_playlist_that_two_queries_find_is_in_both(path, tmp_path):
     )
     fresh, _ = crawl(tmp_path / "fresh.sqlite", jazz)
     crawl(path, best)
-    found, _ = crawl(path, jazz)
-    assert len(found) > 0
-    same(found, fresh)
+    tracks, _ = crawl(path, jazz)
+    assert len(tracks) > 0
+    same(tracks, fresh)
 
 
 # ---------------------------------------------------------------------- classes of app, markets, services
@@ -334,12 +334,12 @@ def test_what_was_read_for_one_market_or_service_is_not_taken_for_another(path, 
     for first, second in itertools.permutations([{"market": "US"}, {}], 2):
         fresh, _ = crawl(tmp_path / f"{second}.sqlite", config(**playlist, **second))
         crawl(path, config(**playlist, **first))
-        found, _ = crawl(path, config(**playlist, **second))
-        same(found, fresh)
+        tracks, _ = crawl(path, config(**playlist, **second))
+        same(tracks, fresh)
     other = config(genre="pop").model_copy(update={"standin": STANDIN.model_copy(update={"seed": 9})})
     crawl(path, config(genre="pop"))
-    found, _ = crawl(path, other)
-    same(found, crawl(tmp_path / "other.sqlite", other)[0])
+    tracks, _ = crawl(path, other)
+    same(tracks, crawl(tmp_path / "other.sqlite", other)[0])
 
 
 def test_a_catalogue_of_an_earlier_version_is_refused(path):

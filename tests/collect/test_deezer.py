@@ -59,13 +59,13 @@ def test_a_genre_is_crawled_with_guests_rank_and_dates(crawled):
     assert tracks["popularity"].between(1, 1_000_000).all()
     assert tracks["release_date"].notna().all()
     assert not tracks["preview_url"].dropna().str.contains(r"\?").any()
-    found, copies = deduplicate.deduplicate(tracks)
+    recordings, copies = deduplicate.deduplicate(tracks)
     assert (copies["step"] == "preview").any()
     truth = (
         planted(config().standin, "jazz").groupby("isrc")[["artist_effect", "audio_effect", "noise"]].first()
     )
-    latent = truth.sum(axis=1).loc[found["isrc"]]
-    assert spearmanr(latent, found["popularity"]).statistic > 0.95
+    latent = truth.sum(axis=1).loc[recordings["isrc"]]
+    assert spearmanr(latent, recordings["popularity"]).statistic > 0.95
 
 
 def test_a_second_crawl_sends_no_request(crawled):
@@ -80,24 +80,24 @@ def test_artists_from_a_file_and_filters(crawled, tmp_path, capsys):
     names = tracks["artist_name"].value_counts().index[:2].tolist()
     listed = tmp_path / "artists.txt"
     listed.write_text("\n".join([*names, "Nobody at All"]))
-    _, found = crawl(tmp_path / "catalog.sqlite", config(artists_file=str(listed), genre="whatever"))
+    _, crawled_tracks = crawl(tmp_path / "catalog.sqlite", config(artists_file=str(listed), genre="whatever"))
     assert "Nobody at All: Deezer has no artist of this name" in capsys.readouterr().out
-    assert set(names) <= set(found["artist_name"])
-    wanted = config(artists_file=str(listed), years="2010-2025", album_types=["single"])
-    requests, singles = crawl(tmp_path / "catalog.sqlite", wanted)
+    assert set(names) <= set(crawled_tracks["artist_name"])
+    settings = config(artists_file=str(listed), years="2010-2025", album_types=["single"])
+    requests, singles = crawl(tmp_path / "catalog.sqlite", settings)
     assert requests == 0
     assert set(singles["album_type"]) <= {"single"}
     assert (singles["release_date"] >= "2010").all()
 
 
 def test_playlists_lead_to_a_genre_that_deezer_has_not(tmp_path):
-    wanted = config(genre="mandopop")
+    settings = config(genre="mandopop")
     with pytest.raises(UserError, match=r"no genre 'mandopop'.*Jazz.*artists_file.*playlist"):
-        crawl(tmp_path / "catalog.sqlite", wanted)
-    wanted = config(strategy="playlist", playlist="mandopop")
-    _, found = crawl(tmp_path / "catalog.sqlite", wanted)
-    assert len(found) > 5
-    assert set(found["isrc"]) <= set(planted(config().standin, "mandopop")["isrc"])
+        crawl(tmp_path / "catalog.sqlite", settings)
+    settings = config(strategy="playlist", playlist="mandopop")
+    _, tracks = crawl(tmp_path / "catalog.sqlite", settings)
+    assert len(tracks) > 5
+    assert set(tracks["isrc"]) <= set(planted(config().standin, "mandopop")["isrc"])
     with pytest.raises(UserError, match="no playlist"):
         crawl(tmp_path / "catalog.sqlite", config(strategy="playlist", playlist="qqqqqqqq"))
 
@@ -126,8 +126,10 @@ def test_whatever_goes_wrong_the_catalogue_is_the_same(crawled, tmp_path_factory
     _, _, tracks = crawled
     path = tmp_path_factory.mktemp("faults") / "catalog.sqlite"
     with connect(config(faults)) as connection, Catalog(path) as catalog:
-        found = deezer.Deezer(connection, config(), catalog).collect()
-    pd.testing.assert_frame_equal(found.drop(columns="fetched_at"), tracks.drop(columns="fetched_at"))
+        collected_tracks = deezer.Deezer(connection, config(), catalog).collect()
+    pd.testing.assert_frame_equal(
+        collected_tracks.drop(columns="fetched_at"), tracks.drop(columns="fetched_at")
+    )
 
 
 @pytest.mark.parametrize(
@@ -147,19 +149,22 @@ def test_errors_inside_good_answers(error, kind):
 
 def test_previews_are_resolved_right_before_the_download(crawled, tmp_path):
     _, _, tracks = crawled
-    found, _ = choose_sources(deduplicate.deduplicate(tracks)[0], config())
+    recordings, _ = choose_sources(deduplicate.deduplicate(tracks)[0], config())
     faults = [
         {"kind": "expired_preview", "at": 3, "times": 2, "path": "mp3"},
         {"kind": "html_audio", "at": 9, "path": "mp3"},
         {"kind": "truncated_audio", "at": 12, "path": "mp3"},
     ]
-    wanted = config(faults)
-    with sources.open_previews(wanted) as (session, client), Catalog(tmp_path / "catalog.sqlite") as catalog:
-        downloader = Downloader(catalog, tmp_path, session, wanted.download, client)
-        counts = downloader.run(found)
-        rows = downloader.outcomes(found).set_index("track_id")
-    named = found[found["preview_url"].notna()]
-    assert counts["without"] == len(found) - len(named)
+    settings = config(faults)
+    with (
+        sources.open_previews(settings) as (session, client),
+        Catalog(tmp_path / "catalog.sqlite") as catalog,
+    ):
+        downloader = Downloader(catalog, tmp_path, session, settings.download, client)
+        counts = downloader.run(recordings)
+        rows = downloader.outcomes(recordings).set_index("track_id")
+    named = recordings[recordings["preview_url"].notna()]
+    assert counts["without"] == len(recordings) - len(named)
     assert sorted(rows.loc[rows["status"] != "ok", "error"]) == ["text, not audio", "the service answers 404"]
     assert counts["done"] == len(named) - 2
 
@@ -167,15 +172,18 @@ def test_previews_are_resolved_right_before_the_download(crawled, tmp_path):
 def test_a_quota_at_download_is_waited_for(crawled, tmp_path):
     _, _, tracks = crawled
     few = choose_sources(deduplicate.deduplicate(tracks)[0], config())[0].head(4)
-    wanted = config([{"kind": "rate_limit", "at": 2, "times": 2, "path": "deezer/track"}])
-    with sources.open_previews(wanted) as (session, client), Catalog(tmp_path / "catalog.sqlite") as catalog:
-        assert Downloader(catalog, tmp_path, session, wanted.download, client).run(few)["failed"] <= 2
+    settings = config([{"kind": "rate_limit", "at": 2, "times": 2, "path": "deezer/track"}])
+    with (
+        sources.open_previews(settings) as (session, client),
+        Catalog(tmp_path / "catalog.sqlite") as catalog,
+    ):
+        assert Downloader(catalog, tmp_path, session, settings.download, client).run(few)["failed"] <= 2
 
 
 def test_an_unavailable_service_is_named(tmp_path):
-    wanted = config([{"kind": "server_error", "at": 5, "times": 500}])
+    settings = config([{"kind": "server_error", "at": 5, "times": 500}])
     with pytest.raises(ComeBackLater, match="no valid response"):
-        crawl(tmp_path / "catalog.sqlite", wanted)
+        crawl(tmp_path / "catalog.sqlite", settings)
 
 
 # ---------------------------------------------------------------------- real answers

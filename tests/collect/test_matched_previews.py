@@ -59,12 +59,12 @@ def catalogue(settings):
 
 def match(tracks, settings, path):
     """Look tracks up with a stand-in of its own: tracks, unmatched, and how many requests were sent."""
-    tracks, wanted = matched_previews.choose_sources(tracks, settings)
+    tracks, downloads = matched_previews.choose_sources(tracks, settings)
     with (
         sources.open_previews(settings, matching=True) as (_, client),
         Catalog(path, client.scope) as stored,
     ):
-        return *matched_previews.add_matches(tracks, wanted, client, stored), client.throttle.requests
+        return *matched_previews.add_matches(tracks, downloads, client, stored), client.throttle.requests
 
 
 def confusion(matched, world):
@@ -74,13 +74,13 @@ def confusion(matched, world):
     for track in matched.itertuples():
         recording = recordings[track.track_id]
         right = {f"deezer:{serial}" for serial in world.decoys.right[recording] if recording.preview}
-        found = pd.notna(track.matched_id)
+        result = pd.notna(track.matched_id)
         rows.append(
             {
                 "kind": world.decoys.kinds[recording],
                 "there": bool(right),
-                "right": found and track.matched_id in right,
-                "wrong": found and track.matched_id not in right,
+                "right": result and track.matched_id in right,
+                "wrong": result and track.matched_id not in right,
             }
         )
     table = pd.DataFrame(rows).groupby("kind").sum()
@@ -181,11 +181,11 @@ def test_the_order_of_the_sources_decides():
         columns=deduplicate.SCHEMA.names
     )
     tracks["popularity_source"] = "synthetic"
-    wanted = {
+    expected = {
         tuple(order): matched_previews.choose_sources(tracks, config(previews=list(order)))[1].tolist()
         for order in (["source"], ["source", "deezer"], ["deezer", "source"], ["deezer"])
     }
-    assert wanted == {
+    assert expected == {
         ("source",): [False, False], ("source", "deezer"): [False, True], ("deezer", "source"): [True, True],
         ("deezer",): [True, True],
     }  # fmt: skip
@@ -250,9 +250,9 @@ def _child(tracks, proxies, address, settings, path):
         session.trust_env, session.proxies = False, proxies
         connection = Connection(session, name="standin", deezer=address, planted=lambda ids: None)
         client = deezer.Client(connection, settings.collect)
-        chosen, wanted = matched_previews.choose_sources(tracks, settings)
+        chosen, downloads = matched_previews.choose_sources(tracks, settings)
         with Catalog(path, client.scope) as stored:
-            return matched_previews.add_matches(chosen, wanted, client, stored)
+            return matched_previews.add_matches(chosen, downloads, client, stored)
 
 
 @pytest.mark.long

@@ -67,14 +67,14 @@ DIFFERENT = [
 
 @pytest.mark.parametrize(("ours", "theirs"), SAME)
 def test_spellings_of_a_title_are_one_recording(ours, theirs):
-    for one, other in ((ours, theirs), (theirs, ours)):
-        assert compare(song(one), candidate(other), "words").reason is None
+    for item, other in ((ours, theirs), (theirs, ours)):
+        assert compare(song(item), candidate(other), "words").reason is None
 
 
 @pytest.mark.parametrize(("ours", "theirs"), DIFFERENT)
 def test_versions_and_other_titles_are_other_recordings(ours, theirs):
-    for one, other in ((ours, theirs), (theirs, ours)):
-        assert compare(song(one), candidate(other), "words").reason.startswith("another")
+    for item, other in ((ours, theirs), (theirs, ours)):
+        assert compare(song(item), candidate(other), "words").reason.startswith("another")
 
 
 def test_folding_is_stable():

@@ -27,11 +27,11 @@ def service(tone):
     song = tone("song.wav", seconds=2).read_bytes()
     quiet = tone("quiet.wav", seconds=2, level=0.0).read_bytes()
     short = tone("short.wav", seconds=0.5).read_bytes()
-    asked = []
+    requested = []
 
     class Handler(BaseHTTPRequestHandler):
         def do_GET(self):
-            asked.append(self.path)
+            requested.append(self.path)
             status, body, length = {
                 "/song": (200, song, None),
                 "/short": (200, short, None),
@@ -39,12 +39,12 @@ def service(tone):
                 "/gone": (404, b"", None),
                 "/busy": (503, b"", None),
                 "/cut": (200, song[: len(song) // 2], len(song)),
-                "/later": (503 if asked.count("/later") < 2 else 200, song, None),
-                "/wall": (200, b"<html>log in</html>" if asked.count("/wall") < 2 else song, None),
+                "/later": (503 if requested.count("/later") < 2 else 200, song, None),
+                "/wall": (200, b"<html>log in</html>" if requested.count("/wall") < 2 else song, None),
                 "/quiet": (200, quiet, None),
                 "/fresh": (200, song, None),
                 "/stale": (403, b"<html>expired</html>", None),
-                "/pause": (429 if asked.count("/pause") < 2 else 200, song, None),
+                "/pause": (429 if requested.count("/pause") < 2 else 200, song, None),
                 "/away": (429, b"", None),
             }[self.path.partition("?")[0]]
             self.send_response(status)
@@ -59,7 +59,7 @@ def service(tone):
 
     server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
     threading.Thread(target=server.serve_forever, daemon=True).start()
-    yield f"http://127.0.0.1:{server.server_port}", asked
+    yield f"http://127.0.0.1:{server.server_port}", requested
     server.shutdown()
     server.server_close()
 
@@ -118,48 +118,48 @@ def test_each_outcome_is_recorded_with_its_reason(service, tmp_path):
 
 
 def test_a_second_run_asks_for_failures_only(service, tmp_path):
-    url, asked = service
-    wanted = tracks(a=f"{url}/song", b=f"{url}/gone", c=f"{url}/busy")
-    earlier, _ = run(wanted, tmp_path)
-    asked.clear()
-    again, counts = run(wanted, tmp_path)
-    assert set(asked) == {"/busy"}
+    url, requested = service
+    table = tracks(a=f"{url}/song", b=f"{url}/gone", c=f"{url}/busy")
+    earlier, _ = run(table, tmp_path)
+    requested.clear()
+    again, counts = run(table, tmp_path)
+    assert set(requested) == {"/busy"}
     assert counts == {"done": 0, "skipped": 2, "failed": 1, "without": 0}
     pd.testing.assert_frame_equal(again, earlier)
 
 
 def test_files_of_a_killed_run_are_kept(service, tmp_path):
-    url, asked = service
-    wanted = tracks(a=f"{url}/song", b=f"{url}/song?2")
-    undisturbed, _ = run(wanted, tmp_path)
+    url, requested = service
+    table = tracks(a=f"{url}/song", b=f"{url}/song?2")
+    undisturbed, _ = run(table, tmp_path)
     (tmp_path / "previews" / "b.mp3").unlink()  # killed before b came, and before any table was written
-    asked.clear()
-    found, _ = run(wanted, tmp_path)
-    assert asked == ["/song?2"]
-    pd.testing.assert_frame_equal(found, undisturbed)
+    requested.clear()
+    result, _ = run(table, tmp_path)
+    assert requested == ["/song?2"]
+    pd.testing.assert_frame_equal(result, undisturbed)
 
 
 def test_a_file_that_vanished_or_changed_is_fetched_again(service, tmp_path):
-    url, asked = service
-    wanted = tracks(a=f"{url}/song", b=f"{url}/song?2")
-    earlier, _ = run(wanted, tmp_path)
+    url, requested = service
+    table = tracks(a=f"{url}/song", b=f"{url}/song?2")
+    earlier, _ = run(table, tmp_path)
     (tmp_path / "previews" / "a.mp3").unlink()
-    asked.clear()
-    again, counts = run(wanted, tmp_path)
-    assert asked == ["/song"]
+    requested.clear()
+    again, counts = run(table, tmp_path)
+    assert requested == ["/song"]
     assert counts["done"] == 1
     pd.testing.assert_frame_equal(again, earlier)
 
 
 def test_local_files_are_checked_where_they_lie(tmp_path, tone):
-    wanted = pd.DataFrame(
+    table = pd.DataFrame(
         {
             "track_id": ["a", "b"],
             "preview_url": None,
             "audio_path": [str(tone("local.wav")), str(tmp_path / "none.mp3")],
         }
     )
-    rows, counts = run(wanted, tmp_path)
+    rows, counts = run(table, tmp_path)
     assert rows["status"].tolist() == ["ok", "failed"]
     assert rows["path"].iat[0] == str(tmp_path / "local.wav")
     assert rows["error"].iat[1] == f"audio file not found: {tmp_path / 'none.mp3'}"
@@ -173,32 +173,32 @@ def test_no_server_at_all_is_a_failure_not_a_crash(tmp_path):
 
 
 def test_accidents_pass(service, tmp_path):
-    url, asked = service
+    url, requested = service
     rows, _ = run(tracks(a=f"{url}/later", b=f"{url}/wall", c=f"{url}/pause"), tmp_path)
     # Three addresses, one song: the same audio is one recording, that of the most popular track.
     assert rows["status"].tolist() == ["duplicate", "duplicate", "ok"]
     assert rows["error"].iat[0] == "same audio as c"
-    assert len(asked) == 6
+    assert len(requested) == 6
 
 
 def test_dead_addresses_are_asked_again_only_when_told(service, tmp_path):
-    url, asked = service
-    wanted = tracks(a=f"{url}/gone")
-    run(wanted, tmp_path)
-    run(wanted, tmp_path)
-    assert len(asked) == 1
-    run(wanted, tmp_path, again=True)
-    assert len(asked) == 2
+    url, requested = service
+    table = tracks(a=f"{url}/gone")
+    run(table, tmp_path)
+    run(table, tmp_path)
+    assert len(requested) == 1
+    run(table, tmp_path, again=True)
+    assert len(requested) == 2
 
 
 def test_a_long_pause_stops_the_run_and_keeps_what_came(service, tmp_path):
-    url, asked = service
+    url, requested = service
     with pytest.raises(ComeBackLater, match="2 h 0 min"):
         run(tracks(a=f"{url}/song", b=f"{url}/away"), tmp_path)
-    asked.clear()
+    requested.clear()
     rows, counts = run(tracks(a=f"{url}/song"), tmp_path)
     assert rows["status"].tolist() == ["ok"]
-    assert asked == []
+    assert requested == []
 
 
 def test_an_expired_address_is_requested_again(service, tmp_path):
@@ -223,16 +223,16 @@ def _child(wanted, folder):
 def test_thirty_kills_end_in_the_same_files(service, tmp_path):
     url, _ = service
     songs = {f"t{n:02}": f"{url}/song?{n}" for n in range(60)}
-    wanted = tracks(**songs, gone=f"{url}/gone", page=f"{url}/page")
+    table = tracks(**songs, gone=f"{url}/gone", page=f"{url}/page")
     (tmp_path / "undisturbed").mkdir()
     (tmp_path / "killed").mkdir()
-    expected, _ = run(wanted, tmp_path / "undisturbed")
+    expected, _ = run(table, tmp_path / "undisturbed")
     context = multiprocessing.get_context("forkserver")
     context.set_forkserver_preload(["tests.collect.test_previews"])
     chance = random.Random(1)
     kills = 0
     while kills < 30:
-        child = context.Process(target=_child, args=(wanted, tmp_path / "killed"))
+        child = context.Process(target=_child, args=(table, tmp_path / "killed"))
         child.start()
         child.join(chance.uniform(0.03, 0.25))
         if child.is_alive():
@@ -243,8 +243,8 @@ def test_thirty_kills_end_in_the_same_files(service, tmp_path):
             shutil.rmtree(tmp_path / "killed")
             (tmp_path / "killed").mkdir()
         child.join()
-    found, _ = run(wanted, tmp_path / "killed")
-    pd.testing.assert_frame_equal(found, expected)
+    result, _ = run(table, tmp_path / "killed")
+    pd.testing.assert_frame_equal(result, expected)
     files = {path.name for path in (tmp_path / "killed" / "previews").glob("[!.]*")}
     assert files == {f"{name}.mp3" for name in songs}
 
@@ -263,9 +263,9 @@ def test_a_damaged_file_that_the_catalogue_does_not_know_is_fetched_again(servic
 
 
 def test_a_damaged_file_of_the_same_size_is_found_by_its_time_or_with_again(service, tmp_path):
-    url, asked = service
-    wanted = tracks(a=f"{url}/song")
-    earlier, _ = run(wanted, tmp_path)
+    url, requested = service
+    table = tracks(a=f"{url}/song")
+    earlier, _ = run(table, tmp_path)
     path = tmp_path / "previews" / "a.mp3"
     whole = path.read_bytes()
     for keep_time, again in [(False, False), (True, True)]:
@@ -273,9 +273,9 @@ def test_a_damaged_file_of_the_same_size_is_found_by_its_time_or_with_again(serv
         path.write_bytes(whole[:2000] + bytes(2000) + whole[4000:])
         time_ns = recorded + (0 if keep_time else 10**9)
         os.utime(path, ns=(time_ns, time_ns))
-        asked.clear()
-        rows, _ = run(wanted, tmp_path, again=again)
-        assert asked == ["/song"]
+        requested.clear()
+        rows, _ = run(table, tmp_path, again=again)
+        assert requested == ["/song"]
         assert path.read_bytes() == whole
         pd.testing.assert_frame_equal(rows, earlier)
 
@@ -289,25 +289,25 @@ def test_another_address_is_another_clip(service, tmp_path):
 
 def test_the_least_length_of_a_clip_may_change(service, tmp_path):
     url, _ = service
-    wanted = tracks(a=f"{url}/song")
+    table = tracks(a=f"{url}/song")
     strict = SETTINGS.model_copy(update={"min_seconds": 3.0})
     for settings, status in [(strict, "dead"), (SETTINGS, "ok"), (strict, "dead"), (SETTINGS, "ok")]:
-        assert run(wanted, tmp_path, settings=settings)[0]["status"].tolist() == [status]
+        assert run(table, tmp_path, settings=settings)[0]["status"].tolist() == [status]
 
 
 def test_a_local_file_that_was_repaired_or_replaced_is_checked_again(tmp_path, tone):
     path = tmp_path / "local.wav"
     path.write_bytes(b"not audio at all \0\1\2")
-    wanted = pd.DataFrame({"track_id": ["a"], "preview_url": None, "audio_path": [str(path)]})
-    assert run(wanted, tmp_path)[0]["status"].tolist() == ["dead"]
+    table = pd.DataFrame({"track_id": ["a"], "preview_url": None, "audio_path": [str(path)]})
+    assert run(table, tmp_path)[0]["status"].tolist() == ["dead"]
     tone("local.wav")
-    assert run(wanted, tmp_path)[0]["status"].tolist() == ["ok"]
-    other = wanted.assign(audio_path=str(tone("other.wav", hz=300)))
+    assert run(table, tmp_path)[0]["status"].tolist() == ["ok"]
+    other = table.assign(audio_path=str(tone("other.wav", hz=300)))
     assert run(other, tmp_path)[0]["path"].tolist() == [str(tmp_path / "other.wav")]
 
 
 def test_an_interrupted_run_ends_at_once_says_so_and_keeps_what_came(service, tmp_path, monkeypatch, capsys):
-    url, asked = service
+    url, requested = service
     release = threading.Event()
     fetch = Downloader._get
 
@@ -331,9 +331,9 @@ def test_an_interrupted_run_ends_at_once_says_so_and_keeps_what_came(service, tm
     release.set()
     assert "downloads are under way" in capsys.readouterr().err
     monkeypatch.setattr(Catalog, "store_download", store)
-    asked.clear()
+    requested.clear()
     run(tracks(a=f"{url}/song"), tmp_path)
-    assert "/song" not in asked  # the stopped threads may still ask for theirs
+    assert "/song" not in requested  # the stopped threads may still ask for theirs
 
 
 def test_the_decoders_notes_name_the_file(tmp_path, capfd):
@@ -341,10 +341,8 @@ def test_the_decoders_notes_name_the_file(tmp_path, capfd):
     paths = [tmp_path / "whole.mp3", tmp_path / "damaged.mp3"]
     paths[0].write_bytes(song)
     paths[1].write_bytes(song[:9000] + bytes(300) + song[9300:])
-    wanted = pd.DataFrame(
-        {"track_id": ["a", "b"], "preview_url": None, "audio_path": [str(p) for p in paths]}
-    )
-    rows, _ = run(wanted, tmp_path)
+    table = pd.DataFrame({"track_id": ["a", "b"], "preview_url": None, "audio_path": [str(p) for p in paths]})
+    rows, _ = run(table, tmp_path)
     output = capfd.readouterr()
     assert "mpg123" not in output.err
     assert "Note:" not in output.err

@@ -64,12 +64,12 @@ def test_every_planted_recording_is_found_with_its_popularity(crawled):
     _, _, tracks = crawled
     assert tracks["popularity_source"].unique().tolist() == ["synthetic"]
     assert tracks["genre"].unique().tolist() == ["mandopop"]
-    found, _ = deduplicate.deduplicate(tracks)
-    assert len(found) == SMALL["recordings"]
-    truth = planted(config().standin, "mandopop").set_index("track_id").loc[found["track_id"]]
+    recordings, _ = deduplicate.deduplicate(tracks)
+    assert len(recordings) == SMALL["recordings"]
+    truth = planted(config().standin, "mandopop").set_index("track_id").loc[recordings["track_id"]]
     latent = truth["artist_effect"] + truth["audio_effect"] + truth["noise"]
     assert (
-        spearmanr(latent, found["popularity"]).statistic > 0.95
+        spearmanr(latent, recordings["popularity"]).statistic > 0.95
     )  # apart from the many zeros, the same order
 
 
@@ -96,9 +96,9 @@ def test_another_genre_shares_the_catalogue_but_not_the_export(crawled):
     requests, other = crawl(path, config(genre="hip-hop"))
     assert requests > 0
     assert not set(other["track_id"]) & set(tracks["track_id"])
-    both = crawl(path, config(genre=["mandopop", "hip-hop"]))
-    assert both[0] == 0
-    assert set(both[1]["track_id"]) == set(other["track_id"]) | set(tracks["track_id"])
+    combined = crawl(path, config(genre=["mandopop", "hip-hop"]))
+    assert combined[0] == 0
+    assert set(combined[1]["track_id"]) == set(other["track_id"]) | set(tracks["track_id"])
 
 
 @pytest.mark.parametrize("stop_after", [1, 3, 4, 6, 9, 14, 17, 20])
@@ -116,10 +116,10 @@ def test_a_crawl_that_stops_anywhere_goes_on_there(crawled, tmp_path, monkeypatc
     with pytest.raises(KeyboardInterrupt):
         crawl(path)
     monkeypatch.setattr(spotify.Client, "_request", send)
-    rest, found = crawl(path)
+    rest, crawled_tracks = crawl(path)
     probed = 3 if stop_after < 3 else 0  # a probe that was cut off is made again
     assert rest == requests - stop_after + (stop_after if probed else 0)  # nothing else is asked twice
-    same(found, tracks)
+    same(crawled_tracks, tracks)
 
 
 def test_album_types_and_years_choose_what_is_crawled(crawled, tmp_path):
@@ -139,9 +139,9 @@ def test_a_whitelist_of_artists_by_name_or_id(crawled, tmp_path):
     main = tracks.drop_duplicates("artist_id")[["artist_id", "artist_name"]].to_numpy()
     listed = tmp_path / "artists.txt"
     listed.write_text(f"{main[0][0]}\n\n  {main[1][1].upper()} \n")
-    requests, found = crawl(tmp_path / "catalog.sqlite", config(artists_file=str(listed)))
-    assert {main[0][0], main[1][0]} <= set(found["artist_ids"].explode())
-    assert set(found["track_id"]) < set(tracks["track_id"])
+    requests, crawled_tracks = crawl(tmp_path / "catalog.sqlite", config(artists_file=str(listed)))
+    assert {main[0][0], main[1][0]} <= set(crawled_tracks["artist_ids"].explode())
+    assert set(crawled_tracks["track_id"]) < set(tracks["track_id"])
     listed.write_text("Nobody at All\n")
     with pytest.raises(UserError, match="none of these artists"):
         crawl(tmp_path / "catalog.sqlite", config(artists_file=str(listed)))
@@ -152,22 +152,22 @@ def test_a_whitelist_of_artists_by_name_or_id(crawled, tmp_path):
 
 def test_search_finds_every_track_of_the_years(crawled, tmp_path):
     _, _, tracks = crawled
-    wanted = config(strategy="search", years="2010-2014")
-    requests, found = crawl(tmp_path / "whole.sqlite", wanted)
+    settings = config(strategy="search", years="2010-2014")
+    requests, crawled_tracks = crawl(tmp_path / "whole.sqlite", settings)
     expected = planted(config().standin, "mandopop")
-    assert set(found["release_date"].str[:4].astype(int)) <= set(range(2010, 2015))
-    assert set(found["track_id"]) <= set(expected["track_id"])
+    assert set(crawled_tracks["release_date"].str[:4].astype(int)) <= set(range(2010, 2015))
+    assert set(crawled_tracks["track_id"]) <= set(expected["track_id"])
     in_crawl = tracks[tracks["release_date"].str[:4].astype(int).between(2010, 2014)]
-    assert set(in_crawl["track_id"]) <= set(found["track_id"])
-    assert found["popularity"].notna().all()
-    assert found["tempo"].notna().mean() > 0.9
+    assert set(in_crawl["track_id"]) <= set(crawled_tracks["track_id"])
+    assert crawled_tracks["popularity"].notna().all()
+    assert crawled_tracks["tempo"].notna().mean() > 0.9
 
 
 def test_several_genres_with_a_cap_each(tmp_path):
-    wanted = config(strategy="search", genre=["pop", "rock", "jazz"], per_genre=15)
-    _, found = crawl(tmp_path / "catalog.sqlite", wanted)
-    assert found["genre"].value_counts().to_dict() == {"pop": 15, "rock": 15, "jazz": 15}
-    assert crawl(tmp_path / "catalog.sqlite", wanted)[0] == 0
+    settings = config(strategy="search", genre=["pop", "rock", "jazz"], per_genre=15)
+    _, tracks = crawl(tmp_path / "catalog.sqlite", settings)
+    assert tracks["genre"].value_counts().to_dict() == {"pop": 15, "rock": 15, "jazz": 15}
+    assert crawl(tmp_path / "catalog.sqlite", settings)[0] == 0
 
 
 def test_a_file_of_ids_in_any_form(crawled, tmp_path):
@@ -178,30 +178,30 @@ def test_a_file_of_ids_in_any_form(crawled, tmp_path):
     listed.write_text(
         f"id,name\n{a},Song\nspotify:track:{b}\nhttps://open.spotify.com/track/{c}?si=1\n{a}\n{gone}\n"
     )
-    wanted = config(strategy="ids", ids_file=str(listed))
-    _, found = crawl(tmp_path / "catalog.sqlite", wanted)
-    assert set(found["track_id"]) == {a, b, c}  # the unknown one is left out
-    expected = tracks.set_index("track_id").loc[found["track_id"]]
+    settings = config(strategy="ids", ids_file=str(listed))
+    _, crawled_tracks = crawl(tmp_path / "catalog.sqlite", settings)
+    assert set(crawled_tracks["track_id"]) == {a, b, c}  # the unknown one is left out
+    expected = tracks.set_index("track_id").loc[crawled_tracks["track_id"]]
     for name in ("popularity", "isrc", "artist_name", "album_name", "release_date", "tempo"):
-        pd.testing.assert_series_equal(found.set_index("track_id")[name], expected[name])
-    assert crawl(tmp_path / "catalog.sqlite", wanted)[0] == 0
+        pd.testing.assert_series_equal(crawled_tracks.set_index("track_id")[name], expected[name])
+    assert crawl(tmp_path / "catalog.sqlite", settings)[0] == 0
     listed.write_text("nothing here")
     with pytest.raises(UserError, match="no track id"):
-        crawl(tmp_path / "catalog.sqlite", wanted)
+        crawl(tmp_path / "catalog.sqlite", settings)
 
 
 @pytest.mark.parametrize("market", [None, "US"], ids=["no market", "relinked"])
 def test_a_playlist_with_null_local_and_relinked_entries(tmp_path, market):
     playlist = playlist_ids(config().standin, "mandopop")[0]
-    wanted = config(
+    settings = config(
         strategy="playlist", playlist=f"https://open.spotify.com/playlist/{playlist}", market=market
     )
-    _, found = crawl(tmp_path / "catalog.sqlite", wanted)
+    _, tracks = crawl(tmp_path / "catalog.sqlite", settings)
     known = set(planted(config().standin, "mandopop")["track_id"])
-    assert len(found) > 5
-    assert found["track_id"].isin(known).mean() > 0.5
-    assert found["popularity"].notna().all()
-    assert crawl(tmp_path / "catalog.sqlite", wanted)[0] == 0
+    assert len(tracks) > 5
+    assert tracks["track_id"].isin(known).mean() > 0.5
+    assert tracks["popularity"].notna().all()
+    assert crawl(tmp_path / "catalog.sqlite", settings)[0] == 0
 
 
 def test_a_playlist_that_is_not_shown(tmp_path):
@@ -214,17 +214,17 @@ def test_a_playlist_that_is_not_shown(tmp_path):
 
 def test_an_older_development_app_gets_the_catalogue_without_previews_and_features(crawled, tmp_path, capsys):
     _, _, tracks = crawled
-    _, found = crawl(tmp_path / "catalog.sqlite", config(profile="dev_old"))
+    _, crawled_tracks = crawl(tmp_path / "catalog.sqlite", config(profile="dev_old"))
     printed = capsys.readouterr().out
     assert "preview URLs    no   null since November 2024" in printed
     assert "audio features  no   the service responds 403" in printed
     assert "the run goes on without" in printed
-    assert found["preview_url"].isna().all()
-    assert found["tempo"].isna().all()
+    assert crawled_tracks["preview_url"].isna().all()
+    assert crawled_tracks["tempo"].isna().all()
     # Null previews do not merge everything: the ISRC takes over.
-    assert len(deduplicate.deduplicate(found)[0]) == SMALL["recordings"]
+    assert len(deduplicate.deduplicate(crawled_tracks)[0]) == SMALL["recordings"]
     same(
-        found.drop(columns=["preview_url", *deduplicate.AUDIO_FEATURES]),
+        crawled_tracks.drop(columns=["preview_url", *deduplicate.AUDIO_FEATURES]),
         tracks.drop(columns=["preview_url", *deduplicate.AUDIO_FEATURES]),
     )
     assert crawl(tmp_path / "catalog.sqlite", config(profile="dev_old"))[0] == 0
@@ -253,9 +253,9 @@ def test_without_batch_reads_tracks_are_read_one_by_one_within_a_budget(crawled,
     )
     with pytest.raises(UserError, match=r"collect\.request_budget \(20\)"):
         crawl(tmp_path / "poor.sqlite", config(request_budget=20))
-    requests, found = crawl(tmp_path / "catalog.sqlite")
+    requests, crawled_tracks = crawl(tmp_path / "catalog.sqlite")
     assert requests > len(tracks)
-    same(found, tracks)
+    same(crawled_tracks, tracks)
 
 
 def test_an_unknown_genre_is_an_error_that_names_the_known_ones(tmp_path):
@@ -282,9 +282,9 @@ def test_no_secret_reaches_catalogue_or_log(tmp_path, caplog, capsys):
     faults = [
         {"kind": kind, "at": at} for at, kind in enumerate(["expired_token", "server_error", "not_json"], 5)
     ]
-    wanted = config(faults=faults)
-    crawl(tmp_path / "catalog.sqlite", wanted)
-    with connect(wanted) as connection:
+    settings = config(faults=faults)
+    crawl(tmp_path / "catalog.sqlite", settings)
+    with connect(settings) as connection:
         secret = connection.client_secret
         basic = b64encode(f"{connection.client_id}:{secret}".encode()).decode()
     written = b"".join(file.read_bytes() for file in tmp_path.iterdir()).decode("latin1")
@@ -306,8 +306,8 @@ def test_genre_search_returns_artists_without_the_genre(crawled):
 
 def test_copies_have_their_own_popularity_and_the_best_one_survives(crawled):
     _, _, tracks = crawled
-    found, copies = deduplicate.deduplicate(tracks)
-    survivors = found.set_index("track_id")["popularity"]
+    recordings, copies = deduplicate.deduplicate(tracks)
+    survivors = recordings.set_index("track_id")["popularity"]
     popularity = tracks.set_index("track_id")["popularity"]
     assert (copies["kept"].map(survivors) >= copies["track_id"].map(popularity)).all()
     assert (copies["popularity"] == 0).any()  # popularity 0 also means a stale copy
@@ -352,8 +352,8 @@ def test_null_batch_entries_are_gone_tracks_whatever_their_place(crawled, tmp_pa
         return body
 
     monkeypatch.setattr(spotify.Client, "_request", lose)
-    _, found = crawl(tmp_path / "catalog.sqlite")
-    same(found, tracks[tracks["track_id"] != gone].reset_index(drop=True))
+    _, crawled_tracks = crawl(tmp_path / "catalog.sqlite")
+    same(crawled_tracks, tracks[tracks["track_id"] != gone].reset_index(drop=True))
     assert crawl(tmp_path / "catalog.sqlite")[0] == 0  # gone is known, too
 
 
@@ -381,26 +381,26 @@ SCHEDULES = st.lists(
 @given(SCHEDULES)
 def test_whatever_goes_wrong_the_catalogue_is_the_same(crawled, tmp_path_factory, faults):
     _, _, tracks = crawled
-    wanted = config(faults=faults)
+    chosen_settings = config(faults=faults)
     path = tmp_path_factory.mktemp("faults") / "catalog.sqlite"
-    with connect(wanted) as connection, Catalog(path, "scope") as catalog:
+    with connect(chosen_settings) as connection, Catalog(path, "scope") as catalog:
         for _ in range(20):
             try:
-                found = spotify.Spotify(connection, wanted, catalog).collect()
+                collected_tracks = spotify.Spotify(connection, chosen_settings, catalog).collect()
                 break
             except ComeBackLater:  # and we do
                 continue
         else:
             pytest.fail("the crawl never ended")
-    same(found, tracks)
+    same(collected_tracks, tracks)
 
 
 @pytest.mark.parametrize("kind", ["slow", "rate_limit"])
 def test_waits_are_waited_out(crawled, tmp_path, kind):
     started = time.monotonic()
-    _, found = crawl(tmp_path / "catalog.sqlite", config(faults=[{"kind": kind, "at": 8}]))
+    _, tracks = crawl(tmp_path / "catalog.sqlite", config(faults=[{"kind": kind, "at": 8}]))
     assert time.monotonic() - started >= 1
-    same(found, crawled[2])
+    same(tracks, crawled[2])
 
 
 def _child(path):

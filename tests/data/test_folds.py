@@ -31,8 +31,8 @@ def test_a_track_keeps_its_fold_and_new_ones_join_their_artists():
     tracks = singles(30, tracks_each=3)
     first = make(tracks.iloc[::2], folds=4)
     second = make(tracks, frozen=first)  # without being asked for again
-    both = first.merge(second, on="track_id")
-    assert (both["folds_4_x"] == both["folds_4_y"]).all()
+    joined = first.merge(second, on="track_id")
+    assert (joined["folds_4_x"] == joined["folds_4_y"]).all()
     credited = second.merge(tracks).explode("artist_ids")
     assert credited.groupby("artist_ids")["folds_4"].nunique().eq(1).all()
 
@@ -51,9 +51,9 @@ def test_a_track_that_unites_two_folds_is_excluded_from_all():
 
 def test_other_numbers_of_folds_stand_side_by_side():
     tracks = singles(30)
-    both = make(tracks, frozen=make(tracks, folds=3), folds=5)
-    assert folds.counts(both) == [3, 5]
-    pd.testing.assert_series_equal(both["folds_3"], make(tracks, folds=3)["folds_3"])
+    combined = make(tracks, frozen=make(tracks, folds=3), folds=5)
+    assert folds.counts(combined) == [3, 5]
+    pd.testing.assert_series_equal(combined["folds_3"], make(tracks, folds=3)["folds_3"])
 
 
 def test_a_track_that_was_gone_when_folds_were_made_gets_one():

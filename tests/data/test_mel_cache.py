@@ -57,8 +57,8 @@ def test_the_store_is_read_once(study, rng):
         mel_cache.levels(study, Store(study.features).read("mel")),
     )
     assert Counted.reads == 0
-    for one, other in zip(first, again, strict=True):
-        pd.testing.assert_frame_equal(one, other, check_dtype=len(one) > 0, check_index_type=False)
+    for item, other in zip(first, again, strict=True):
+        pd.testing.assert_frame_equal(item, other, check_dtype=len(item) > 0, check_index_type=False)
 
 
 @pytest.mark.parametrize("change", ["audio", "mels", "clips"])

@@ -93,10 +93,10 @@ class TestMake:
             present = tracks[batch == step] if forget else tracks[batch <= step]
             before, table = table, make(present, frozen=table)
             if before is not None:
-                both = before.merge(table, on="track_id", validate="1:1")
-                assert len(both) == len(before)
-                assert (both["artist_x"] == both["artist_y"]).all()
-                assert (both["random_x"] == both["random_y"]).all()
+                joined = before.merge(table, on="track_id", validate="1:1")
+                assert len(joined) == len(before)
+                assert (joined["artist_x"] == joined["artist_y"]).all()
+                assert (joined["random_x"] == joined["random_y"]).all()
         table = make(tracks, frozen=table)
         assert list(table["track_id"]) == list(tracks["track_id"])
         assert (sides_of_artists(tracks, table).map(len) == 1).all()
@@ -109,9 +109,9 @@ class TestMake:
         tracks = singles(300, 3, popularity=rng.integers(0, 100, 900))
         table = make(tracks)
         for scheme in ["artist", "random"]:
-            found = table[scheme].value_counts(normalize=True)
+            result = table[scheme].value_counts(normalize=True)
             for side in splits.SIDES:
-                assert found[side] == pytest.approx(getattr(SHARES, side), abs=0.01)
+                assert result[side] == pytest.approx(getattr(SHARES, side), abs=0.01)
 
     def test_sides_have_alike_targets(self):
         # Artists differ strongly in popularity, and a third of all tracks has none.
@@ -229,8 +229,8 @@ class TestTime:
         for step in range(4):
             before, table = table, make(tracks[np.array(batch[: len(tracks)]) <= step], frozen=table)
             if before is not None and "time" in before:
-                both = before.merge(table, on="track_id")
-                assert (both["time_x"] == both["time_y"]).all()
+                joined = before.merge(table, on="track_id")
+                assert (joined["time_x"] == joined["time_y"]).all()
         if "time" in table:
             assert not self.heard(tracks, table, "train") & self.heard(tracks, table, "test")
             assert make(tracks, frozen=table).equals(table)
@@ -298,10 +298,10 @@ class TestLoadOrMake:
         other = config.Split(train=0.8, validation=0.1, test=0.1)
         again, counts = splits.load_splits(path, tracks, "popularity", other, 2)
         assert again.equals(table)
-        said = splits.changed_settings(counts, other, 2)
-        assert "train 0.65, now 0.8" in said
-        assert "seed 1, now 2" in said
-        assert "delete splits.parquet" in said
+        text = splits.changed_settings(counts, other, 2)
+        assert "train 0.65, now 0.8" in text
+        assert "seed 1, now 2" in text
+        assert "delete splits.parquet" in text
 
     def test_too_few_artists_is_an_error_and_leaves_no_file(self, tmp_path):
         path = tmp_path / "splits.parquet"

@@ -265,23 +265,23 @@ class TestReferencePredictions:
         X = pd.DataFrame({"energy": np.linspace(0, 1, 7)}, index=list("abcdefg"))
         y = pd.Series([1.0, 3, 5, 10, 20, 60, 7], index=X.index)
         artists = ["P", "P", "Q", "Q", "Q", "Q", "R"]
-        found = baseline.reference_predictions(
+        predictions = baseline.reference_predictions(
             X, y, artists, ["a", "b", "c"], ["g", "e", "d"], POPULARITY, QUICK, seed=1, permutations=4
         )
-        assert found["mean"].to_dict() == {"g": 3, "e": 3, "d": 3}
+        assert predictions["mean"].to_dict() == {"g": 3, "e": 3, "d": 3}
         # R has no other track: the mean of train. Q's others, wherever they lie, test tracks included.
-        assert found["artist_mean"].to_dict() == {"g": 3, "e": 25, "d": pytest.approx(85 / 3)}
-        assert [list(one.index) for one in found["shuffled"]] == [["g", "e", "d"]] * 4
+        assert predictions["artist_mean"].to_dict() == {"g": 3, "e": 25, "d": pytest.approx(85 / 3)}
+        assert [list(item.index) for item in predictions["shuffled"]] == [["g", "e", "d"]] * 4
 
     def test_classes_are_their_shares(self):
         X = pd.DataFrame({"energy": np.linspace(0, 1, 6)}, index=list("abcdef"))
         y, artists = np.array([0, 1, 2, 2, 1, 0]), list("PQPQQP")
-        found = baseline.reference_predictions(
+        predictions = baseline.reference_predictions(
             X, y, artists, list("abcd"), list("ef"), TARGETS["buckets"], QUICK, seed=1, permutations=2
         )
-        assert found["mean"].loc["e"].to_dict() == {"low": 0.25, "medium": 0.25, "high": 0.5}
-        assert found["artist_mean"].loc["e"].to_dict() == {"low": 0, "medium": 0.5, "high": 0.5}
-        assert found["artist_mean"].loc["f"].to_dict() == {"low": 0.5, "medium": 0, "high": 0.5}
+        assert predictions["mean"].loc["e"].to_dict() == {"low": 0.25, "medium": 0.25, "high": 0.5}
+        assert predictions["artist_mean"].loc["e"].to_dict() == {"low": 0, "medium": 0.5, "high": 0.5}
+        assert predictions["artist_mean"].loc["f"].to_dict() == {"low": 0.5, "medium": 0, "high": 0.5}
 
     @pytest.mark.parametrize("kind", TARGETS)
     def test_shuffled_targets_teach_nothing(self, kind):
@@ -329,12 +329,12 @@ class TestEveryTarget:
     def test_ridge_of_several_targets_equals_one_by_one(self):
         X, y, _ = planted(kind="audio_features")
         settings = config.Baseline(alphas=[1.0])
-        both = baseline.fit(X, y, TARGETS["audio_features"], settings, seed=1)
-        found = baseline.predict(both, X, TARGETS["audio_features"])
+        combined = baseline.fit(X, y, TARGETS["audio_features"], settings, seed=1)
+        predictions = baseline.predict(combined, X, TARGETS["audio_features"])
         for column, name in enumerate(["valence", "energy"]):
-            one = baseline.fit(X, y[name], POPULARITY, settings, seed=1)
-            np.testing.assert_allclose(found[:, column], baseline.predict(one, X, POPULARITY))
-        named = baseline.coefficients(both, TARGETS["audio_features"])
+            item = baseline.fit(X, y[name], POPULARITY, settings, seed=1)
+            np.testing.assert_allclose(predictions[:, column], baseline.predict(item, X, POPULARITY))
+        named = baseline.coefficients(combined, TARGETS["audio_features"])
         assert set(named["output"]) == {"valence", "energy"}
         assert len(named) == 8
 
@@ -373,10 +373,10 @@ class TestCandidates:
     def test_summary_has_intervals_for_candidates_only(self):
         X, y, groups = planted()
         table, pooled = crossvalidation.cross_validate({"spotify": X}, y, groups, POPULARITY, QUICK, 1)
-        found = crossvalidation.summary(table, pooled, y, groups, POPULARITY, 100, 1).set_index(
+        metrics = crossvalidation.summary(table, pooled, y, groups, POPULARITY, 100, 1).set_index(
             ["model", "scheme"]
         )
-        row = found.loc[("ridge-spotify", "artist")]
+        row = metrics.loc[("ridge-spotify", "artist")]
         assert row["mse_low"] < row["mse"] < row["mse_high"]
-        assert np.isnan(found.loc[("mean", "artist"), "mse_low"])
-        assert "ridge-spotify" in crossvalidation.text(found.reset_index(), POPULARITY)
+        assert np.isnan(metrics.loc[("mean", "artist"), "mse_low"])
+        assert "ridge-spotify" in crossvalidation.text(metrics.reset_index(), POPULARITY)

@@ -37,8 +37,8 @@ class TestWeightedForms:
             rows = np.repeat(np.arange(n), w[:, draw].astype(int))
             expected = kinds.evaluate(kind, y[rows], p[rows])
             for name, form in bootstrap.resampled_metrics(kind).items():
-                found = np.mean(form(y, p)(w)[draw])  # over features, where there are several
-                assert found == pytest.approx(expected[name], abs=1e-9), (name, draw)
+                result = np.mean(form(y, p)(w)[draw])  # over features, where there are several
+                assert result == pytest.approx(expected[name], abs=1e-9), (name, draw)
 
     def test_a_metric_without_one_is_measured_draw_by_draw(self, rng, monkeypatch):
         y, p = sample("popularity", rng)
@@ -57,17 +57,17 @@ class TestIntervals:
     def test_contain_the_estimate_and_repeat(self, kind, rng):
         y, p = sample(kind, rng, 200)
         groups = [f"artist {i}" for i in rng.integers(0, 40, 200)]
-        found = bootstrap.intervals(kind, y, p, groups, 300, seed=1)
-        assert found == bootstrap.intervals(kind, y, p, groups, 300, seed=1)
+        bounds = bootstrap.intervals(kind, y, p, groups, 300, seed=1)
+        assert bounds == bootstrap.intervals(kind, y, p, groups, 300, seed=1)
         values = kinds.evaluate(kind, y, p)
         narrower = bootstrap.intervals(kind, y, p, groups, 300, seed=1, level=0.5)
         if kind == "audio_features":
-            features = found.pop("features")
+            features = bounds.pop("features")
             assert all(
                 low < values["features"]["1"][name] < high for name, (low, high) in features["1"].items()
             )
-        assert all(low < values[name] < high for name, (low, high) in found.items())
-        assert all(np.ptp(narrower[name]) < np.ptp(found[name]) for name in found)
+        assert all(low < values[name] < high for name, (low, high) in bounds.items())
+        assert all(np.ptp(narrower[name]) < np.ptp(bounds[name]) for name in bounds)
 
     def test_whole_groups_are_drawn(self, rng):
         # Ten rows of each artist say the same: not 300 independent facts, but 30.
@@ -127,9 +127,9 @@ class TestIntervals:
                 p = np.eye(3)[np.where(b < stats.norm.ppf(right), y, (y + 1) % 3)]
             elif kind == "audio_features":
                 y, p = y[:, None], p[:, None]
-            found = bootstrap.intervals(kind, y, p, groups, 500, seed=simulation, only=list(truth))
+            bounds = bootstrap.intervals(kind, y, p, groups, 500, seed=simulation, only=list(truth))
             for name, value in truth.items():
-                low, high = found[name]
+                low, high = bounds[name]
                 covered[name] += low <= value <= high
         for name, count in covered.items():
             assert 0.92 <= count / simulations <= 0.98, name
@@ -155,9 +155,9 @@ class TestIntervals:
 
     def test_an_interval_contains_a_perfect_result(self):
         y = np.arange(40.0)
-        found = bootstrap.intervals("popularity", y, y, np.arange(40) // 4, 100, seed=1)
+        bounds = bootstrap.intervals("popularity", y, y, np.arange(40) // 4, 100, seed=1)
         values = regression(y, y)
-        assert all(low <= values[name] <= high for name, (low, high) in found.items())
+        assert all(low <= values[name] <= high for name, (low, high) in bounds.items())
 
     def test_few_groups_are_named(self):
         assert bootstrap.equal_groups(np.repeat(np.arange(7), 3)) == pytest.approx(7)
@@ -177,20 +177,20 @@ class TestPaired:
         y = rng.normal(size=300)
         shared = rng.normal(size=300)  # what both get wrong cancels
         a, b = y + shared, y + shared + 0.7 * rng.normal(size=300)
-        found = bootstrap.paired("popularity", y, a, b, groups, 500, seed=1)
-        assert list(found) == ["spearman", "r2", "mse"]
+        differences = bootstrap.paired("popularity", y, a, b, groups, 500, seed=1)
+        assert list(differences) == ["spearman", "r2", "mse"]
         values = [regression(y, p) for p in (a, b)]
-        for name, row in found.items():
+        for name, row in differences.items():
             assert row["difference"] == pytest.approx(values[0][name] - values[1][name])
             assert row["low"] < row["difference"] < row["high"]
-        assert found["spearman"]["low"] > 0
-        assert found["mse"]["high"] < 0
+        assert differences["spearman"]["low"] > 0
+        assert differences["mse"]["high"] < 0
 
     def test_a_model_equals_itself(self, rng):
         y, p = sample("popular", rng)
-        found = bootstrap.paired("popular", y, p, p, np.arange(60), 100, seed=1)
+        differences = bootstrap.paired("popular", y, p, p, np.arange(60), 100, seed=1)
         nothing = {"difference": 0, "low": 0, "high": 0}
-        assert found == {"roc_auc": nothing, "accuracy": nothing, "brier": nothing}
+        assert differences == {"roc_auc": nothing, "accuracy": nothing, "brier": nothing}
 
     def test_bad_input_is_refused(self):
         with pytest.raises(ValueError, match="equally long"):

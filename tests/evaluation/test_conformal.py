@@ -39,8 +39,8 @@ def test_coverage_of_exchangeable_tracks_is_the_level_within_chance(target):
     covered = {f"{level:g}": [] for level in conformal.LEVELS}
     for _ in range(rounds):
         calibration = conformal.calibrate(target, *drawn(target, 99, rng))
-        for level, found in conformal.coverage(target, calibration, *drawn(target, new, rng)).items():
-            covered[level].append(found["coverage"])
+        for level, covered_share in conformal.coverage(target, calibration, *drawn(target, new, rng)).items():
+            covered[level].append(covered_share["coverage"])
     for level in conformal.LEVELS:
         rank = math.ceil(100 * level)
         expected = rank / 100
@@ -59,8 +59,8 @@ def test_too_few_tracks_for_a_level_are_said_and_give_infinite_intervals(n, unbo
     for level in unbounded:
         low, high = conformal.interval(calibration, np.array([5.0]), float(level))
         assert (low, high) == (-np.inf, np.inf)
-        found = conformal.coverage(POPULARITY, calibration, np.zeros(3), np.ones(3))[level]
-        assert found == {"coverage": 1.0, "width": None}
+        covered_share = conformal.coverage(POPULARITY, calibration, np.zeros(3), np.ones(3))[level]
+        assert covered_share == {"coverage": 1.0, "width": None}
     chosen = conformal.calibrate(BUCKETS, np.arange(n) % 3, np.full((n, 3), 1 / 3))
     for level in unbounded:
         assert conformal.sets(chosen, np.eye(3), float(level)).all()
@@ -112,8 +112,10 @@ def test_each_feature_has_its_own_interval():
         for level in conformal.LEVELS:
             whole = np.array(conformal.interval(calibration, p, level))[:, :, column]
             np.testing.assert_array_equal(whole, conformal.interval(alone, p[:, column], level))
-        found = conformal.coverage(FEATURES, calibration, y, p)["0.9"]["features"][FEATURES.names[column]]
-        assert found == conformal.coverage(POPULARITY, alone, y[:, column], p[:, column])["0.9"]
+        covered_share = conformal.coverage(FEATURES, calibration, y, p)["0.9"]["features"][
+            FEATURES.names[column]
+        ]
+        assert covered_share == conformal.coverage(POPULARITY, alone, y[:, column], p[:, column])["0.9"]
 
 
 def test_sets_hold_the_classes_that_are_probable_enough():
@@ -172,9 +174,9 @@ def test_whatever_the_probabilities_sets_nest_and_cover_their_own_tracks(seed, n
     p, y = rng.dirichlet([0.3] * 3, n), rng.integers(0, 3, n).astype(float)
     calibration = json.loads(json.dumps(conformal.calibrate(BUCKETS, y, p)))
     inner = np.zeros((n, 3), bool)
-    for level, found in conformal.coverage(BUCKETS, calibration, y, p).items():
+    for level, covered_share in conformal.coverage(BUCKETS, calibration, y, p).items():
         chosen = conformal.sets(calibration, p, float(level))
         assert (chosen >= inner).all()
         inner = chosen
-        assert found["coverage"] >= float(level) - 1e-9
-        assert found["width"] == pytest.approx(chosen.sum() / n)
+        assert covered_share["coverage"] >= float(level) - 1e-9
+        assert covered_share["width"] == pytest.approx(chosen.sum() / n)

@@ -88,13 +88,13 @@ def test_seeds_are_averaged_and_compared_as_a_whole(rng):
     other = y + rng.normal(0, 40, 200)
     predictions = {"network": seeds, "probe": other}
     validated = {"network": evaluate.Validated(0.5), "probe": evaluate.Validated(0.1)}
-    found = evaluate.measure(POPULARITY, y, predictions, groups, validated, 200, 1)
-    row = found["rows"]["network"]
-    each = [spearmanr(y, one).statistic for one in seeds]
+    metrics = evaluate.measure(POPULARITY, y, predictions, groups, validated, 200, 1)
+    row = metrics["rows"]["network"]
+    each = [spearmanr(y, seed).statistic for seed in seeds]
     assert row["repetitions"] == 3
     assert row["metrics"]["spearman"] == pytest.approx(np.mean(each))
     assert row["standard_error"] == pytest.approx(np.std(each, ddof=1) / np.sqrt(3))
-    apart = found["paired"]["probe"]["spearman"]
+    apart = metrics["paired"]["probe"]["spearman"]
     assert apart["difference"] == pytest.approx(np.mean(each) - spearmanr(y, other).statistic)
     assert apart["low"] < apart["difference"] < apart["high"]
     table = evaluate.table(POPULARITY, y, predictions)

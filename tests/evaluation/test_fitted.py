@@ -119,7 +119,7 @@ def test_an_interrupted_run_keeps_what_is_fitted(left, monkeypatch):
     folder, tracks, tables = left
     (folder / "artist.joblib").unlink()
     names, plain = [], fitted._fit
-    monkeypatch.setattr(fitted, "_fit", lambda one, *rest: names.append(one.name) or plain(one, *rest))
+    monkeypatch.setattr(fitted, "_fit", lambda item, *rest: names.append(item.name) or plain(item, *rest))
     fit(folder, tracks, tables, settings())
     assert set(names) == {"artist"}
     fit(folder, tracks, {name: X for name, X in tables.items() if name != "artist"}, settings())
@@ -129,7 +129,7 @@ def test_an_interrupted_run_keeps_what_is_fitted(left, monkeypatch):
 def test_a_scheme_without_training_tracks_is_left_out(rng):
     tracks, _ = study(rng)
     divisions, lines = divide(tracks.assign(random="test"), settings())
-    assert [one.scheme for one in divisions] == ["artist"]
+    assert [division.scheme for division in divisions] == ["artist"]
     assert lines == ["random split: 0 training tracks, so it is left out"]
 
 
@@ -168,7 +168,8 @@ def test_every_track_is_predicted_by_the_fit_of_its_fold(folded):
     assert low < np.mean(by_fold) < high
     assert set(result["schemes"]) == {"artist", "random"}  # the single splits beside it
     intervals = [
-        one["rows"]["ridge-spotify"]["intervals"]["spearman"] for one in (result, result["schemes"]["artist"])
+        item["rows"]["ridge-spotify"]["intervals"]["spearman"]
+        for item in (result, result["schemes"]["artist"])
     ]
     narrow, wide = np.ptp(intervals, axis=1)
     assert narrow < 0.7 * wide

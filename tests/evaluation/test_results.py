@@ -43,12 +43,12 @@ def test_written_and_read_back(content, tmp_path):
     written = results.write(path, content)
     assert json.loads(path.read_text()) == written
     assert written["version"] == results.VERSION
-    found = results.read(path)
-    assert found.rows["crnn"].metrics["confusion"] == [[1, 2], [0, 3]]
-    assert found.rows["mean"].intervals["features"]["energy"]["mse"] == (0.0, 0.2)
-    assert found.schemes["random"].best == "crnn"
-    assert found.sheet.split.leakage["artist"]["near_audio"] is None
-    assert results.write(path, found.model_dump()) == results.read(path).model_dump(mode="json")
+    result = results.read(path)
+    assert result.rows["crnn"].metrics["confusion"] == [[1, 2], [0, 3]]
+    assert result.rows["mean"].intervals["features"]["energy"]["mse"] == (0.0, 0.2)
+    assert result.schemes["random"].best == "crnn"
+    assert result.sheet.split.leakage["artist"]["near_audio"] is None
+    assert results.write(path, result.model_dump()) == results.read(path).model_dump(mode="json")
 
 
 @pytest.mark.parametrize(

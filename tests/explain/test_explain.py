@@ -38,8 +38,8 @@ def plant(count, rng):
     for blob, band in zip(blobs, (np.s_[14:19], np.s_[4:9]), strict=True):
         for clip, start in enumerate(rng.integers(0, FRAMES - 10, count)):
             blob[clip, band, start : start + 10] = True
-    for blob, heard in zip(blobs, there, strict=True):
-        mels[blob & heard[:, None, None]] += 12
+    for blob, audible in zip(blobs, there, strict=True):
+        mels[blob & audible[:, None, None]] += 12
     y = 20 + 20 * there[0] + rng.normal(0, 2, count)
     return mels.astype(np.float32), y.astype(np.float32), *blobs, there.all(axis=0)
 
@@ -64,9 +64,9 @@ def planted():
     model = network(seed=1)
     model.compile(keras.optimizers.Adam(3e-3), "mean_squared_error", jit_compile=False)
     model.fit({"mel": mels}, {"popularity": y}, epochs=12, batch_size=32, verbose=0)
-    mels, y, reason, decoy, both = plant(100, np.random.default_rng(5))
+    mels, y, reason, decoy, combined = plant(100, np.random.default_rng(5))
     assert np.corrcoef(predictor(model)(mels), y)[0, 1] > 0.9
-    chosen = np.flatnonzero(both)[:10]
+    chosen = np.flatnonzero(combined)[:10]
     return SimpleNamespace(model=model, mels=mels[chosen], reason=reason[chosen], decoy=decoy[chosen])
 
 
@@ -133,20 +133,22 @@ def test_occlusion_of_a_sum_is_what_each_part_adds_to_it(rng):
     def predict(mels):
         return (weights * mels).sum(axis=(1, 2))
 
-    found = occlusion(predict, mel, (4, 3), overlap=1)
+    explanation = occlusion(predict, mel, (4, 3), overlap=1)
     adds = (weights * (mel - np.median(mel, axis=1, keepdims=True))).reshape(2, 4, 4, 3).sum(axis=(1, 3))
-    np.testing.assert_allclose(found.values, np.repeat(np.repeat(adds, 4, 0), 3, 1), rtol=1e-3, atol=1e-2)
-    assert found.score == pytest.approx(float(predict(mel[None])[0]), rel=1e-5)
-    assert found.calls == 1 + 2 * 4
+    np.testing.assert_allclose(
+        explanation.values, np.repeat(np.repeat(adds, 4, 0), 3, 1), rtol=1e-3, atol=1e-2
+    )
+    assert explanation.score == pytest.approx(float(predict(mel[None])[0]), rel=1e-5)
+    assert explanation.calls == 1 + 2 * 4
 
 
 @pytest.mark.parametrize(
     ("shape", "overlap", "calls"), [((128, 323), 2, 601), ((128, 323), 1, 169), ((13, 7), 2, 2)]
 )
 def test_occlusion_reaches_every_bin_at_the_cost_it_states(shape, overlap, calls):
-    found = occlusion(lambda mels: mels.mean(axis=(1, 2)), np.zeros(shape), patch_size(Mel()), overlap)
-    assert found.calls == calls
-    assert np.isfinite(found.values).all()
+    explanation = occlusion(lambda mels: mels.mean(axis=(1, 2)), np.zeros(shape), patch_size(Mel()), overlap)
+    assert explanation.calls == calls
+    assert np.isfinite(explanation.values).all()
 
 
 def test_the_usual_level_leaves_padding_out(rng):
@@ -172,12 +174,12 @@ def test_lime_finds_the_weights_of_a_sum(rng):
         kept = (np.abs(mels - band_medians(mel)) > 1e-3).reshape(-1, 2, 4, 4, 3).any(axis=(2, 4))
         return (kept * worth).sum(axis=(1, 2))
 
-    found = lime(additive, mel, (4, 3), samples=200)
-    np.testing.assert_allclose(found.values[::4, ::3], worth, atol=0.01)
-    assert found.r2 > 0.999
-    assert found.score == pytest.approx(worth.sum(), abs=1e-3)
+    explanation = lime(additive, mel, (4, 3), samples=200)
+    np.testing.assert_allclose(explanation.values[::4, ::3], worth, atol=0.01)
+    assert explanation.r2 > 0.999
+    assert explanation.score == pytest.approx(worth.sum(), abs=1e-3)
     again = lime(additive, mel, (4, 3), samples=200)
-    np.testing.assert_array_equal(found.values, again.values)
+    np.testing.assert_array_equal(explanation.values, again.values)
 
 
 def test_lime_admits_that_a_line_does_not_fit(rng):
@@ -198,12 +200,12 @@ def test_gradients_sum_up_to_the_difference_of_the_scores(planted):
     predict = predictor(planted.model)
     for mel in planted.mels:
         usual = band_medians(mel)
-        found = integrated_gradients(planted.model, {"mel": mel}, {"mel": usual})
+        attribution = integrated_gradients(planted.model, {"mel": mel}, {"mel": usual})
         baseline = np.broadcast_to(usual, mel.shape).astype(np.float32)
         difference = predict(mel[None])[0] - predict(baseline[None])[0]
-        assert found.score - found.baseline == pytest.approx(difference, rel=1e-4)
-        assert found.values["mel"].sum() == pytest.approx(difference, rel=0.02)
-        assert found.error == pytest.approx(abs(found.values["mel"].sum() - difference), abs=1e-3)
+        assert attribution.score - attribution.baseline == pytest.approx(difference, rel=1e-4)
+        assert attribution.values["mel"].sum() == pytest.approx(difference, rel=0.02)
+        assert attribution.error == pytest.approx(abs(attribution.values["mel"].sum() - difference), abs=1e-3)
 
 
 def two_inputs(function, output="popularity"):
@@ -216,12 +218,12 @@ def test_gradients_of_a_product_are_shared_as_in_the_closed_form():
     """f = x y from (a, b): the integral gives (x - a)(y + b) / 2 to x and (y - b)(x + a) / 2 to y."""
     model = two_inputs(lambda mel, tags: tags[:, :1] * tags[:, 1:2])
     x = {"mel": np.zeros((2, 3)), "tags": np.array([3.0, 5.0, 7.0])}
-    found = integrated_gradients(model, x, {"tags": np.array([1.0, 2.0, 3.0])})
+    attribution = integrated_gradients(model, x, {"tags": np.array([1.0, 2.0, 3.0])})
     np.testing.assert_allclose(
-        found.values["tags"], [(3 - 1) * (5 + 2) / 2, (5 - 2) * (3 + 1) / 2, 0], rtol=1e-5
+        attribution.values["tags"], [(3 - 1) * (5 + 2) / 2, (5 - 2) * (3 + 1) / 2, 0], rtol=1e-5
     )
-    assert list(found.values) == ["tags"]
-    assert (found.score, found.baseline) == pytest.approx((15, 2))
+    assert list(attribution.values) == ["tags"]
+    assert (attribution.score, attribution.baseline) == pytest.approx((15, 2))
 
 
 def test_gradients_reach_all_inputs_that_have_a_baseline_and_hold_the_others(rng):
@@ -230,11 +232,11 @@ def test_gradients_reach_all_inputs_that_have_a_baseline_and_hold_the_others(rng
         lambda mel, tags: keras.ops.sum(mel * weights, axis=(1, 2))[:, None] + 2 * tags[:, :1] - tags[:, 1:2]
     )
     mel, tags = rng.normal(size=(2, 3)), np.array([1.0, 2.0, 3.0])
-    both = integrated_gradients(
+    combined = integrated_gradients(
         model, {"mel": mel, "tags": tags}, {"mel": np.zeros((2, 1)), "tags": np.zeros(3)}
     )
-    np.testing.assert_allclose(both.values["mel"], weights * mel, rtol=1e-4, atol=1e-6)
-    np.testing.assert_allclose(both.values["tags"], [2, -2, 0], rtol=1e-4, atol=1e-6)
+    np.testing.assert_allclose(combined.values["mel"], weights * mel, rtol=1e-4, atol=1e-6)
+    np.testing.assert_allclose(combined.values["tags"], [2, -2, 0], rtol=1e-4, atol=1e-6)
     alone = integrated_gradients(model, {"mel": mel, "tags": tags}, {"mel": np.zeros((2, 1))})
     np.testing.assert_allclose(alone.values["mel"], weights * mel, rtol=1e-4, atol=1e-6)
     assert alone.baseline == pytest.approx(2 - 2)
@@ -247,12 +249,12 @@ def test_gradients_are_those_of_the_weights_of_the_moment(tmp_path):
     x = {"mel": np.ones((2, 3))}
     for weight in (1.0, 4.0):
         dense.set_weights([np.full((6, 1), weight)])
-        found = integrated_gradients(model, x, {"mel": np.zeros((2, 3))})
-        np.testing.assert_allclose(found.values["mel"], weight, rtol=1e-5)
+        attribution = integrated_gradients(model, x, {"mel": np.zeros((2, 3))})
+        np.testing.assert_allclose(attribution.values["mel"], weight, rtol=1e-5)
     model.save(tmp_path / "model.keras")
     loaded = keras.models.load_model(tmp_path / "model.keras", compile=False)
-    found = integrated_gradients(loaded, x, {"mel": np.zeros((2, 3))})
-    np.testing.assert_allclose(found.values["mel"], 4, rtol=1e-5)
+    attribution = integrated_gradients(loaded, x, {"mel": np.zeros((2, 3))})
+    np.testing.assert_allclose(attribution.values["mel"], 4, rtol=1e-5)
 
 
 def test_what_is_missing_gets_no_gradient():
@@ -260,18 +262,18 @@ def test_what_is_missing_gets_no_gradient():
         return keras.ops.sum(keras.ops.where(keras.ops.isnan(tags), 0.0, tags), axis=1, keepdims=True)
 
     x = {"mel": np.zeros((2, 3)), "tags": np.array([3.0, np.nan, 7.0])}
-    found = integrated_gradients(two_inputs(known), x, {"tags": np.ones(3)})
-    np.testing.assert_allclose(found.values["tags"], [2, 0, 6], rtol=1e-5)
+    attribution = integrated_gradients(two_inputs(known), x, {"tags": np.ones(3)})
+    np.testing.assert_allclose(attribution.values["tags"], [2, 0, 6], rtol=1e-5)
 
 
 def test_gradients_of_buckets_are_those_of_the_expected_one():
     model = two_inputs(lambda mel, tags: keras.ops.softmax(tags), "buckets")
     tags = np.array([0.0, 1.0, 2.0])
-    found = integrated_gradients(model, {"mel": np.zeros((2, 3)), "tags": tags}, {"tags": np.zeros(3)})
+    attribution = integrated_gradients(model, {"mel": np.zeros((2, 3)), "tags": tags}, {"tags": np.zeros(3)})
     expected = np.exp(tags) / np.exp(tags).sum() @ np.arange(3)
-    assert found.score == pytest.approx(expected)
-    assert found.baseline == pytest.approx(1)
-    assert found.values["tags"].sum() == pytest.approx(expected - 1, rel=0.02)
+    assert attribution.score == pytest.approx(expected)
+    assert attribution.baseline == pytest.approx(1)
+    assert attribution.values["tags"].sum() == pytest.approx(expected - 1, rel=0.02)
 
 
 def test_a_named_output_is_the_one_explained():
@@ -279,8 +281,8 @@ def test_a_named_output_is_the_one_explained():
     outputs = {"energy": tags[:, :1] + mel[:, 0, :1], "tempo": 100 * tags[:, 1:2]}
     model = keras.Model({"mel": mel, "tags": tags}, outputs)
     x = {"mel": np.ones((2, 3)), "tags": np.ones(3)}
-    found = integrated_gradients(model, x, {"tags": np.zeros(3)}, output="tempo")
-    np.testing.assert_allclose(found.values["tags"], [0, 100, 0], rtol=1e-5)
+    attribution = integrated_gradients(model, x, {"tags": np.zeros(3)}, output="tempo")
+    np.testing.assert_allclose(attribution.values["tags"], [0, 100, 0], rtol=1e-5)
 
 
 def test_steps_are_added_until_the_sum_is_right():
@@ -294,9 +296,9 @@ def test_steps_are_added_until_the_sum_is_right():
 
 def test_neighbourhoods_add_up_bins(rng):
     values = rng.normal(size=(9, 11))
-    found = sum_over_patches(values, (3, 5))
-    assert found[4, 5] == pytest.approx(values[3:6, 3:8].sum())
-    assert found[0, 0] == pytest.approx(values[:2, :3].sum())
+    result = sum_over_patches(values, (3, 5))
+    assert result[4, 5] == pytest.approx(values[3:6, 3:8].sum())
+    assert result[0, 0] == pytest.approx(values[:2, :3].sum())
 
 
 # ---------------------------------------------------------------------- tables
@@ -314,13 +316,13 @@ def test_permutation_importance_finds_the_columns_that_are_used(table, rng):
     def predict(X):
         return (X @ [3.0, 0.0, 1.0, 0.0]).to_numpy()
 
-    found = permutation_importance(predict, table, y, groups, "popularity", 500, seed=1)
-    assert list(found["column"][:2]) == ["tempo", "valence"]
-    used = found[:2]
+    importance = permutation_importance(predict, table, y, groups, "popularity", 500, seed=1)
+    assert list(importance["column"][:2]) == ["tempo", "valence"]
+    used = importance[:2]
     assert (
         (used["low"] > 0) & (used["low"] < used["importance"]) & (used["importance"] < used["high"])
     ).all()
-    assert (found.loc[2:, ["importance", "low", "high"]] == 0).all(axis=None)
+    assert (importance.loc[2:, ["importance", "low", "high"]] == 0).all(axis=None)
     # Of a perfect ranking, the shuffled first column leaves what the third tells.
     assert used["importance"].iat[0] == pytest.approx(1 - 6 / np.pi * np.arcsin(0.1 / 2), abs=0.1)
 
@@ -389,18 +391,18 @@ def test_only_what_a_model_hears_matters(measure, heard, part, clips):
     def score(features):
         return features["mel"][heard].mean(axis=(1, 2))
 
-    found = measure(score, features, groups, settings, 300, 1)
-    others = found.drop(index=part)
-    assert len(found) == 8
+    result = measure(score, features, groups, settings, 300, 1)
+    others = result.drop(index=part)
+    assert len(result) == 8
     assert (others[["importance", "low", "high", "share"]] == 0).all(axis=None)
-    row = found.loc[part]
+    row = result.loc[part]
     assert row["share"] == pytest.approx(1)
     assert row["low"] < row["importance"] < row["high"]
     # Two independent clips differ by 2 / sqrt(pi) standard deviations of the score on average.
     spread = score(features).std() * 2 / np.sqrt(np.pi)
     assert row["importance"] == pytest.approx(spread, rel=0.35)
-    assert (found["begin"][1:].to_numpy() == found["end"][:-1].to_numpy()).all()
-    ends = found["begin"].iat[0], found["end"].iat[-1]
+    assert (result["begin"][1:].to_numpy() == result["end"][:-1].to_numpy()).all()
+    ends = result["begin"].iat[0], result["end"].iat[-1]
     edges = band_edges(settings)
     seconds = 32 * 2048 / 22050
     assert ends == pytest.approx(
@@ -436,27 +438,31 @@ def test_companions_of_the_predictions_are_told_from_chance(rng):
     table["rock"] = values[:, 0] + 0.5 * rng.normal(size=len(values))
     table["mute"] = 0.0
     table.loc[3, "rock"] = np.nan
-    found = across_tracks.correlate_columns(values[:, 0], table, groups, 500, seed=1).set_index("column")
-    assert found.index[0] == "rock"
-    assert "mute" not in found.index
-    assert list(found.index[found["q"] <= 0.05]) == ["rock"]
+    correlations = across_tracks.correlate_columns(values[:, 0], table, groups, 500, seed=1).set_index(
+        "column"
+    )
+    assert correlations.index[0] == "rock"
+    assert "mute" not in correlations.index
+    assert list(correlations.index[correlations["q"] <= 0.05]) == ["rock"]
     filled = table["rock"].fillna(table["rock"].median())
-    assert found.loc["rock", "spearman"] == pytest.approx(stats.spearmanr(values[:, 0], filled).statistic)
+    assert correlations.loc["rock", "spearman"] == pytest.approx(
+        stats.spearmanr(values[:, 0], filled).statistic
+    )
     # Benjamini and Hochberg by hand: the smallest of p n / rank from each rank on.
-    p = np.sort(found["p"])
+    p = np.sort(correlations["p"])
     q = np.minimum.accumulate((p * len(p) / np.arange(1, len(p) + 1))[::-1])[::-1]
-    np.testing.assert_allclose(np.sort(found["q"]), np.minimum(q, 1))
+    np.testing.assert_allclose(np.sort(correlations["q"]), np.minimum(q, 1))
 
 
 def test_chance_passes_for_a_companion_as_often_as_it_is_said_to(rng):
     p, false = [], 0
     for simulation in range(40):
         values, groups = clustered(rng, 31)
-        found = across_tracks.correlate_columns(
+        correlations = across_tracks.correlate_columns(
             values[:, 0], pd.DataFrame(values[:, 1:]), groups, 200, seed=simulation
         )
-        p.extend(found["p"])
-        false += (found["q"] <= 0.05).any()
+        p.extend(correlations["p"])
+        false += (correlations["q"] <= 0.05).any()
     assert 0.02 < np.mean(np.array(p) < 0.05) < 0.08  # of 1,200
     assert false <= 8  # of 40
 
@@ -475,11 +481,11 @@ def test_the_words_name_what_is_strongest_and_warn(rng):
     assert "60% of the effect" in words
     assert "15 to 30 s" in words
     assert "does not show what makes songs popular" in words
-    found = pd.DataFrame({"column": ["rock", "jazz"], "spearman": [0.5, -0.1], "q": [0.001, 0.6]})
-    assert "1 of 2" in across_tracks.describe_correlations(found)
-    assert "rock (+0.50)" in across_tracks.describe_correlations(found)
-    assert "Correlation is not causation" in across_tracks.describe_correlations(found)
-    assert across_tracks.describe_correlations(found[1:]).startswith("None of 1")
+    result = pd.DataFrame({"column": ["rock", "jazz"], "spearman": [0.5, -0.1], "q": [0.001, 0.6]})
+    assert "1 of 2" in across_tracks.describe_correlations(result)
+    assert "rock (+0.50)" in across_tracks.describe_correlations(result)
+    assert "Correlation is not causation" in across_tracks.describe_correlations(result)
+    assert across_tracks.describe_correlations(result[1:]).startswith("None of 1")
 
 
 # ---------------------------------------------------------------------- drawing
@@ -529,10 +535,10 @@ def test_every_table_can_be_drawn(clips, table):
     ):
         assert len(draw(rows, "points").axes[0].patches) == 8
     groups = np.arange(len(table)) // 3
-    found = across_tracks.correlate_columns(table["tempo"], table, groups, 100, 1)
-    assert [label.get_text() for label in explanation_figures.correlations(found).axes[0].get_yticklabels()][
-        -1
-    ] == "tempo"
+    strongest = across_tracks.correlate_columns(table["tempo"], table, groups, 100, 1)
+    assert [
+        label.get_text() for label in explanation_figures.correlations(strongest).axes[0].get_yticklabels()
+    ][-1] == "tempo"
     lost = permutation_importance(
         lambda X: X["key"].to_numpy(), table, table["key"], groups, "popularity", 100, 1
     )

@@ -81,8 +81,10 @@ def test_tempo(rng):
     print(f"\n{'pattern':12}{'acc. 1':>8}{'acc. 2':>8}  octave errors")
     hits, related = {}, {}
     for pattern in PATTERNS:
-        found = np.array([described(drums(pattern, tempo, rng))["tempo_bpm"] for tempo in TEMPI])
-        ratios = found / np.array(TEMPI)
+        descriptors_of_clip = np.array(
+            [described(drums(pattern, tempo, rng))["tempo_bpm"] for tempo in TEMPI]
+        )
+        ratios = descriptors_of_clip / np.array(TEMPI)
         kinds = [
             next((name for name, factor in FACTORS.items() if abs(ratio / factor - 1) < 0.04), "other")
             for ratio in ratios
@@ -119,14 +121,14 @@ def test_a_beat_is_stronger_and_more_regular_than_noise(rng):
 
 def test_no_tempo_without_a_beat():
     for wave in (np.zeros(10 * RATE), sine(440, 10), sine(440, 0.1)):
-        found = described(wave)
-        assert found["tempo_bpm"] == found["tempo_confidence"] == found["onset_rate_hz"] == 0
+        values = described(wave)
+        assert values["tempo_bpm"] == values["tempo_confidence"] == values["onset_rate_hz"] == 0
 
 
 @pytest.mark.parametrize("rate", [0.5, 1, 2, 4, 8])
 def test_onset_rate_of_clicks(rate, rng):
-    found = described(drums("clicks", 60 * rate, rng))["onset_rate_hz"]
-    assert found == pytest.approx(rate, abs=1.5 / SECONDS)  # one at the edge
+    values = described(drums("clicks", 60 * rate, rng))["onset_rate_hz"]
+    assert values == pytest.approx(rate, abs=1.5 / SECONDS)  # one at the edge
 
 
 # ---------------------------------------------------------------------- key
@@ -160,13 +162,13 @@ def test_keys(piece, detuned):
     errors = Counter()
     for major in (1, 0):
         for tonic in range(12):
-            found = described(piece(tonic, major, detuned))
-            away = (int(found["key_pitch_class"]) - tonic) % 12
-            if found["mode_major"] == major:
+            values = described(piece(tonic, major, detuned))
+            away = (int(values["key_pitch_class"]) - tonic) % 12
+            if values["mode_major"] == major:
                 errors[{0: "exact", 5: "fifth", 7: "fifth"}.get(away, "other")] += 1
             else:
                 errors[{0: "parallel", 9 if major else 3: "relative"}.get(away, "other")] += 1
-            assert np.hypot(found["key_cos"], found["key_sin"]) == pytest.approx(1)
+            assert np.hypot(values["key_cos"], values["key_sin"]) == pytest.approx(1)
     print(f"\n{piece.__name__}, {detuned * 100:.0f} cents off: {dict(errors)} of 24")
     assert errors["exact"] >= 22
 
@@ -174,15 +176,15 @@ def test_keys(piece, detuned):
 def test_the_circle_of_fifths():
     angles = {}
     for tonic in (0, 7, 6):
-        found = described(cadence(tonic, 1, 0))
-        angles[tonic] = np.degrees(np.arctan2(found["key_sin"], found["key_cos"]))
+        values = described(cadence(tonic, 1, 0))
+        angles[tonic] = np.degrees(np.arctan2(values["key_sin"], values["key_cos"]))
     assert angles == pytest.approx({0: 0, 7: 30, 6: 180})
 
 
 def test_no_key_in_silence():
     assert key(np.zeros(RATE, np.float32), RATE) == (0, 0.5, 0.0)
-    found = described(np.zeros(RATE))
-    assert found["key_cos"] == found["key_sin"] == found["key_strength"] == 0
+    values = described(np.zeros(RATE))
+    assert values["key_cos"] == values["key_sin"] == values["key_strength"] == 0
 
 
 # ---------------------------------------------------------------------- loudness
@@ -271,9 +273,9 @@ def test_silence_and_less_than_a_block():
 
 
 def test_levels():
-    found = described(sine(441, 2, level=1))
-    assert found["rms_dbfs"] == pytest.approx(-3.01, abs=0.01)
-    assert found["crest_db"] == pytest.approx(3.01, abs=0.02)  # no sample at the very top
+    values = described(sine(441, 2, level=1))
+    assert values["rms_dbfs"] == pytest.approx(-3.01, abs=0.01)
+    assert values["crest_db"] == pytest.approx(3.01, abs=0.02)  # no sample at the very top
     assert described(np.zeros(RATE))["rms_dbfs"] == descriptors.FLOOR_DBFS
 
 
@@ -282,10 +284,10 @@ def test_levels():
 
 @pytest.mark.parametrize("hz", [300, 1000, 4000])
 def test_a_sine_is_where_it_is(hz):
-    found = described(sine(hz, 3))
-    assert found["spectral_centroid_hz"] == pytest.approx(hz, rel=0.03)
-    assert found["spectral_rolloff_hz"] == pytest.approx(hz, abs=25)
-    assert found["zero_crossing_rate_hz"] == pytest.approx(2 * hz, rel=0.01)
+    values = described(sine(hz, 3))
+    assert values["spectral_centroid_hz"] == pytest.approx(hz, rel=0.03)
+    assert values["spectral_rolloff_hz"] == pytest.approx(hz, abs=25)
+    assert values["zero_crossing_rate_hz"] == pytest.approx(2 * hz, rel=0.01)
 
 
 def test_an_offset_is_not_heard(rng):
@@ -338,11 +340,11 @@ def anything(draw):
 @pytest.mark.filterwarnings("error")
 def test_anything_is_described(clip):
     before = clip[0].copy()
-    found = descriptors.describe(decode.Clip(*clip))
-    assert found.shape == (len(descriptors.COLUMNS),)
-    assert found.dtype == np.float32
-    assert np.isfinite(found).all(), [
-        name for name, value in zip(descriptors.COLUMNS, found, strict=True) if not np.isfinite(value)
+    values = descriptors.describe(decode.Clip(*clip))
+    assert values.shape == (len(descriptors.COLUMNS),)
+    assert values.dtype == np.float32
+    assert np.isfinite(values).all(), [
+        name for name, value in zip(descriptors.COLUMNS, values, strict=True) if not np.isfinite(value)
     ]
     np.testing.assert_array_equal(clip[0], before)
 
@@ -366,14 +368,14 @@ def test_real_clips_are_sane(shared):
         "spectral_contrast_0_db": (3, 50), "spectral_contrast_6_db": (3, 50),
     }  # fmt: skip
     for channels, rate in clips(shared, 10):
-        found = described(channels, rate)
+        values = described(channels, rate)
         for name, (low, high) in ranges.items():
-            assert low <= found[name] <= high, name
+            assert low <= values[name] <= high, name
 
 
 def test_real_clips_agree_with_librosa_and_pyloudnorm(shared):
     for channels, rate in clips(shared, 3):
-        found = described(channels, rate)
+        values = described(channels, rate)
         samples = soxr.resample(channels.mean(axis=1), rate, RATE)
         amplitude = np.abs(librosa.stft(samples, n_fft=2048, hop_length=512))
         levels = (amplitude**2).mean(axis=0)
@@ -381,10 +383,10 @@ def test_real_clips_agree_with_librosa_and_pyloudnorm(shared):
         power = librosa.feature.melspectrogram(S=amplitude**2, sr=RATE)
         mfcc = librosa.feature.mfcc(S=librosa.power_to_db(power, top_db=None), n_mfcc=20)
         for row, name in enumerate(f"mfcc_{number:02}" for number in range(20)):
-            assert found[name + "_mean"] == pytest.approx(mfcc[row].mean(), abs=0.05), name
-            assert found[name + "_std"] == pytest.approx(mfcc[row].std(), abs=0.05), name
+            assert values[name + "_mean"] == pytest.approx(mfcc[row].mean(), abs=0.05), name
+            assert values[name + "_std"] == pytest.approx(mfcc[row].std(), abs=0.05), name
         for name in ("centroid", "bandwidth", "rolloff"):
             expected = getattr(librosa.feature, "spectral_" + name)(S=amplitude, sr=RATE).mean()
-            assert found[f"spectral_{name}_hz"] == pytest.approx(expected, rel=2e-3), name
+            assert values[f"spectral_{name}_hz"] == pytest.approx(expected, rel=2e-3), name
         meter = pyloudnorm.Meter(rate, filter_class="DeMan")
-        assert found["loudness_lufs"] == pytest.approx(meter.integrated_loudness(channels), abs=0.05)
+        assert values["loudness_lufs"] == pytest.approx(meter.integrated_loudness(channels), abs=0.05)

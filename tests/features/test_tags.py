@@ -47,9 +47,9 @@ def clip(shared, number):
 def test_log_mels_agree_with_librosa(shared):
     samples = clip(shared, 2)
     power = librosa.feature.melspectrogram(y=samples, sr=16000, n_fft=512, hop_length=256, n_mels=96)
-    heard = tags.log_mels(samples)
-    assert heard.dtype == np.float32
-    np.testing.assert_allclose(heard, np.log10(10000 * power.T + 1), atol=1e-4)
+    mels = tags.log_mels(samples)
+    assert mels.dtype == np.float32
+    np.testing.assert_allclose(mels, np.log10(10000 * power.T + 1), atol=1e-4)
 
 
 @pytest.mark.parametrize(
@@ -250,9 +250,9 @@ def test_a_clip_is_heard_alone_as_among_others(rng, tagger):
     assert embeddings.shape == (6, tags.EMBEDDING)
     for patches, score, embedding in zip(clips, scores, embeddings, strict=True):
         alone = [tagger.tag([patch[None]]) for patch in patches]
-        np.testing.assert_allclose(score, np.mean([one["tags"] for one in alone], axis=(0, 1)), atol=1e-5)
+        np.testing.assert_allclose(score, np.mean([item["tags"] for item in alone], axis=(0, 1)), atol=1e-5)
         np.testing.assert_allclose(
-            embedding, np.mean([one["embedding"] for one in alone], axis=(0, 1)), atol=1e-4
+            embedding, np.mean([item["embedding"] for item in alone], axis=(0, 1)), atol=1e-4
         )
 
 

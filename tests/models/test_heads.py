@@ -67,8 +67,8 @@ def test_answers_and_losses_are_float32_in_mixed_precision(kind, loss):
         assert model.layers[1].compute_dtype == "bfloat16"
         for answer in model(x).values():
             assert answer.dtype == tf.float32
-        for name, one in head.losses.items():
-            assert keras.losses.get(one)(named(head, y)[name], model(x)[name]).dtype == tf.float32
+        for name, item in head.losses.items():
+            assert keras.losses.get(item)(named(head, y)[name], model(x)[name]).dtype == tf.float32
         assert np.isfinite(step(model, head, x, y))
     finally:
         keras.mixed_precision.set_global_policy("float32")
@@ -125,8 +125,8 @@ def test_the_ranking_loss_is_the_pointwise_one_and_a_hinge_over_all_pairs(pointw
     expected = 0.7 * np.mean(w * alone) + 0.3 * hinge_by_loops(y, p, 8.0, 0.4, w)
     loss = Ranking(pointwise, scale=8.0, margin=0.4, weight=0.3)
     column = [values[:, None].astype(np.float32) for values in (y, p)]
-    found = loss(*column, sample_weight=w.astype(np.float32) if weighted else None)
-    assert float(found) == pytest.approx(expected, rel=1e-5)
+    result = loss(*column, sample_weight=w.astype(np.float32) if weighted else None)
+    assert float(result) == pytest.approx(expected, rel=1e-5)
 
 
 @pytest.mark.parametrize("y", [[5.0], [5.0, 5.0, 5.0]])
@@ -156,19 +156,19 @@ def huber(errors):
 def test_audio_features_weigh_alike_in_standard_deviations(loss):
     x, y = planted("audio_features")
     model, head = network("audio_features", y, loss)
-    p = np.column_stack([one[:, 0] for one in model.predict(x, verbose=0).values()])
+    p = np.column_stack([item[:, 0] for item in model.predict(x, verbose=0).values()])
     errors = (y - p) / y.std(axis=0)
     expected = np.mean(huber(errors) if loss else errors**2)
-    found = step(model, head, x, y)
-    assert found == pytest.approx(expected, rel=1e-4)
+    result = step(model, head, x, y)
+    assert result == pytest.approx(expected, rel=1e-4)
 
 
 def test_huber_of_popularity_turns_linear_at_one_standard_deviation():
     y = np.array([0.0, 20.0])  # standard deviation 10
     loss = heads.popularity(y, loss="huber").losses["popularity"]
     errors = np.array([[1.0], [10.0], [30.0]], np.float32)
-    found = [float(loss(np.zeros((1, 1), np.float32), one[None])) for one in errors]
-    np.testing.assert_allclose(found, huber(errors[:, 0] / 10), rtol=1e-6)
+    result = [float(loss(np.zeros((1, 1), np.float32), error[None])) for error in errors]
+    np.testing.assert_allclose(result, huber(errors[:, 0] / 10), rtol=1e-6)
 
 
 def test_a_constant_target_trains_without_a_division_by_zero():
@@ -203,9 +203,9 @@ def proportional_odds(score, thresholds):
 @pytest.mark.parametrize("thresholds", [[0.3], [-1.0, 0.2, 2.5], [-2.0, -1.99, 0.0, 4.0]])
 def test_the_ordinal_link_is_proportional_odds(thresholds):
     score = np.linspace(-4, 4, 9)
-    found = np.exp(CumulativeLink(thresholds)(score[:, None].astype(np.float32)))
-    np.testing.assert_allclose(found, proportional_odds(score, thresholds), rtol=2e-4, atol=1e-7)
-    np.testing.assert_allclose(found.sum(axis=1), 1, rtol=1e-5)
+    result = np.exp(CumulativeLink(thresholds)(score[:, None].astype(np.float32)))
+    np.testing.assert_allclose(result, proportional_odds(score, thresholds), rtol=2e-4, atol=1e-7)
+    np.testing.assert_allclose(result.sum(axis=1), 1, rtol=1e-5)
 
 
 def test_the_ordinal_link_keeps_small_probabilities_and_their_gradients():
@@ -266,7 +266,7 @@ def test_cross_entropy_of_shares_is_that_of_numbers_mixed_alike():
     p = rng.dirichlet(np.ones(3), 8).astype(np.float32)
     a, b = rng.integers(0, 3, (2, 8))
     loss, eye = CrossEntropy(), np.eye(3, dtype=np.float32)
-    apart = [float(loss(one[:, None].astype(np.float32), p)) for one in (a, b)]
+    apart = [float(loss(item[:, None].astype(np.float32), p)) for item in (a, b)]
     assert apart[0] == pytest.approx(-np.mean(np.log(p[np.arange(8), a])), rel=1e-5)
     assert float(loss(0.3 * eye[a] + 0.7 * eye[b], p)) == pytest.approx(
         0.3 * apart[0] + 0.7 * apart[1], rel=1e-5

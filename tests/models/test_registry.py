@@ -46,14 +46,14 @@ def examples(mel=(16, 32), n=6):
 
 def make(name, kind="popularity", mel=(16, 32), y=Y, **train):
     head = heads.make_head({"kind": kind, "names": NAMES.get(kind, (kind,))}, y)
-    made = make_recipe(name, Config(train={"models": [name], **train}))
-    return build(name, head, examples(mel).only(MODELS[name].inputs), made)
+    recipe = make_recipe(name, Config(train={"models": [name], **train}))
+    return build(name, head, examples(mel).only(MODELS[name].inputs), recipe)
 
 
-def heard(model, n=6):
+def random_clips(model, n=6):
     """Raw inputs for a model."""
-    found = examples(tuple(model.input["mel"].shape[1:]) if "mel" in model.input else (16, 32), n)
-    return {name: found.inputs[name].read() for name in model.input}
+    result = examples(tuple(model.input["mel"].shape[1:]) if "mel" in model.input else (16, 32), n)
+    return {name: result.inputs[name].read() for name in model.input}
 
 
 def size_for(name):
@@ -65,7 +65,7 @@ def size_for(name):
 def test_a_network_hears_and_answers_by_name(name):
     model = make(name, mel=size_for(name))
     assert set(model.input) == set(MODELS[name].inputs)
-    answer = model.predict(heard(model), verbose=0)
+    answer = model.predict(random_clips(model), verbose=0)
     assert {key: value.shape for key, value in answer.items()} == {"popularity": (6, 1)}
     assert {weight.dtype for weight in model.trainable_weights} == {"float32"}
     assert model.jit_compile is False
@@ -79,12 +79,12 @@ def test_a_network_hears_and_answers_by_name(name):
 def test_any_trunk_takes_any_head(name, kind):
     y = np.column_stack([Y, 100 * Y]) if kind == "audio_features" else Y
     model = make(name, kind, mel=(16, 64), y=y)
-    answer = model.predict(heard(model), verbose=0)
-    wanted = {
+    answer = model.predict(random_clips(model), verbose=0)
+    expected = {
         "buckets": {"buckets": (6, 3)},
         "audio_features": dict.fromkeys(NAMES["audio_features"], (6, 1)),
     }
-    assert {key: value.shape for key, value in answer.items()} == wanted.get(kind, {kind: (6, 1)})
+    assert {key: value.shape for key, value in answer.items()} == expected.get(kind, {kind: (6, 1)})
     if kind == "popular":
         assert ((answer[kind] > 0) & (answer[kind] < 1)).all()
     if kind == "buckets":
@@ -94,7 +94,7 @@ def test_any_trunk_takes_any_head(name, kind):
 def test_the_inception_convolutions_equal_the_published_padded_ones():
     """The paper's 2-D filters, with arbitrary weights where they only meet padding, give the same maps."""
     model = make("inception_cnn")
-    mel = heard(model)["mel"]
+    mel = random_clips(model)["mel"]
     x = keras.Model(model.input, model.get_layer("normalise_mel").output).predict({"mel": mel}, verbose=0)
     rng = np.random.default_rng(1)
     published = []
@@ -112,8 +112,8 @@ def test_the_inception_convolutions_equal_the_published_padded_ones():
         assert maps.shape == (6, 1, 29, filters)
         published.append(np.where(maps > 0, maps, 0.1 * maps)[:, 0])
     concatenated = next(layer for layer in model.layers if isinstance(layer, keras.layers.Concatenate))
-    found = keras.Model(model.input, concatenated.output).predict({"mel": mel}, verbose=0)
-    np.testing.assert_allclose(found, np.concatenate(published, axis=-1), rtol=1e-4, atol=1e-4)
+    predictions = keras.Model(model.input, concatenated.output).predict({"mel": mel}, verbose=0)
+    np.testing.assert_allclose(predictions, np.concatenate(published, axis=-1), rtol=1e-4, atol=1e-4)
 
 
 @pytest.mark.parametrize(("name", "scaling"), [("inception_cnn", "standard"), ("crnn", "range")])
@@ -121,20 +121,20 @@ def test_normalisation_is_part_of_the_model(name, scaling):
     """Raw dB into the model equals mels normalised by hand into its trunk."""
     y = np.array([10.0, 30.0] * 3)  # mean 20, standard deviation 10
     model = make(name, y=y)
-    mel = heard(model)["mel"]
+    mel = random_clips(model)["mel"]
     low, width = (mel.mean(), mel.std()) if scaling == "standard" else (mel.min(), np.ptp(mel))
     x = keras.Input((16, 32))
     zero = {"zero": -2.0} if MODELS[name].rectified else {}
     bare = keras.Model(x, MODELS[name].import_trunk()({"mel": x}, 1, **zero))
     bare.set_weights(model.get_weights())
     by_hand = 20 + 10 * bare.predict((mel - low) / width, verbose=0)
-    found = model.predict({"mel": mel}, verbose=0)["popularity"]
-    np.testing.assert_allclose(found, by_hand, rtol=1e-3, atol=1e-3)
+    predictions = model.predict({"mel": mel}, verbose=0)["popularity"]
+    np.testing.assert_allclose(predictions, by_hand, rtol=1e-3, atol=1e-3)
 
 
 def test_crops_hear_parts_of_a_clip_and_specaugment_hides_parts_in_training_only():
     model = make("inception_cnn", crop_seconds=1.4, spec_augment=True)  # 15 of 32 frames
-    clips = heard(model)
+    clips = random_clips(model)
     quiet = [model(clips, training=False)["popularity"].numpy() for _ in range(2)]
     noisy = [model(clips, training=True)["popularity"].numpy() for _ in range(2)]
     np.testing.assert_array_equal(*quiet)
@@ -166,10 +166,10 @@ def test_mels_too_short_are_refused_with_advice(name, fewest):
 
 
 def test_learning_rates_follow_the_schedule():
-    made = make_recipe("crnn", Config())
+    recipe = make_recipe("crnn", Config())
     constant, shrinking, cosine = (
-        replace(made, schedule=one, learning_rate=1.0, epochs=4)
-        for one in ("constant", "shrinking", "cosine")
+        replace(recipe, schedule=item, learning_rate=1.0, epochs=4)
+        for item in ("constant", "shrinking", "cosine")
     )
     assert next_learning_rate(constant, [5.0, 6.0]) == 1
     histories = [[], [3.0], [3.0, 2.0], [3.0, 2.0, 2.0], [3.0, 2.0, 2.5, 2.1, 1.0]]
@@ -183,11 +183,11 @@ def test_the_config_stands_above_the_models_own_recipe_and_its_parameters_above_
     own = make_recipe("inception_cnn", Config())
     assert (own.optimizer, own.learning_rate, own.schedule, own.epochs) == ("Adagrad", 5e-3, "shrinking", 10)
     train = {"epochs": 3, "parameters": {"inception_cnn": {"learning_rate": 0.1, "dropout": 0.4}}}
-    made = make_recipe(
+    recipe = make_recipe(
         "inception_cnn", Config(train=train), number=2, tuned={"dropout": 0.2, "batch_size": 8}
     )
-    assert (made.epochs, made.learning_rate, made.batch_size, made.seed) == (3, 0.1, 8, 2)
-    assert made.parameters == {"dropout": 0.4}
+    assert (recipe.epochs, recipe.learning_rate, recipe.batch_size, recipe.seed) == (3, 0.1, 8, 2)
+    assert recipe.parameters == {"dropout": 0.4}
     with pytest.raises(UserError, match="'dropuot' is none of its parameters - did you mean 'dropout'"):
         make_recipe("inception_cnn", Config(train={"parameters": {"inception_cnn": {"dropuot": 0.4}}}))
 

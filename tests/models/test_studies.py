@@ -73,7 +73,7 @@ def make(trunk, shapes, n_scores=1, **parameters):
     return keras.Model(x, trunk(x, n_scores, **parameters))
 
 
-def some(shapes, n=2):
+def random_inputs(shapes, n=2):
     rng = np.random.default_rng(0)
     return {name: rng.uniform(size=(n, *shape)).astype(np.float32) for name, shape in shapes.items()}
 
@@ -90,8 +90,8 @@ def test_parameters_are_as_many_as_in_the_study(name):
 def test_dropout_acts_in_training_and_only_there(name):
     trunk, shapes, n_scores, _, options = TRUNKS[name]
     shorter = {"mel": (128, 128), "mfcc": (32, 20)}
-    shapes = {one: shorter.get(one, shape) for one, shape in shapes.items()}
-    model, x = make(trunk, shapes, n_scores, **options), some(shapes)
+    shapes = {item: shorter.get(item, shape) for item, shape in shapes.items()}
+    model, x = make(trunk, shapes, n_scores, **options), random_inputs(shapes)
     quiet = [model(x, training=False).numpy() for _ in range(2)]
     trained = [model(x, training=True).numpy() for _ in range(2)]
     np.testing.assert_array_equal(*quiet)
@@ -104,7 +104,7 @@ def train_a_step_of_each():
         print(name, flush=True)
         model = make(trunk, shapes, n_scores, **options)
         model.compile("adam", "mean_squared_error", jit_compile=False)
-        assert np.isfinite(model.train_on_batch(some(shapes), np.ones((2, n_scores))))
+        assert np.isfinite(model.train_on_batch(random_inputs(shapes), np.ones((2, n_scores))))
     print("all", flush=True)
 
 
@@ -124,7 +124,7 @@ def test_a_step_of_training_at_the_studies_sizes_crashes_no_network():
 def test_the_weighted_average_is_the_same_in_training_and_in_serving(weight):
     """The study trained 0.5 * cnn + 0.5 * tags and served cnn + 0.5 * tags."""
     shapes = {"mel": (16, 32), "tags": TAGS}
-    model, x = make(inception.trunk, shapes, tag_weight=weight, dropout=0.0, zero=-0.7), some(shapes)
+    model, x = make(inception.trunk, shapes, tag_weight=weight, dropout=0.0, zero=-0.7), random_inputs(shapes)
     average = model.layers[-1]
     assert isinstance(average, layers.WeightedAverage)
     cnn, tags = (part.numpy() for part in keras.Model(model.input, average.input)(x))
@@ -261,15 +261,15 @@ def test_mfccs_too_small_are_refused_with_the_smallest():
 def trained(name):
     """A whole network as a bundle has it: raw inputs, normalisation, trunk, head."""
     trunk, shapes, n_scores, _, _ = TRUNKS[name]
-    raw = {one: keras.Input(shape, name=one) for one, shape in shapes.items()}
-    x = {one: keras.layers.Rescaling(0.5, offset=-1.0)(tensor) for one, tensor in raw.items()}
+    raw = {item: keras.Input(shape, name=item) for item, shape in shapes.items()}
+    x = {item: keras.layers.Rescaling(0.5, offset=-1.0)(tensor) for item, tensor in raw.items()}
     scores = trunk(x, n_scores)
     return keras.Model(raw, {"energy": keras.layers.Activation("sigmoid", name="energy")(scores)})
 
 
 @pytest.mark.parametrize("name", ["numeric_mlp", "mfcc_cnn", "mfcc_cnn_simple", "mfcc_rnn_multitask"])
 def test_what_is_cut_off_a_network_are_its_last_layers(name):
-    model, x = trained(name), some(TRUNKS[name][1])
+    model, x = trained(name), random_inputs(TRUNKS[name][1])
     half = layers.cut_before_scores(model, name)
     kernel, bias = model.layers[-2].get_weights()
     scores = half(x, training=False) @ kernel + bias
@@ -280,24 +280,24 @@ def test_the_combiner_learns_behind_frozen_parts_and_is_saved_with_them(tmp_path
     names = ("mfcc_rnn_multitask", "numeric_mlp")
     parts = {name: layers.cut_before_scores(trained(name), name) for name in names}
     shapes = {"mfcc": MFCC, "numeric": (6,)}
-    model, x = make(song_features.combiner, shapes, 5, parts=parts), some(shapes, 8)
-    features = [part({one: x[one] for one in part.input}).numpy() for part in parts.values()]
-    assert [one.shape for one in features] == [(8, 64), (8, 32)]
+    model, x = make(song_features.combiner, shapes, 5, parts=parts), random_inputs(shapes, 8)
+    features = [part({item: x[item] for item in part.input}).numpy() for part in parts.values()]
+    assert [item.shape for item in features] == [(8, 64), (8, 32)]
     before = model.predict(x, verbose=0)
 
     model.compile("adam", "mean_squared_error", jit_compile=False)
     model.fit(x, np.ones((8, 5)), epochs=3, verbose=0)
-    after = [part({one: x[one] for one in part.input}).numpy() for part in parts.values()]
-    for one, other in zip(features, after, strict=True):
-        np.testing.assert_array_equal(one, other)
+    after = [part({item: x[item] for item in part.input}).numpy() for part in parts.values()]
+    for item, other in zip(features, after, strict=True):
+        np.testing.assert_array_equal(item, other)
     answers = model.predict(x, verbose=0)
     assert np.abs(answers - before).max() > 1e-4
 
     model.save(tmp_path / "model.keras")
     loaded = keras.models.load_model(tmp_path / "model.keras")
     np.testing.assert_allclose(loaded.predict(x, verbose=0), answers, rtol=1e-5)
-    for one in (model, loaded):
-        assert sum(np.prod(w.shape) for w in one.trainable_weights) == 65 * 32 + 33 * 32 + 65 * 5
+    for item in (model, loaded):
+        assert sum(np.prod(w.shape) for w in item.trainable_weights) == 65 * 32 + 33 * 32 + 65 * 5
 
 
 # ---------------------------------------------------------------------- study 5
@@ -344,16 +344,16 @@ def test_a_network_that_does_not_answer_means_from_scratch_within_seconds(
     request.getfixturevalue(silence)
     monkeypatch.setattr(two_stream, "PATIENCE", 0.5)
     start = time.monotonic()
-    found, sentence = two_stream.pretrained("MobileNetV2", "imagenet")
+    result, sentence = two_stream.pretrained("MobileNetV2", "imagenet")
     assert time.monotonic() - start < 10
-    assert found is None
+    assert result is None
     assert "MobileNetV2 is trained from scratch" in sentence
     assert not list(cache.glob("*"))
     with pytest.warns(UserWarning, match="trained from scratch: ImageNet weights could not be downloaded"):
         model = make(two_stream.two_stream, STREAMS)
-    norms = [one for one in model.get_layer("mobilenetv2_1.00_224").layers if "BN" in one.name]
+    norms = [item for item in model.get_layer("mobilenetv2_1.00_224").layers if "BN" in item.name]
     assert norms[0].trainable
-    assert {one.momentum for one in norms} == {0.9}
+    assert {item.momentum for item in norms} == {0.9}
 
 
 def test_imagenet_weights_in_the_cache_are_used_and_stay_as_they_are(cache, mobilenet, recwarn):
@@ -365,10 +365,10 @@ def test_imagenet_weights_in_the_cache_are_used_and_stay_as_they_are(cache, mobi
         two_stream.pretrained("MobileNetV2", "imagenet")[1] == "MobileNetV2 starts from its ImageNet weights."
     )
     assert not recwarn.list
-    model(some(STREAMS), training=True)  # would move the batch norms' averages if they were trained
-    backbone = next(one.network for one in model.layers if isinstance(one, layers.Inference))
-    for found, expected in zip(backbone.get_weights(), mobilenet.get_weights(), strict=True):
-        np.testing.assert_array_equal(found, expected)
+    model(random_inputs(STREAMS), training=True)  # would move the batch norms' averages if they were trained
+    backbone = next(layer.network for layer in model.layers if isinstance(layer, layers.Inference))
+    for result, expected in zip(backbone.get_weights(), mobilenet.get_weights(), strict=True):
+        np.testing.assert_array_equal(result, expected)
     assert not backbone.trainable_weights
     assert model.count_params() - MOBILENET_V2 == sum(np.prod(w.shape) for w in model.trainable_weights)
 
@@ -377,11 +377,11 @@ def test_a_backbone_is_fine_tuned_from_a_file_of_weights(tmp_path, mobilenet):
     path = str(tmp_path / "mine.weights.h5")
     mobilenet.save_weights(path)
     model = make(two_stream.two_stream, STREAMS, weights=path, fine_tune=True)
-    backbone = next(one.network for one in model.layers if isinstance(one, layers.Inference))
+    backbone = next(layer.network for layer in model.layers if isinstance(layer, layers.Inference))
     assert len(backbone.trainable_weights) == len(mobilenet.trainable_weights)
-    model(some(STREAMS), training=True)
-    for found, expected in zip(backbone.get_weights(), mobilenet.get_weights(), strict=True):
-        np.testing.assert_array_equal(found, expected)
+    model(random_inputs(STREAMS), training=True)
+    for result, expected in zip(backbone.get_weights(), mobilenet.get_weights(), strict=True):
+        np.testing.assert_array_equal(result, expected)
     with pytest.raises(UserError, match=r"mine\.weights\.h5 holds no weights of MobileNet without its top"):
         two_stream.pretrained("MobileNet", path)
 

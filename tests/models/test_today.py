@@ -74,8 +74,8 @@ def test_in_inference_scores_are_the_mean_over_crops_from_start_to_end(mels, cou
     model, trunk = cropping(count=count)
     starts = [round(28 * place / max(count - 1, 1)) for place in range(count)]
     by_hand = np.mean([trunk(mels[:, :, start : start + 12]) for start in starts], axis=0)
-    for found in (model(mels), model.predict(mels, batch_size=4, verbose=0)):  # 4, then 2 clips
-        np.testing.assert_allclose(found, by_hand, rtol=1e-4, atol=1e-5)
+    for predictions in (model(mels), model.predict(mels, batch_size=4, verbose=0)):  # 4, then 2 clips
+        np.testing.assert_allclose(predictions, by_hand, rtol=1e-4, atol=1e-5)
 
 
 def test_in_training_a_random_crop_of_each_clip_is_heard():
@@ -103,7 +103,7 @@ def test_clips_shorter_than_a_crop_are_refused():
 
 def test_the_randomness_of_layers_is_a_state_that_can_be_set_anew(mels):
     for layer in (augment.SpecAugment(), augment.Crops(12, 3)):
-        (state,) = [one for one in layer.variables if one.name == "seed_generator_state"]
+        (state,) = [variable for variable in layer.variables if variable.name == "seed_generator_state"]
         drawn = []
         for seed in (5, 6, 5):
             state.assign([seed, 0])
@@ -123,10 +123,10 @@ def batch(n=12):
 
 
 def test_mixup_gives_all_inputs_and_targets_the_same_partner_and_weight():
-    (inputs, y), found = batch(), augment.mixup(*batch(), 0.4, [1, 2])
+    (inputs, y), result = batch(), augment.mixup(*batch(), 0.4, [1, 2])
     before, after = (
         np.concatenate([np.reshape(x, (12, -1)) for x in tf.nest.flatten(parts)], axis=1)
-        for parts in ((inputs, y), found)
+        for parts in ((inputs, y), result)
     )
     mixing = after @ np.linalg.pinv(before)  # (12, 12): row i mixes clip i with its partner
     weight = np.median(np.diag(mixing))
@@ -142,8 +142,8 @@ def test_mixup_keeps_totals_and_follows_its_seed():
     mixed = [augment.mixup(inputs, y, 0.4, seed)[0]["mel"] for seed in ([1, 2], [1, 3], [1, 2])]
     np.testing.assert_array_equal(mixed[0], mixed[2])
     assert not np.array_equal(mixed[0], mixed[1])
-    for one in mixed:
-        np.testing.assert_allclose(np.sum(one, axis=0), np.sum(inputs["mel"], axis=0), rtol=1e-4, atol=1e-5)
+    for item in mixed:
+        np.testing.assert_allclose(np.sum(item, axis=0), np.sum(inputs["mel"], axis=0), rtol=1e-4, atol=1e-5)
 
 
 @pytest.mark.parametrize("alpha", [0.2, 1.0])
@@ -258,7 +258,7 @@ def test_clips_too_short_for_attention_are_refused_with_advice():
 # --- Probes -----------------------------------------------------------------------------------------
 
 
-def heard(kind, n=260, curved=False, seed=0):
+def random_rows(kind, n=260, curved=False, seed=0):
     """Tables of what a network heard, with gaps, and a target planted in them."""
     rng = np.random.default_rng(seed)
     Z = rng.normal(size=(n, 6))
@@ -277,7 +277,7 @@ def heard(kind, n=260, curved=False, seed=0):
 
 
 def chosen(kind, estimators=probe.ESTIMATORS, curved=False):
-    X, y = heard(kind, curved=curved)
+    X, y = random_rows(kind, curved=curved)
     fitted, scores = probe.choose_estimator(
         X[:180], y[:180], X[180:], y[180:], TARGETS[kind], [1.0, 100.0], 1, estimators
     )
@@ -299,8 +299,8 @@ def test_the_perceptron_finds_what_is_planted_in_any_target(kind):
 def test_the_probe_keeps_whichever_ranks_validation_best(curved):
     fitted, scores, X, y = chosen("popularity", curved=curved)
     best = max(scores, key=lambda name: scores[name]["spearman"])
-    found = kinds.evaluate("popularity", y, baseline.predict(fitted, X, TARGETS["popularity"]))
-    assert scores[best] == {name: found[name] for name in kinds.KINDS["popularity"].compared}
+    metrics = kinds.evaluate("popularity", y, baseline.predict(fitted, X, TARGETS["popularity"]))
+    assert scores[best] == {name: metrics[name] for name in kinds.KINDS["popularity"].compared}
     assert best != (
         "ridge" if curved else "trees"
     )  # a line cannot follow an absolute value, nor steps a line
@@ -309,7 +309,7 @@ def test_the_probe_keeps_whichever_ranks_validation_best(curved):
 
 def test_the_probes_ridge_is_the_baselines():
     fitted, _, X, _ = chosen("buckets", ("ridge",))
-    X_train, y_train = (part[:180] for part in heard("buckets"))
+    X_train, y_train = (part[:180] for part in random_rows("buckets"))
     own = baseline.fit(X_train, y_train, TARGETS["buckets"], SimpleNamespace(alphas=[1.0, 100.0]), 1)
     target = TARGETS["buckets"]
     np.testing.assert_array_equal(baseline.predict(fitted, X, target), baseline.predict(own, X, target))
@@ -317,7 +317,7 @@ def test_the_probes_ridge_is_the_baselines():
 
 @pytest.mark.parametrize("kind", ["popularity", "buckets"])
 def test_the_perceptron_makes_do_with_a_dozen_tracks_and_empty_columns(kind):
-    X, y = heard(kind)
+    X, y = random_rows(kind)
     X["tags:rock"] = np.nan
     y = np.arange(260) % 2 if kind == "buckets" else y  # and no track of the third class
     fitted, _ = probe.choose_estimator(X[:12], y[:12], X[12:], y[12:], TARGETS[kind], None, 1, ("mlp",))
@@ -339,9 +339,9 @@ def members(kind, n=150, seed=0):
             np.eye(classes)[y.astype(int)] * clear + rng.gamma(1, 1, (n, classes))
             for clear in (2.0, 1.0, 0.0)
         ]
-        sure = [one / one.sum(axis=1, keepdims=True) for one in sure]
+        sure = [item / item.sum(axis=1, keepdims=True) for item in sure]
         return {
-            name: one[:, 1] if kind == "popular" else one for name, one in zip("abc", sure, strict=True)
+            name: item[:, 1] if kind == "popular" else item for name, item in zip("abc", sure, strict=True)
         }, y
     y = rng.normal([0.5, 120], [0.1, 30], (n, 2)) if kind == "audio_features" else rng.normal(30, 10, n)
     spread = y.std(axis=0)
@@ -353,7 +353,7 @@ def members(kind, n=150, seed=0):
 
 def error(weights, predictions, y, kind):
     """What `fit` says it minimises."""
-    mixed = sum(weight * one for weight, one in zip(weights, predictions.values(), strict=True))
+    mixed = sum(weight * item for weight, item in zip(weights, predictions.values(), strict=True))
     if kind == "buckets":
         return np.mean(np.sum((mixed - np.eye(3)[y.astype(int)]) ** 2, axis=1))
     return np.mean(((mixed - y) / np.std(y, axis=0)) ** 2)
@@ -383,10 +383,10 @@ def test_weights_are_the_best_convex_ones(kind):
 
 def test_a_perfect_member_takes_all_that_few_artists_can_give_it():
     y, target = np.arange(10_000.0), TARGETS["popularity"]
-    found = {"noise": y[::-1], "truth": y}
-    assert ensemble.fit_weights(found, y, np.arange(10_000), target)["truth"] == pytest.approx(1, abs=0.002)
+    result = {"noise": y[::-1], "truth": y}
+    assert ensemble.fit_weights(result, y, np.arange(10_000), target)["truth"] == pytest.approx(1, abs=0.002)
     of_few = ensemble.fit_weights(
-        found, y, np.arange(10_000) % 30, target
+        result, y, np.arange(10_000) % 30, target
     )  # as many groups as equal weights stand for
     assert of_few == pytest.approx({"noise": 0.25, "truth": 0.75})
     twins = ensemble.fit_weights({"a": y + 1, "b": y + 1}, y, np.arange(10_000), target)
@@ -397,15 +397,15 @@ def test_a_perfect_member_takes_all_that_few_artists_can_give_it():
 def test_cross_validated_predictions_come_from_weights_of_other_artists(kind):
     predictions, y = members(kind, 60)
     groups = np.repeat(np.arange(20), 3)
-    found = ensemble.predict_out_of_fold(predictions, y, groups, TARGETS[kind], seed=1)
-    assert found.shape == predictions["a"].shape
+    predicted_values = ensemble.predict_out_of_fold(predictions, y, groups, TARGETS[kind], seed=1)
+    assert predicted_values.shape == predictions["a"].shape
     # Spoiling the truth of one group changes every prediction but those of its own fold.
     spoilt = y.copy()
     spoilt[groups == 7] = (
         spoilt[groups == 7] * 0 if kind in ("popular", "buckets") else -5 * spoilt[groups == 7]
     )
     again = ensemble.predict_out_of_fold(predictions, spoilt, groups, TARGETS[kind], seed=1)
-    same = np.isclose(found, again, rtol=1e-9).reshape(60, -1).all(axis=1)
+    same = np.isclose(predicted_values, again, rtol=1e-9).reshape(60, -1).all(axis=1)
     assert same[groups == 7].all()
     assert len(set(groups[same])) == 4  # a fifth of the groups
 
@@ -417,6 +417,6 @@ def test_an_ensemble_of_useless_members_does_not_flatter_itself():
     target = TARGETS["popularity"]
     flattered = ensemble.predict(ensemble.fit_weights(useless, y, groups, target), useless)
     honest = ensemble.predict_out_of_fold(useless, y, groups, target, seed=1)
-    flattery, truth = (kinds.evaluate("popularity", y, one)["spearman"] for one in (flattered, honest))
+    flattery, truth = (kinds.evaluate("popularity", y, item)["spearman"] for item in (flattered, honest))
     assert flattery > truth + 0.1
     assert truth < 0.1

@@ -31,19 +31,21 @@ def changed(folder, to, change):
 
 def test_differences_are_those_of_the_shared_tracks(folders):
     good, poor, _ = folders
-    found = compare.compare_runs([good, poor])
-    (pair,) = found["pairs"]
+    comparison = compare.compare_runs([good, poor])
+    (pair,) = comparison["pairs"]
     rows = [
-        pd.read_parquet(one / "report" / "predictions.parquet").query("model == 'crnn'").set_index("track_id")
-        for one in (good, poor)
+        pd.read_parquet(item / "report" / "predictions.parquet")
+        .query("model == 'crnn'")
+        .set_index("track_id")
+        for item in (good, poor)
     ]
-    both = rows[0].join(rows[1][["prediction"]].add_suffix("_poor")).sort_index()
-    groups = pd.read_parquet(good / "splits.parquet").set_index("track_id")["group"].reindex(both.index)
+    joined = rows[0].join(rows[1][["prediction"]].add_suffix("_poor")).sort_index()
+    groups = pd.read_parquet(good / "splits.parquet").set_index("track_id")["group"].reindex(joined.index)
     expected = bootstrap.paired(
         "popularity",
-        both["y"],
-        both["prediction"],
-        both["prediction_poor"],
+        joined["y"],
+        joined["prediction"],
+        joined["prediction_poor"],
         groups,
         compare.DRAWS,
         compare.SEED,
@@ -52,10 +54,10 @@ def test_differences_are_those_of_the_shared_tracks(folders):
     assert first["what"] == "best: crnn minus crnn"
     assert first["metrics"]["spearman"]["difference"] == pytest.approx(expected["spearman"]["difference"])
     assert first["metrics"]["mse"]["high"] == pytest.approx(expected["mse"]["high"], rel=0.1)
-    assert pair["tracks"] == len(both)
+    assert pair["tracks"] == len(joined)
     assert pair["verdict"].endswith("neither is called better with fewer than 3 seeds")
     assert {row["what"] for row in pair["differences"][1:]} == {"inception", "ridge-spotify"}
-    assert [run["name"] for run in found["runs"]] == ["good/popularity", "poor/popularity"]
+    assert [run["name"] for run in comparison["runs"]] == ["good/popularity", "poor/popularity"]
 
 
 def test_a_run_is_called_better_from_three_seeds_on(folders, tmp_path):
@@ -66,8 +68,8 @@ def test_a_run_is_called_better_from_three_seeds_on(folders, tmp_path):
         results.write(path, content)
 
     good, poor = (
-        changed(one, tmp_path / name, three_seeds)
-        for one, name in zip(folders, ("good", "poor"), strict=False)
+        changed(item, tmp_path / name, three_seeds)
+        for item, name in zip(folders, ("good", "poor"), strict=False)
     )
     assert compare.compare_runs([good, poor])["pairs"][0]["verdict"].endswith("good is better")
     assert compare.compare_runs([poor, good])["pairs"][0]["verdict"].endswith("good is better")
@@ -78,11 +80,11 @@ def test_a_run_is_called_better_from_three_seeds_on(folders, tmp_path):
 
 def test_a_run_is_not_better_than_its_copy(folders, tmp_path):
     twin = changed(folders[0], tmp_path / "twin", lambda folder: None)
-    found = compare.compare_runs([folders[0], twin])
-    (pair,) = found["pairs"]
+    comparison = compare.compare_runs([folders[0], twin])
+    (pair,) = comparison["pairs"]
     assert pair["differences"][0]["metrics"]["spearman"] == {"difference": 0, "low": 0, "high": 0}
     assert pair["verdict"].endswith("the two cannot be distinguished")
-    assert sorted(found["flags"]) == sorted(compare.compare_runs([twin, folders[0]])["flags"])
+    assert sorted(comparison["flags"]) == sorted(compare.compare_runs([twin, folders[0]])["flags"])
 
 
 def test_it_says_why_only_intervals_can_be_compared(folders, tmp_path):
@@ -116,10 +118,10 @@ def test_it_says_why_only_intervals_can_be_compared(folders, tmp_path):
 def test_what_differs_between_runs_is_flagged(folders, tmp_path):
     def edit(folder):
         path = folder / "report" / "metrics.json"
-        found = results.read(path).model_dump(mode="json", exclude_unset=True)
-        found["sheet"]["popularity"] |= {"source": "deezer", "last_fetched": "2025-01-01"}
-        found["sheet"]["split"]["scheme"] = "random"
-        results.write(path, found)
+        result = results.read(path).model_dump(mode="json", exclude_unset=True)
+        result["sheet"]["popularity"] |= {"source": "deezer", "last_fetched": "2025-01-01"}
+        result["sheet"]["split"]["scheme"] = "random"
+        results.write(path, result)
 
     good, _, classes = folders
     flags = "\n".join(compare.compare_runs([good, changed(good, tmp_path / "other", edit)])["flags"])
@@ -133,11 +135,11 @@ def test_groups_hold_in_both_runs():
     ids = pd.Index(list("abcdef"))
     first = pd.DataFrame({"track_id": list("fedcba"), "group": list("332211")})
     second = pd.DataFrame({"track_id": list("abcdef"), "group": list("xyyzvw")})
-    found = compare._unite_groups(ids, first, second)
+    result = compare._unite_groups(ids, first, second)
     # a-b by the first, b-c by the second, c-d by the first; e-f by the first.
-    assert len(np.unique(found[:4])) == 1
-    assert found[4] == found[5]
-    assert found[0] != found[4]
+    assert len(np.unique(result[:4])) == 1
+    assert result[4] == result[5]
+    assert result[0] != result[4]
 
 
 @pytest.mark.parametrize(
@@ -154,14 +156,14 @@ def test_runs_that_cannot_be_compared_are_refused(folders, tmp_path, chosen, mes
 
 
 def test_the_terminal_and_the_page_say_the_same(folders, tmp_path):
-    found = compare.compare_runs(folders)
-    text = compare.format_text(found)
-    path = comparison.write_page(found, tmp_path / "compare.html")
+    compared = compare.compare_runs(folders)
+    text = compare.format_text(compared)
+    path = comparison.write_page(compared, tmp_path / "compare.html")
     content = path.read_text(encoding="utf-8")
-    for pair in found["pairs"]:
-        said = pair["verdict"] or pair["why"]
-        assert said in text
-        assert said in content
+    for pair in compared["pairs"]:
+        message = pair["verdict"] or pair["why"]
+        assert message in text
+        assert message in content
     with browser.page(*browser.PHONE) as (shown, trouble):
         shown.goto(path.as_uri())
         for width, height in (browser.PHONE, browser.DESK):

@@ -43,13 +43,13 @@ def bands():
 @pytest.fixture(scope="module")
 def reports(tmp_path_factory):
     """By kind of target: what 06 handed over, and the page."""
-    folder, made = tmp_path_factory.mktemp("reports"), {}
+    folder, report = tmp_path_factory.mktemp("reports"), {}
     for kind, options in SOURCES.items():
         arguments = finished.study(folder, kind, **options)
         if kind == "popular":
             arguments["dependence"] = Dependence(["The band at 200 Hz has the largest effect."], [bands])
-        made[kind] = SimpleNamespace(**arguments, path=build.build_report(**arguments))
-    return made
+        report[kind] = SimpleNamespace(**arguments, path=build.build_report(**arguments))
+    return report
 
 
 @pytest.mark.parametrize("kind", SOURCES)
@@ -93,7 +93,7 @@ def test_every_figure_lies_beside_the_page_with_its_numbers(reports, kind):
 
 
 def test_there_is_a_section_for_what_was_run_and_for_nothing_else(reports):
-    texts = {kind: made.path.read_text(encoding="utf-8") for kind, made in reports.items()}
+    texts = {kind: report.path.read_text(encoding="utf-8") for kind, report in reports.items()}
     for text in texts.values():
         anchors = re.findall(r'<a href="#(\w+)"', text)
         assert anchors == re.findall(r'<section id="(\w+)"', text)
@@ -107,14 +107,14 @@ def test_there_is_a_section_for_what_was_run_and_for_nothing_else(reports):
 
 
 def test_the_answer_is_in_the_measured_numbers(reports):
-    for made in reports.values():
-        best = made.result["rows"][made.result["best"]]
-        low, high = best["intervals"][made.result["main"]]
-        text = made.path.read_text(encoding="utf-8")
-        said = re.search(r'<p class="answer"><strong>(.*?)</strong>(.*?)</p>', text)
-        assert formats.interval((low, high)) in said[2]
-        names = list(kinds.metrics_of(made.target.kind))
-        support = model_table.typical_intervals(made.result["rows"].values(), names)
+    for report in reports.values():
+        best = report.result["rows"][report.result["best"]]
+        low, high = best["intervals"][report.result["main"]]
+        text = report.path.read_text(encoding="utf-8")
+        message = re.search(r'<p class="answer"><strong>(.*?)</strong>(.*?)</p>', text)
+        assert formats.interval((low, high)) in message[2]
+        names = list(kinds.metrics_of(report.target.kind))
+        support = model_table.typical_intervals(report.result["rows"].values(), names)
         for metric in names:
             assert formats.number(best["metrics"][metric], support[metric]) in text
 
@@ -149,19 +149,19 @@ def test_what_is_too_good_to_be_true_is_named():
 
 
 def test_the_baseline_is_beaten_only_where_the_paired_interval_says_so():
-    found = result(0.1, 0.4)
-    found["rows"]["crnn"]["repetitions"] = 3
+    actual = result(0.1, 0.4)
+    actual["rows"]["crnn"]["repetitions"] = 3
 
-    def said(low, high):
-        found["paired"] = {"ridge": {"spearman": {"difference": (low + high) / 2, "low": low, "high": high}}}
-        return sentences.against_baseline(found, "ridge")
+    def relation(low, high):
+        actual["paired"] = {"ridge": {"spearman": {"difference": (low + high) / 2, "low": low, "high": high}}}
+        return sentences.against_baseline(actual, "ridge")
 
-    assert "cannot be distinguished from" in said(-0.1, 0.2)
-    assert "better than" in said(0.1, 0.2)
-    assert "worse than" in said(-0.2, -0.1)
-    assert sentences.against_baseline(found, "crnn") is None
-    found["rows"]["crnn"] |= {"repetitions": None, "coverage": {"0.5": {"coverage": 0.5, "width": 1.0}}}
-    assert "with 1 seed; 3 are needed" in said(0.1, 0.2)  # a network, fitted once
+    assert "cannot be distinguished from" in relation(-0.1, 0.2)
+    assert "better than" in relation(0.1, 0.2)
+    assert "worse than" in relation(-0.2, -0.1)
+    assert sentences.against_baseline(actual, "crnn") is None
+    actual["rows"]["crnn"] |= {"repetitions": None, "coverage": {"0.5": {"coverage": 0.5, "width": 1.0}}}
+    assert "with 1 seed; 3 are needed" in relation(0.1, 0.2)  # a network, fitted once
 
 
 @pytest.mark.parametrize("module", [drawing, formats, tables])
@@ -191,29 +191,31 @@ def test_the_interval_of_a_mean_knows_that_groups_belong_together(rng):
 
 @pytest.mark.parametrize("kind", SOURCES)
 def test_predictions_are_found_again_in_the_long_table(reports, kind):
-    made = reports[kind]
-    y, p = select_model(made.table, made.result["best"], made.target.names)
-    test = made.tracks.set_index("track_id").loc[p.index]
-    truth = made.target.truth(test)
-    found = y.to_numpy().argmax(1) if kind == "buckets" else y.to_numpy().squeeze()
-    np.testing.assert_allclose(found, truth.squeeze())
-    rows = made.table[(made.table["model"] == made.result["best"]) & (made.table["track_id"] == p.index[3])]
+    report = reports[kind]
+    y, p = select_model(report.table, report.result["best"], report.target.names)
+    test = report.tracks.set_index("track_id").loc[p.index]
+    truth = report.target.truth(test)
+    actual = y.to_numpy().argmax(1) if kind == "buckets" else y.to_numpy().squeeze()
+    np.testing.assert_allclose(actual, truth.squeeze())
+    rows = report.table[
+        (report.table["model"] == report.result["best"]) & (report.table["track_id"] == p.index[3])
+    ]
     assert rows.set_index("output")["prediction"].to_dict() == p.iloc[3].to_dict()
 
 
 def test_errors_by_cell_are_the_means_and_small_cells_are_marked(reports):
-    made = reports["popularity"]
-    y, p = select_model(made.table, "crnn", made.target.names)
+    report = reports["popularity"]
+    y, p = select_model(report.table, "crnn", report.target.names)
     ours = tables.loss("popularity", y, p)
-    where = tables.cells(made.tracks)["genre"]
-    groups = made.tracks.set_index("track_id")["group"]
-    found = tables.errors(ours, ours + 1, groups, where).set_index("cell")
-    genre = made.tracks.set_index("track_id")["genre"].reindex(ours.index)
+    where = tables.cells(report.tracks)["genre"]
+    groups = report.tracks.set_index("track_id")["group"]
+    actual = tables.errors(ours, ours + 1, groups, where).set_index("cell")
+    genre = report.tracks.set_index("track_id")["genre"].reindex(ours.index)
     expected = (y - p).abs().squeeze().groupby(genre).mean()
     pd.testing.assert_series_equal(
-        found["error"].sort_index(), expected.sort_index(), check_names=False, check_dtype=False
+        actual["error"].sort_index(), expected.sort_index(), check_names=False, check_dtype=False
     )
-    assert (found["of_mean"] - found["error"]).to_numpy() == pytest.approx(1)
+    assert (actual["of_mean"] - actual["error"]).to_numpy() == pytest.approx(1)
     few = tables.errors(ours.iloc[:9], ours.iloc[:9], groups, where)
     assert few["few"].all()
 
@@ -227,13 +229,13 @@ def test_cells_come_in_order_and_cover_all_that_is_known():
             "genre": [f"g{n % 20}" for n in range(40)],
         }
     )
-    found = tables.cells(tracks)
-    assert list(found["year"].cat.categories) == [f"{y}–{(y + 4) % 100:02}" for y in range(1960, 2000, 5)]
-    assert found["year"].isna().sum() == 1
-    assert found["artist_size"].value_counts()["20 to 49"] == 30
-    assert found["artist_size"].value_counts()["1"] == 10
-    assert found["genre"].nunique() == 12
-    assert (found["genre"] == "other").sum() == 40 - 2 * 11
+    actual = tables.cells(tracks)
+    assert list(actual["year"].cat.categories) == [f"{y}–{(y + 4) % 100:02}" for y in range(1960, 2000, 5)]
+    assert actual["year"].isna().sum() == 1
+    assert actual["artist_size"].value_counts()["20 to 49"] == 30
+    assert actual["artist_size"].value_counts()["1"] == 10
+    assert actual["genre"].nunique() == 12
+    assert (actual["genre"] == "other").sum() == 40 - 2 * 11
     popularity = pd.Series([0] * 20 + list(range(1, 21)), index=tracks["track_id"])
     tenths = tables.popularity_cells(popularity)
     assert list(tenths.cat.categories) == ["0", "1 to 20"]
@@ -241,9 +243,9 @@ def test_cells_come_in_order_and_cover_all_that_is_known():
 
 
 def test_calibration_accounts_for_every_track(reports):
-    made = reports["popular"]
-    y, p = select_model(made.table, "crnn", made.target.names)
-    table = tables.calibration(y, p, made.tracks.set_index("track_id")["group"], (0, 1))
+    report = reports["popular"]
+    y, p = select_model(report.table, "crnn", report.target.names)
+    table = tables.calibration(y, p, report.tracks.set_index("track_id")["group"], (0, 1))
     assert table["tracks"].sum() == len(y)
     assert table["predicted"].is_monotonic_increasing
     assert np.average(table["actual"], weights=table["tracks"]) == pytest.approx(y.squeeze().mean())
@@ -310,10 +312,10 @@ def test_an_excerpt_is_the_middle_of_the_clip_and_small(tmp_path):
     soundfile.write(tmp_path / "clip.wav", np.column_stack([wave, wave]), 22050)
     address = extreme_tracks.encode_excerpt(tmp_path / "clip.wav")
     assert len(address) < 250_000
-    heard, rate = soundfile.read(io.BytesIO(b64decode(address.split(",")[1])))
-    assert heard.ndim == 1
-    assert len(heard) / rate == pytest.approx(15, abs=0.2)
-    loud = np.abs(heard) > 0.2
+    excerpt, rate = soundfile.read(io.BytesIO(b64decode(address.split(",")[1])))
+    assert excerpt.ndim == 1
+    assert len(excerpt) / rate == pytest.approx(15, abs=0.2)
+    loud = np.abs(excerpt) > 0.2
     assert loud[: int(2 * rate)].mean() < 0.01  # 7.5 to 9.5 s of the clip
     assert loud[int(3 * rate) : int(12 * rate)].mean() > 0.5
 

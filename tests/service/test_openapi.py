@@ -70,8 +70,8 @@ def test_measurements_count_what_was_answered(service_of, noise):
 
     def counted():
         text = client.get("/metrics", headers=HOST).text
-        found = re.search(r'hitsong_requests_total\{endpoint="predict",status="200"\} ([\d.]+)', text)
-        return float(found[1]) if found else 0
+        match = re.search(r'hitsong_requests_total\{endpoint="predict",status="200"\} ([\d.]+)', text)
+        return float(match[1]) if match else 0
 
     before = counted()
     predict(client, noise)

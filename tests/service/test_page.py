@@ -45,7 +45,7 @@ def visit(served):
 
         yield opened
         for trouble, expected in visits:
-            assert [one for one in trouble if not re.search(f"{ENOUGH}|{expected}", one)] == []
+            assert [item for item in trouble if not re.search(f"{ENOUGH}|{expected}", item)] == []
 
 
 def answered(tab, files):
@@ -349,8 +349,8 @@ def test_every_kind_of_target_is_drawn(visit, served, clips):
         song |= exchanged | {"percentile": None}
         answered(tab, [clips[0]])
         text = re.sub(r"\s*\n\s*", "\n", tab.locator(".summary").inner_text())
-        for said in SAID[kind]:
-            assert said in text
+        for message in SAID[kind]:
+            assert message in text
         if kind == "popularity":
             check_histogram(tab)
     with tab.expect_response(re.compile("explain.*output=danceability")):
@@ -413,7 +413,7 @@ def test_a_card_is_text_and_never_markup(visit):
 
 def test_numbers_are_worded_without_false_certainty(visit):
     tab = visit()
-    said = tab.evaluate(
+    text = tab.evaluate(
         """async () => {
           const {percent, number, clock} = await import("/page/format.js");
           const {ticks} = await import("/page/charts.js");
@@ -430,9 +430,9 @@ def test_numbers_are_worded_without_false_certainty(visit):
           };
         }"""
     )
-    spaced = [percent.replace("\u00a0", " ") for percent in said["percents"]]
+    spaced = [percent.replace("\u00a0", " ") for percent in text["percents"]]
     assert spaced == ["0 %", "under 1 %", "50 %", "over 99 %", "100 %"]
-    assert said["numbers"] == ["37", "6.8", "0.62", "\u221212"]
-    assert said["clock"] == "1:15"
-    assert said["ticks"] == [[0, 20, 40, 60, 80, 100], [5, 10, 15], [0, 5, 10, 15, 20, 25]]
-    assert said["csv"] == 'rank,name,prediction,low,high,above_next\n1,"\'=1+""a"",b",2,1,3,\n'
+    assert text["numbers"] == ["37", "6.8", "0.62", "\u221212"]
+    assert text["clock"] == "1:15"
+    assert text["ticks"] == [[0, 20, 40, 60, 80, 100], [5, 10, 15], [0, 5, 10, 15, 20, 25]]
+    assert text["csv"] == 'rank,name,prediction,low,high,above_next\n1,"\'=1+""a"",b",2,1,3,\n'

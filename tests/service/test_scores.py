@@ -21,12 +21,12 @@ def test_the_score_is_that_of_the_evaluation(service_of, audios, kind):
     evaluated = bundle_of(kind).predict(examples(kind, "test"))
     client, names = client_of(service_of(kind)), service_of(kind).predictor.target.names
     for expected, audio in list(zip(evaluated, audios.values(), strict=True))[:5]:
-        found = predict(client, audio).json["prediction"]
+        predictions = predict(client, audio).json["prediction"]
         if kind in ("popularity", "popular"):
-            assert found == pytest.approx(expected, rel=1e-4)
+            assert predictions == pytest.approx(expected, rel=1e-4)
         else:
-            assert list(found) == list(names)
-            np.testing.assert_allclose(list(found.values()), expected, rtol=1e-4)
+            assert list(predictions) == list(names)
+            np.testing.assert_allclose(list(predictions.values()), expected, rtol=1e-4)
 
 
 def test_the_same_file_always_gets_the_same_score(client, noise):
@@ -105,8 +105,8 @@ def test_a_track_of_the_study_is_not_unusual(client, audios):
 
 
 def test_a_ranking_is_in_order_and_names_what_failed(client, audios):
-    some = dict(list(audios.items())[:3]) | {"poem.mp3": b"no song at all\n" * 30}
-    ranking = rank(client, some).json
+    sample = dict(list(audios.items())[:3]) | {"poem.mp3": b"no song at all\n" * 30}
+    ranking = rank(client, sample).json
     scores = [row["prediction"] for row in ranking["rows"]]
     assert scores == sorted(scores, reverse=True)
     assert [row["rank"] for row in ranking["rows"]] == [1, 2, 3]
@@ -129,7 +129,7 @@ def test_above_the_next_counts_pairs_of_errors(service_of, study):
 def test_above_the_next_for_classes_is_exact(service_of, rng):
     draws = 400_000
     p, q = np.array([0.2, 0.5, 0.3]), np.array([0.6, 0.3, 0.1])
-    a, b = (rng.choice(3, draws, p=one) for one in (p, q))
+    a, b = (rng.choice(3, draws, p=item) for item in (p, q))
     expected = np.mean(a > b) + np.mean(a == b) / 2
     assert service_of("buckets").predictor.probability_above(p, q) == pytest.approx(expected, abs=3e-3)
     a, b = rng.random(draws) < 0.7, rng.random(draws) < 0.4
@@ -139,10 +139,12 @@ def test_above_the_next_for_classes_is_exact(service_of, rng):
 
 @pytest.mark.parametrize("kind", ["popular", "buckets", "audio_features"])
 def test_every_kind_of_target_can_be_ranked(service_of, audios, kind):
-    some = dict(list(audios.items())[:3])
-    rows = rank(client_of(service_of(kind)), some).json["rows"]
+    sample = dict(list(audios.items())[:3])
+    rows = rank(client_of(service_of(kind)), sample).json["rows"]
     if kind == "audio_features":
-        assert [(row["name"], row["rank"]) for row in rows] == [(name.split("/")[-1], None) for name in some]
+        assert [(row["name"], row["rank"]) for row in rows] == [
+            (name.split("/")[-1], None) for name in sample
+        ]
         assert set(rows[0]["interval"]["low"]) == {"energy", "danceability"}
         assert rows[0]["percentile"] is None
         return

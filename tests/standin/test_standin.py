@@ -116,8 +116,8 @@ def crawl(get):
     artists = pages(get, get("search", q="genre:mandopop", type="artist", limit=50)["artists"])
     albums = {}
     for artist in artists:
-        found = get(f"artists/{artist['id']}/albums", include_groups="album,single", limit=50)
-        albums |= {album["id"]: album for album in pages(get, found)}
+        results = get(f"artists/{artist['id']}/albums", include_groups="album,single", limit=50)
+        albums |= {album["id"]: album for album in pages(get, results)}
     tracks = []
     for key in albums:
         keys = [track["id"] for track in pages(get, get(f"albums/{key}")["tracks"])]
@@ -202,9 +202,9 @@ def test_worlds_depend_on_seed_and_genre_only():
 def test_popularity_on_the_wire_is_the_planted_one(crawl):
     _, _, tracks = crawl
     truth = planted(SMALL, "mandopop").set_index("track_id")
-    found = truth.join(pd.Series({track["id"]: track["popularity"] for track in tracks}, name="popularity"))
-    top = found.groupby("isrc").max()
-    latent = found.groupby("isrc")[["artist_effect", "audio_effect", "noise"]].first().sum(axis=1)
+    result = truth.join(pd.Series({track["id"]: track["popularity"] for track in tracks}, name="popularity"))
+    top = result.groupby("isrc").max()
+    latent = result.groupby("isrc")[["artist_effect", "audio_effect", "noise"]].first().sum(axis=1)
     assert len(top) == SMALL.recordings
     assert top.popularity[latent.sort_values().index].is_monotonic_increasing
     assert top.popularity.nunique() > 15
@@ -234,8 +234,8 @@ def test_crawl_finds_every_recording_only_if_it_pages(crawl, get):
         for album in get(f"artists/{artist['id']}/albums", include_groups="album,single", limit=50)["items"]:
             first += get(f"albums/{album['id']}")["tracks"]["items"]
     seen = {track["id"] for track in first}
-    found = {track["external_ids"]["isrc"] for track in tracks if track["id"] in seen}
-    assert len(found) < SMALL.recordings
+    result = {track["external_ids"]["isrc"] for track in tracks if track["id"] in seen}
+    assert len(result) < SMALL.recordings
     assert any(album["total_tracks"] > 50 for album in albums)
 
 
@@ -298,17 +298,17 @@ def test_failures_have_the_real_bodies(get, path, parameters, status, message):
 def test_batches_answer_null_where_nothing_is_known(get, world):
     keys = [next(iter(world.tracks)), "0" * 22]
     for path, kind in [("tracks", "tracks"), ("tracks/", "tracks"), ("audio-features", "audio_features")]:
-        found = get(path, ids=",".join(keys))[kind]
-        assert [item and item["id"] for item in found] == [keys[0], None]
+        items = get(path, ids=",".join(keys))[kind]
+        assert [item and item["id"] for item in items] == [keys[0], None]
     assert get("albums", ids=keys[1])["albums"] == [None]
 
 
 def test_audio_features_lie_in_their_ranges_and_some_are_null(get, world):
     keys = [copies[0].id for copies in world.copies.values()]
-    found = get("audio-features", ids=",".join(keys))["audio_features"]
-    unmeasured = [key for key, item in zip(keys, found, strict=True) if item is None]
+    items = get("audio-features", ids=",".join(keys))["audio_features"]
+    unmeasured = [key for key, item in zip(keys, items, strict=True) if item is None]
     assert len(unmeasured) == 2
-    for item in filter(None, found):
+    for item in filter(None, items):
         assert set(AUDIO_FEATURES) < set(item)
         shares = set(AUDIO_FEATURES) - {"key", "loudness", "mode", "tempo", "time_signature"}
         assert all(0 <= item[name] <= 1 for name in shares)
@@ -327,13 +327,13 @@ def test_search_understands_fields(get, crawl):
     assert (
         find('genre:"hip-hop"', "artist") == find('genre:"hip hop"', "artist") != find("genre:rock", "artist")
     )
-    some = tracks[0]
-    year = some["album"]["release_date"][:4]
-    found = find(f'genre:mandopop year:{year} artist:"{some["artists"][0]["name"]}"')
-    assert some["id"] in {track["id"] for track in found}
-    assert {track["album"]["release_date"][:4] for track in found} == {year}
-    assert some["id"] in {track["id"] for track in find(f'track:"{some["name"]}"')}
-    assert some["id"] in {track["id"] for track in find(some["name"])}
+    sample = tracks[0]
+    year = sample["album"]["release_date"][:4]
+    result = find(f'genre:mandopop year:{year} artist:"{sample["artists"][0]["name"]}"')
+    assert sample["id"] in {track["id"] for track in result}
+    assert {track["album"]["release_date"][:4] for track in result} == {year}
+    assert sample["id"] in {track["id"] for track in find(f'track:"{sample["name"]}"')}
+    assert sample["id"] in {track["id"] for track in find(sample["name"])}
     before, after = find("genre:mandopop year:1990-2012"), find("genre:mandopop year:2013-2030")
     assert before
     assert len(before) + len(after) == len(find("genre:mandopop"))
@@ -345,12 +345,16 @@ def test_artists_are_found_by_year(get, world):
             artist["id"] for artist in pages(get, get("search", q=query, type="artist", limit=50)["artists"])
         }
 
-    heard = {artist.id: world.active[artist] for artist in world.artists}
+    active_years = {artist.id: world.active[artist] for artist in world.artists}
     for first, last in [(2010, 2010), (2010, 2012), (1990, 1999)]:
         years = str(first) if first == last else f"{first}-{last}"
-        expected = {key for key, active in heard.items() if any(first <= year <= last for year in active)}
+        expected = {
+            key for key, active in active_years.items() if any(first <= year <= last for year in active)
+        }
         assert find(f"genre:mandopop year:{years}") == expected
-    assert set().union(*(find(f"genre:mandopop year:{year}") for year in range(2000, 2026))) == set(heard)
+    assert set().union(*(find(f"genre:mandopop year:{year}") for year in range(2000, 2026))) == set(
+        active_years
+    )
     assert find("genre:mandopop year:sometime") == set()
     assert find("year:2010 genre:mandopop artist:u%") == find("genre:mandopop artist:Ü% year:2010-2010")
 
@@ -360,10 +364,10 @@ def test_artists_are_found_by_year(get, world):
     [("s%", str.startswith), ("%e", str.endswith), ("%s%", str.__contains__), ("s", str.__contains__)],
 )
 def test_wildcards_find_the_right_songs(get, world, pattern, test):
-    found = pages(get, get("search", q=f"genre:mandopop track:{pattern}", type="track", limit=50)["tracks"])
+    ids = pages(get, get("search", q=f"genre:mandopop track:{pattern}", type="track", limit=50)["tracks"])
     expected = {t.id for t in world.tracks.values() if test(t.recording.name.lower(), pattern.strip("%"))}
     assert expected
-    assert {track["id"] for track in found} == expected
+    assert {track["id"] for track in ids} == expected
 
 
 def test_no_search_goes_past_a_thousand_results():
@@ -372,11 +376,11 @@ def test_no_search_goes_past_a_thousand_results():
         last = client.get("search", offset=950, **query)["artists"]
         assert (len(last["items"]), last["total"], last["next"]) == (50, 1100, None)
         client.get("search", 400, offset=1000, **query)
-        found = {artist["id"] for artist in last["items"]}
+        ids = {artist["id"] for artist in last["items"]}
         for letter in "abcdefghijklmnopqrstuvwxyz":  # a way past it
             query["q"] = f"genre:mandopop artist:{letter}%"
-            found |= {artist["id"] for artist in pages(client.get, client.get("search", **query)["artists"])}
-        assert len(found) == 1100
+            ids |= {artist["id"] for artist in pages(client.get, client.get("search", **query)["artists"])}
+        assert len(ids) == 1100
 
 
 def test_playlists_have_holes_a_local_file_and_relinked_tracks(get, world):
@@ -386,14 +390,14 @@ def test_playlists_have_holes_a_local_file_and_relinked_tracks(get, world):
         assert tracks.count(None) == 2
         local = [track for track in tracks if track and track["is_local"]]
         assert [track["id"] for track in local] == [None]
-        found = [track["id"] for track in tracks if track and track["id"]]
-        assert found == [track.id for track in playlist.tracks]
+        ids = [track["id"] for track in tracks if track and track["id"]]
+        assert ids == [track.id for track in playlist.tracks]
 
     assert list(world.playlists) == playlist_ids(SMALL, "mandopop")
     in_market = [entry["track"] for entry in get(f"playlists/{key}/tracks", market="TW")["items"]]
     in_market = [track for track in in_market if track and track["id"]]
-    asked = [track.get("linked_from", track)["id"] for track in in_market]
-    assert asked == found
+    requested = [track.get("linked_from", track)["id"] for track in in_market]
+    assert requested == ids
     relinked = [track for track in in_market if "linked_from" in track]
     assert 0 < len(relinked) < len(in_market)
     for track in relinked:
