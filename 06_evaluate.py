@@ -3,13 +3,16 @@
     python 06_evaluate.py
     python 06_evaluate.py --compare data/demo data/hiphop     # finished runs side by side
     python 06_evaluate.py --again                             # even if nothing has changed
+    python 06_evaluate.py --audit                             # shuffled labels, planted leaks, controls: pass or fail
 
 Reads data/<study>/models/, baseline/, features/ and the frozen splits; leaves data/<study>/report/:
 report.html, metrics.json, predictions.parquet and the figures. Models of train.models that are not trained are
 named and left out. The baselines are also measured on the test tracks of the other split schemes. Where nothing has
-changed since the last report, it is kept. A comparison measures nothing anew, and leaves data/compare.html.
+changed since the last report, it is kept. A comparison measures nothing anew, and leaves data/compare.html; an audit
+prints pass or fail for each check, and leaves nothing.
 """
 
+import sys
 from pathlib import Path
 
 from hitsong import cli
@@ -22,6 +25,7 @@ from hitsong.files import write_table
 from hitsong.models.registry import in_order
 from hitsong.report import build, comparison, dependence, model_card, provenance
 from hitsong.study import Stage, Study
+from hitsong.training import audit
 from hitsong.training.predictions import bundle_files, predict_test_tracks
 from hitsong.training.recipe import inputs_of_all
 
@@ -32,15 +36,15 @@ def main():
         "--compare", nargs="+", metavar="FOLDER", help="put the reports of these studies side by side"
     )
     parser.add_argument("--again", action="store_true", help="measure again, even if nothing has changed")
+    parser.add_argument("--audit", action="store_true", help="check the study as a sceptical reviewer would")
     arguments = parser.parse_args()
     config = cli.settings(arguments)
     if arguments.compare:
-        compared = compare.compare_runs(arguments.compare)
-        print(compare.format_text(compared))
-        print(f"comparison: {comparison.write_page(compared, Path(config.data) / 'compare.html')}")
-        return
+        return compare_studies(arguments.compare, config)
     study = Study.of(config)
     stage = Stage(study, "evaluate", config, ["collect", "baseline"])
+    if arguments.audit:
+        return run_audit(study, config)
     stage.add_inputs([study.splits, *bundle_files(study, config)])
     page = study.report / "report.html"
     if page.exists() and not arguments.again and stage.is_repeat():
@@ -86,6 +90,28 @@ def main():
     print(
         f"{evaluate.counts_text(result, len(test))} in {stage.seconds:,.1f} s, look {looks}; report: {page}"
     )
+
+
+def compare_studies(folders, config):
+    """Print the reports of several studies side by side, and write them as a page."""
+    compared = compare.compare_runs(folders)
+    print(compare.format_text(compared))
+    print(f"comparison: {comparison.write_page(compared, Path(config.data) / 'compare.html')}")
+
+
+def run_audit(study, config):
+    """Print each check of the audit; the exit code is 1 where one fails."""
+    tracks, target, _ = load_tracks(
+        study, config, inputs_of_all(in_order(config.train.models), study, config)
+    )
+    tables = baseline_tables(study, config, tracks, target)
+    failed = 0
+    for check in audit.audit(study, config, tracks, tables):
+        print(check, flush=True)
+        failed += check.passed is False
+    print(f"audit: {failed} of the checks failed" if failed else "audit: no check failed")
+    if failed:
+        sys.exit(1)
 
 
 def explain_best(study, config, target, best, test, trained, baselines, tables):
