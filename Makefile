@@ -1,5 +1,5 @@
-# make demo: the whole pipeline on synthetic songs; make open: the same from open listening data. make test: the quick tests. make test-all: every test.
-# Each does its own set-up.
+# make demo: the whole pipeline on synthetic songs. make open: the same from open listening data.
+# make test: the quick tests. make test-all: every test. Each does its own set-up.
 
 PYTHON ?= python3
 VENV   := .venv
