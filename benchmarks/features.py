@@ -36,7 +36,7 @@ import soundfile
 from hitsong.config import Compute, Features, Mel, Mfcc
 from hitsong.features import decode, descriptors, mel, mfcc
 from hitsong.features.extract import extract
-from hitsong.features.parallel import over
+from hitsong.features.parallel import map_ordered
 from hitsong.features.store import Specification, Store
 
 MEL, MFCC = Mel(), Mfcc()
@@ -133,9 +133,9 @@ def two_workers(paths):
     many = paths * 8
     seconds = {}
     for workers in (1, 2):
-        list(over(_timed, paths[:4], workers))  # processes start
+        list(map_ordered(_timed, paths[:4], workers))  # processes start
         started = time.perf_counter()
-        list(over(_timed, many, workers))
+        list(map_ordered(_timed, many, workers))
         seconds[workers] = time.perf_counter() - started
     print(f"two workers           {seconds[1] / seconds[2]:.2f} x one ({len(many) / seconds[2]:.0f} clips/s)")
 
@@ -155,8 +155,8 @@ def writing(paths):
         feature = np.zeros((MEL.n_mels, 323), np.uint8)
         started = time.perf_counter()
         with store.writer(Specification("mel", {}, feature.shape, "uint8")) as writer:
-            for _ in range(rows):
-                writer.append(feature)
+            for row in range(rows):
+                writer.write(row, feature)
         written = (time.perf_counter() - started) / rows
         array = store.read("mel").array
         order = np.random.default_rng(0).permutation(rows)
@@ -174,8 +174,8 @@ def writing(paths):
         settings = Features(mel=Mel(seconds=1.0))
         with store.writer(Specification("mel", settings.mel.model_dump(), mel.shape(settings.mel), "uint8",
                                         *mel.quantisation(settings.mel))) as writer:  # fmt: skip
-            for _ in range(9_990):
-                writer.append(np.zeros(mel.shape(settings.mel), np.uint8))
+            for row in range(9_990):
+                writer.write(row, np.zeros(mel.shape(settings.mel), np.uint8))
         started = time.perf_counter()
         extract(store, settings, Path(folder), Compute(workers=1))
         resumed = time.perf_counter() - started
