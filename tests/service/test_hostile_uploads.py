@@ -86,6 +86,7 @@ def silence(seconds, channels=1, rate=44100):
 # ---------------------------------------------------------------------- many of them
 
 
+@pytest.mark.long
 def test_hundreds_of_hostile_uploads_change_nothing(server, service, song):
     before = predict(server, song).json()["prediction"]
     table = benchmark.attack(server.url, [song], 20 * len([*benchmark.FILES, *benchmark.REQUESTS]), seed=1)
