@@ -15,7 +15,8 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
-from hitsong.collect.cells import artist_remarks, find_notation, parse_artists, parse_dates, parse_numbers
+from hitsong.collect.artist_cells import artist_remarks, parse_artists
+from hitsong.collect.cells import find_notation, parse_dates, parse_numbers
 from hitsong.collect.deduplicate import MOST_TITLES, SCHEMA, normalised, title_counts
 from hitsong.config import AUDIO_FEATURES, TABLE_COLUMNS, nearest
 from hitsong.errors import UserError
