@@ -46,22 +46,6 @@ def test_every_stage_checks_the_whole_chain_before_it(config):
         Stage(study, "train", config)
 
 
-def test_the_states_of_the_stages_name_what_is_stale_and_why(config):
-    run_stage("collect", config, "tracks.parquet")
-    run_stage("download", config, "downloads.parquet", needs=["collect"])
-    study = run_stage("features", config, "features/index.parquet", needs=["download"])
-    current = {name: state for name, (state, _) in studies.states(study, config).items()}
-    assert current == {
-        "collect": "current", "download": "current", "features": "current",
-        "baseline": "missing", "train": "missing", "evaluate": "missing",
-    }  # fmt: skip
-    run_stage("collect", config, "tracks.parquet", content=2)
-    after = studies.states(study, config)
-    assert after["collect"][0] == "current"
-    assert after["download"][0] == after["features"][0] == "stale"
-    assert "tracks.parquet has changed since 02_download.py" in after["download"][1]
-
-
 def test_an_interrupted_or_edited_result_is_not_used(config):
     study = run_stage("collect", config, "tracks.parquet")
     write_table(study.tracks, pd.DataFrame({"x": [5]}))

@@ -251,6 +251,8 @@ def test_a_fingerprint_follows_every_number_that_a_fit_depends_on(study):
     moved = splits["artist"].replace({"train": "validation", "validation": "train"})
     splits.assign(artist=moved).to_parquet(study.splits)
     assert identity() != first
+    splits.assign(group=splits["group"].where(splits["artist"] == "test", "one")).to_parquet(study.splits)
+    assert identity() != first  # corrected artists: inner folds keep others together
 
 
 def test_a_fingerprint_follows_the_audio_behind_a_feature(study):
