@@ -186,6 +186,18 @@ def test_a_corrected_table_is_read_again_and_trained_on_again(study):
     succeed("06_evaluate.py", *TRAINED)
 
 
+def test_a_study_goes_on_with_its_own_settings_and_says_what_differs(study, monkeypatch):
+    monkeypatch.setattr(sys.modules[__name__], "OPTIONS", [])  # config.yaml is that of another study
+    (study.parent.parent / "config.yaml").write_text("collect: {genre: jazz}\n")
+    before = (study / "evaluate.json").read_bytes()
+    assert "nothing has changed since" in succeed("06_evaluate.py", "--study", "small")
+    out = succeed("05_train.py", "--study", "small", "--set", "train.epochs=1")
+    assert "changed since the study's last run: train.epochs none -> 1" in out
+    assert (study / "evaluate.json").read_bytes() == before
+    line = refuse("06_evaluate.py", "--study", "small", "--set", "target.kind=popular")
+    assert "run: python 04_baseline.py --study small --set target.kind=popular" in line
+
+
 def test_a_source_that_is_gone_does_not_take_its_study_along(study):
     (study.parent.parent / "tracks.csv").unlink()
     succeed("06_evaluate.py", "--again", *TRAINED)
@@ -236,8 +248,11 @@ def test_a_report_that_is_older_than_its_data_is_named_in_a_comparison(study):
     for script in SCRIPTS[:3]:
         succeed(script, *TRAINED)
     succeed("06_evaluate.py", *both)
-    line = "small: its report is older than its data (data/small/tracks.parquet has changed since 06_evaluate.py used it)"
-    assert line in (study.parent / "compare.html").read_text()
+    page = (study.parent / "compare.html").read_text()
+    assert (
+        "its report is older than its data (data/small/tracks.parquet has changed since 06_evaluate.py"
+        in page
+    )
 
 
 # ---------------------------------------------------------------------- features of an earlier run
@@ -410,6 +425,12 @@ def test_a_refused_command_leaves_nothing_behind(tmp_path, monkeypatch, case):
 
     atexit._run_exitfuncs()
     assert sorted(tmp_path.rglob("*")) == before
+
+
+def test_a_model_that_is_not_asked_for_is_not_taken_for_a_misspelt_one(study):
+    line = refuse("05_train.py", "cnn2")
+    assert line == "error: cnn2 is not one of train.models; add it: --set 'train.models=[cnn2]'\n"
+    assert "there is no model 'cnn3' - did you mean 'cnn2'" in refuse("05_train.py", "cnn3")
 
 
 def test_a_refused_ensemble_leaves_the_models_as_they_are(study):

@@ -56,6 +56,14 @@ def test_an_interrupted_or_edited_result_is_not_used(config):
         Stage(study, "baseline", config, ["collect"])
 
 
+def test_songs_are_called_synthetic_by_their_source_and_not_by_what_a_stand_in_left(config):
+    study = Study.of(config)
+    for source, synthetic in (("synthetic spotify", True), ("spotify", False)):
+        write_table(study.tracks, pd.DataFrame({"popularity_source": [source]}))
+        write_table(study.planted, pd.DataFrame({"track_id": ["a"]}))
+        assert study.synthetic == synthetic
+
+
 def test_messages_repeat_the_options_that_were_given(config, monkeypatch):
     monkeypatch.setattr(studies, "_options", "--study small --set collect.genre=jazz")
     with pytest.raises(

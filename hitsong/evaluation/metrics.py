@@ -111,9 +111,9 @@ def gains(y):
 def collapsed(y, p):
     """Say whether a model predicts (nearly) the same for every track.
 
-    True when the predictions' standard deviation is below `NARROW` of the truth's (R2 can then reach 0.0025 at most when
-    they are calibrated), or they take fewer than 3 distinct values although there are that many tracks. Of classes the expected number counts; of several numbers one that has
-    collapsed is enough.
+    True when the predictions' standard deviation is below `NARROW` of the truth's (calibrated ones then reach an R2 of
+    0.0025 at most), or they take fewer than 3 distinct values although there are that many tracks. Of classes the
+    expected number counts; of several numbers one that has collapsed is enough.
     """
     y, p = np.asarray(y, dtype=float), np.asarray(p, dtype=float)
     if y.ndim == 2:

@@ -5,6 +5,7 @@ from hitsong.data.tables import baseline_tables
 from hitsong.data.tracks import has_audio, load_tracks, require_kinds
 from hitsong.errors import UserError
 from hitsong.evaluation import fitted
+from hitsong.evaluation.divisions import divide
 from hitsong.files import read_json
 from hitsong.models.registry import in_order
 from hitsong.study import STAGES, changed_since, hashes, inputs_of, problem
@@ -81,7 +82,7 @@ def _content_problem(study, stage, config):
 
 def _baseline_problem(study, config, tracks, target):
     tables = baseline_tables(study, config, tracks, target)
-    divisions, _ = fitted.divide(tracks, config)
+    divisions, _ = divide(tracks, config)
     return fitted.problem(study.baseline, fitted.fingerprint(divisions, tables, config))
 
 

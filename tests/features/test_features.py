@@ -284,6 +284,31 @@ def test_extraction_fills_every_kind_and_names_failures(tmp_path, tone):
     assert np.isfinite(store.read("descriptors").table().to_numpy()).all()
 
 
+def test_clips_that_failed_are_tried_again_where_it_may_help(tmp_path, tone, monkeypatch):
+    path = tone("one.wav")
+    store = indexed(tmp_path, a=path, b=tone("two.wav"))
+    sound = path.read_bytes()
+    path.unlink()
+
+    def count(again=False):
+        counts = extract(
+            store, KINDS.model_copy(update={"kinds": ["mel"]}), tmp_path, Compute(workers=1), again
+        )
+        return counts[0]["mel"]
+
+    assert count() == Counts(1, 0, 1)  # not there: the next run tries again
+    path.write_bytes(sound)
+    assert count() == Counts(1, 1, 0, retried=1)
+    assert store.failures().empty
+    (tmp_path / "broken.wav").write_bytes(b"RIFF nothing")
+    store = indexed(tmp_path / "other", c=tmp_path / "broken.wav")
+    assert count() == Counts(0, 0, 1)
+    assert count() == Counts(0, 0, 1)  # the same decoder fails again on the same file
+    assert count(again=True) == Counts(0, 0, 1, retried=1)
+    monkeypatch.setattr(decode, "VERSION", "another")
+    assert count() == Counts(0, 0, 1, retried=1)
+
+
 def test_a_kind_added_later_leaves_the_others_alone(tmp_path, tone):
     store = indexed(tmp_path, a=tone("one.wav"), b=tone("two.wav"))
     only_mel = KINDS.model_copy(update={"kinds": ["mel"]})
