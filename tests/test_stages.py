@@ -140,7 +140,7 @@ def test_the_status_is_what_the_stages_find(study, change):
     baseline = succeed("04_baseline.py", *options)
     assert (" baselines kept on " in baseline) == (states["04_baseline.py"] == "current")
     trained = succeed("05_train.py", *options)
-    assert (" 0 done" in trained) == (states["05_train.py"] == "current"), trained
+    assert ("0 models trained" in trained) == (states["05_train.py"] == "current"), trained
     succeed("06_evaluate.py", *options)
     assert status(*options)[1] == "every stage is current"
 
@@ -182,7 +182,7 @@ def test_a_corrected_table_is_read_again_and_trained_on_again(study):
     assert "05_train.py" in refuse("06_evaluate.py", *TRAINED)
     out = succeed("05_train.py", *TRAINED)
     assert "numeric_mlp: its data or settings have changed" in out
-    assert "1 done, 0 skipped" in out
+    assert "1 models trained, 0 kept" in out
     succeed("06_evaluate.py", *TRAINED)
 
 
