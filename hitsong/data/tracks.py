@@ -131,7 +131,7 @@ def same_recordings(study, tracks):
 
 
 def near_pairs(study):
-    """The pairs of clips of one recording, from `hitsong.data.near_audio.find_pairs`; None without mels of all clips."""
+    """The pairs of clips of one recording (`hitsong.data.near_audio.find_pairs`); None without mels of all clips."""
     if not Store(study.features).is_complete("mel"):
         return None
     mel = Store(study.features).read("mel")
