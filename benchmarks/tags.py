@@ -1,7 +1,7 @@
 """What a clip's tags cost: getting it ready for musicnn, and the network itself.
 
     python benchmarks/tags.py PATH              # a folder with audio files, for example of fma_small
-    python benchmarks/tags.py PATH --json FILE  # and the CPU time of each step per clip, in ms, as JSON
+    python benchmarks/tags.py PATH --json FILE  # of 8 clips, and the numbers in ms as JSON
 
 CPU time per clip, of all threads, side by side in one run: decoding and log-mels; the network with many clips at a
 time and with one. Then the network's multiply-adds per second, against those of a large matrix product.
@@ -21,7 +21,8 @@ from hitsong.backend import tf
 from hitsong.features import decode, musicnn, tags
 
 MODEL = "MTT_musicnn"
-ROUNDS = 5
+ROUNDS = 3
+FEW = 8  # clips, where only the ratios are asked for
 PRODUCT = 4096  # rows and columns of the matrices
 
 
@@ -46,6 +47,7 @@ def main():
     parser.add_argument("--json", type=Path, metavar="FILE")
     arguments = parser.parse_args()
     paths = sorted(path for path in arguments.folder.rglob("*") if path.suffix in (".mp3", ".flac", ".wav"))
+    paths = paths[:FEW] if arguments.json else paths
     samples = [decode.load(path, tags.SAMPLE_RATE) for path in paths]
     clips = [tags.patches(clip) for clip in samples]
     tagger = tags.Tagger(MODEL)

@@ -30,10 +30,7 @@ from hitsong.models.registry import MODELS, Network
 from hitsong.training.recipe import make_recipe
 
 ROUNDS = 3
-STEPS, SMALL_STEPS = (
-    4,
-    40,
-)  # of an epoch; a step of a small network costs little more than the epoch's beginning
+STEPS = {"long": 4, "mel": 20, "table": 200}  # of an epoch, whose beginning costs as much as some steps
 MEL = {"sample_rate": 22050, "n_fft": 4096, "hop_length": 2048, "n_mels": 128, "seconds": 30.0}
 FRAMES = {"mlp": 1292, "cnn1": 1292, "cnn2": 1292, "crnn": 1292}  # study 2's; the others hear 323
 TABLES = {"tags": 50, "embedding": 200, "descriptors": 67, "numeric": 10}
@@ -90,7 +87,8 @@ def measure(name, folder):
     parameters = {name: {"weights": None}} if name == "two_stream" else {}
     made = make_recipe(name, Config(train={"parameters": parameters}))
     inputs = MODELS[name].inputs
-    steps = STEPS if "mel" in inputs or "mfcc" in inputs else SMALL_STEPS
+    size = "long" if name in FRAMES else "mel" if {"mel", "mfcc"} & set(inputs) else "table"
+    steps = STEPS[size]
     examples = clips(folder, steps * made.batch_size, FRAMES.get(name, 323), inputs)
     model = network(name, examples, made)
     ready = []
