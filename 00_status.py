@@ -3,11 +3,12 @@
     python 00_status.py                         # the study that config.yaml names
     python 00_status.py --study hiphop
 
-Reads the records that the stages leave in data/<study>/; changes nothing.
+Compares what lies in data/<study>/ with the settings, by the checks that the stages themselves make; changes nothing.
 """
 
 from hitsong import cli
-from hitsong.study import STAGES, Study, command, states
+from hitsong.study import STAGES, Study, command
+from hitsong.training.status import states
 
 
 def main():

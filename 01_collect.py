@@ -20,6 +20,7 @@ def main():
     config = cli.settings(cli.parser(__doc__).parse_args())
     study = Study.of(config)
     stage = Stage(study, "collect", config)
+    stage.add_inputs(sources.files(config))
 
     # Collect
     with sources.open_source(config, study.catalog) as source:

@@ -70,7 +70,12 @@ def main():
     )
     for name, coverage in trained.coverage.items():
         result["rows"][name]["coverage"] = coverage
-    result["flags"] += [*leakage.leak_warnings(leaks[config.split.scheme]), *trained.missing, *left_out]
+    result["flags"] += [
+        *leakage.leak_warnings(leaks[config.split.scheme]),
+        *trained.missing,
+        *trained.advice,
+        *left_out,
+    ]
     looks = results.count_looks(study.folder / "test_looks.json", result["rows"])
     about = provenance.describe_run(study, config, tracks, target, counts, leaks, looks, stage.inputs)
     write_table(study.report / "predictions.parquet", table)

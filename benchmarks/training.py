@@ -2,14 +2,17 @@
 
     python benchmarks/training.py                    # every network
     python benchmarks/training.py crnn two_stream    # some of them
+    python benchmarks/training.py --json FILE        # and the numbers as JSON
     python benchmarks/training.py --memory           # memory at 2,000 and 20,000 clips
 
 Each network at the size of its study's inputs, on random clips in a memory-mapped store. In one run, one after the
-other and several times: a step as training takes it, the share of it that is spent waiting for the next batch, and a
-step of Keras's bare `model.fit` on the same clips as float arrays in memory.
+other and several times, the CPU time of all threads: of a step as training takes it, and of a step of Keras's bare
+`train_on_batch` on the same batches as float arrays in memory. And the share of a step's time that is spent waiting for
+the next batch.
 """
 
 import argparse
+import json
 import statistics
 import subprocess
 import sys
@@ -26,7 +29,8 @@ from hitsong.data.examples import Examples, Input
 from hitsong.models.registry import MODELS, Network
 from hitsong.training.recipe import make_recipe
 
-STEPS, ROUNDS = 6, 3
+ROUNDS = 3
+STEPS = {"long": 4, "mel": 20, "table": 200}  # of an epoch, whose beginning costs as much as some steps
 MEL = {"sample_rate": 22050, "n_fft": 4096, "hop_length": 2048, "n_mels": 128, "seconds": 30.0}
 FRAMES = {"mlp": 1292, "cnn1": 1292, "cnn2": 1292, "crnn": 1292}  # study 2's; the others hear 323
 TABLES = {"tags": 50, "embedding": 200, "descriptors": 67, "numeric": 10}
@@ -74,15 +78,24 @@ def network(name, examples, made):
 
 
 def measure(name, folder):
-    """Seconds a step, the share of waiting, and seconds a step of the bare fit."""
+    """CPU seconds a step, the share of waiting, and CPU seconds of a bare step."""
+    from hitsong.backend import keep_memory
     from hitsong.training import batches
+
+    keep_memory()
 
     parameters = {name: {"weights": None}} if name == "two_stream" else {}
     made = make_recipe(name, Config(train={"parameters": parameters}))
-    examples = clips(folder, STEPS * made.batch_size, FRAMES.get(name, 323), MODELS[name].inputs)
+    inputs = MODELS[name].inputs
+    size = "long" if name in FRAMES else "mel" if {"mel", "mfcc"} & set(inputs) else "table"
+    steps = STEPS[size]
+    examples = clips(folder, steps * made.batch_size, FRAMES.get(name, 323), inputs)
     model = network(name, examples, made)
-    arrays = {kind: one.read() for kind, one in examples.inputs.items()}
-    y = {"popularity": examples.y[:, None]}
+    ready = []
+    for first in range(0, len(examples), made.batch_size):
+        part = slice(first, first + made.batch_size)
+        arrays = {kind: values.read(part) for kind, values in examples.inputs.items()}
+        ready.append((arrays, {"popularity": examples.y[part, None]}))
 
     def stream():
         return batches.stream_examples(examples, made.batch_size, ["popularity"])
@@ -91,14 +104,15 @@ def measure(name, folder):
         model.fit(stream(), shuffle=False, verbose=0)
 
     def bare():
-        model.fit(arrays, y, batch_size=made.batch_size, shuffle=False, verbose=0)
+        for batch in ready:
+            model.train_on_batch(*batch)
 
     def waiting():
         iterator, waited = iter(stream()), 0.0
         first = next(iterator)
         model.train_on_batch(*first)
         started = time.perf_counter()
-        for _ in range(STEPS - 1):
+        for _ in range(steps - 1):
             asked = time.perf_counter()
             batch = next(iterator)
             waited += time.perf_counter() - asked
@@ -109,9 +123,9 @@ def measure(name, folder):
     seconds = {ours: [], bare: []}
     for _ in range(ROUNDS):
         for run in seconds:
-            started = time.perf_counter()
+            started = time.process_time()
             run()
-            seconds[run].append((time.perf_counter() - started) / STEPS)
+            seconds[run].append((time.process_time() - started) / steps)
     return min(seconds[ours]), statistics.median(waiting() for _ in range(ROUNDS)), min(seconds[bare])
 
 
@@ -143,6 +157,7 @@ def main():
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
     parser.add_argument("models", nargs="*", metavar="MODEL")
+    parser.add_argument("--json", type=Path, metavar="FILE")
     parser.add_argument("--memory", action="store_true", help="measure memory instead")
     parser.add_argument(
         "--clips", type=int, help=argparse.SUPPRESS
@@ -157,14 +172,19 @@ def main():
             found = float(subprocess.run(own, capture_output=True, text=True, check=True).stdout)
             print(f"{count:>7,} clips: {found:,.0f} MiB of the process's own memory at most")
         return
-    print(f"{'':20}{'batch':>6}{'ms a step':>11}{'waiting':>9}{'bare fit':>10}{'ratio':>7}")
+    print(f"{'':20}{'batch':>6}{'CPU ms':>11}{'waiting':>9}{'bare':>10}{'ratio':>7}")
+    measured = {}
     for name in arguments.models or [name for name, model in MODELS.items() if isinstance(model, Network)]:
         with tempfile.TemporaryDirectory() as folder:
             step, waiting, bare = measure(name, Path(folder))
+        measured[name] = {"step": step, "waiting": waiting, "bare": bare}
         batch = MODELS[name].batch_size
         print(
-            f"{name:20}{batch:>6}{1000 * step:>11.1f}{waiting:>9.1%}{1000 * bare:>10.1f}{step / bare:>7.2f}"
+            f"{name:20}{batch:>6}{1000 * step:>11.1f}{waiting:>9.1%}{1000 * bare:>10.1f}{step / bare:>7.2f}",
+            flush=True,
         )
+    if arguments.json:
+        arguments.json.write_text(json.dumps(measured))
 
 
 if __name__ == "__main__":

@@ -42,8 +42,13 @@ def settings(arguments):
     set_options(options(arguments))
     overrides = [*arguments.set, *([f"study={arguments.study}"] if arguments.study else [])]
     path = Path(arguments.config or "config.yaml")
-    if arguments.config is None and (kept := kept_config(overrides)):
-        path = kept
+    kept = kept_config(overrides) if arguments.config is None else None
+    if arguments.study and not (arguments.config or kept):
+        raise UserError(
+            f"--study {arguments.study}: there is no such study to go on with; to begin one: "
+            f"python 01_collect.py --set study={arguments.study} --set KEY=VALUE ..."
+        )
+    path = kept or path
     settings = config.load(path, overrides)
     registry.require(settings.train.models)
     registry.require(settings.train.parameters, "train.parameters")

@@ -166,12 +166,11 @@ class Stage:
         earlier = _config_of(study)
         if earlier and name == "collect":
             _require_same_source(study, earlier, config)
-        self.inputs = {}
         for stage in STAGES[name][1]:
-            if stage in needs or study.record(stage).exists():
-                if reason := problem(study, stage, config):
-                    raise UserError(f"{reason}; run: {command(stage)}")
-                self.inputs |= read_json(study.record(stage))["outputs"]
+            used = stage in needs or study.record(stage).exists()
+            if used and (reason := problem(study, stage, config)):
+                raise UserError(f"{reason}; run: {command(stage)}")
+        self.inputs = inputs_of(study, name)
         if earlier and (changes := differences(earlier, config.model_dump(mode="json"))):
             more = f"; and {len(changes) - SHOWN} more" if len(changes) > SHOWN else ""
             print(f"changed since the study's last run: {'; '.join(changes[:SHOWN])}{more}")
@@ -183,20 +182,15 @@ class Stage:
         return time.monotonic() - self.started
 
     def add_inputs(self, paths):
-        """Record further files that this run reads."""
-        self.inputs |= {path.relative_to(self.study.folder).as_posix(): sha256(path) for path in paths}
+        """Record further files that this run reads, those outside the study by their absolute paths."""
+        self.inputs |= hashes(self.study, paths)
 
     def is_repeat(self):
         """Whether the last run had the same inputs, settings and code, and its outputs are as it left them."""
-        record, code = self.study.record(self.name), environment()
-        if not record.exists() or (code["commit"] or "").endswith("+"):  # code with changes of its own
+        commit = environment()["commit"]
+        if not self.study.record(self.name).exists() or (commit or "").endswith("+"):  # changes of its own
             return False
-        before = read_json(record)
-        now = {"inputs": self.inputs, "config": self.config.model_dump(mode="json"), **code}
-        return all(before.get(name) == value for name, value in now.items()) and all(
-            (self.study.folder / name).exists() and sha256(self.study.folder / name) == recorded
-            for name, recorded in before["outputs"].items()
-        )
+        return changed_since(self.study, self.name, self.inputs, self.config) is None
 
     def finish(self, outputs, counts):
         """Write the record: resolved config, commit, hashes, versions, counts and seconds."""
@@ -221,14 +215,63 @@ class Stage:
             YAML(typ="safe", pure=True).dump(self.config.model_dump(mode="json"), file)
 
 
-def problem(study, stage, config):
-    """Say why the results of a stage cannot be used: missing, unfinished, stale, or of another crawl.
+def inputs_of(study, stage):
+    """The files that a stage reads of the earlier stages that have run: hash by path."""
+    earlier = [study.record(name) for name in STAGES[stage][1] if study.record(name).exists()]
+    return {path: recorded for record in earlier for path, recorded in read_json(record)["outputs"].items()}
+
+
+def hashes(study, paths):
+    """Hash by path, relative to the study's folder where the file lies in it."""
+    folder = study.folder
+    return {
+        (path.relative_to(folder) if path.is_relative_to(folder) else path.resolve()).as_posix(): sha256(path)
+        for path in paths
+    }
+
+
+def changed_since(study, stage, inputs, config):
+    """Say what has changed since a stage ran: inputs, settings, code or its outputs; None if nothing has.
+
+    Parameters
+    ----------
+    study : Study
+    stage : str
+    inputs : dict of str to str
+        Hash by path of all that the stage would read now.
+    config : hitsong.config.Config
+    """
+    record, code = read_json(study.record(stage)), environment()
+    if changed := [path for path, recorded in inputs.items() if record["inputs"].get(path) != recorded]:
+        return f"{study.folder / changed[0]} is new or has changed since"
+    if gone := record["inputs"].keys() - inputs.keys():
+        return f"{study.folder / min(gone)} was used and is not now"
+    if changes := differences(record["config"], config.model_dump(mode="json")):
+        return f"other settings ({'; '.join(changes[:SHOWN])})"
+    if any(record.get(name) != value for name, value in code.items()):
+        return "another version of the program or of a library"
+    return _damage(study, record, STAGES[stage][0])
+
+
+def _damage(study, record, script):
+    """Say which output of a stage is missing or was changed; None if all are as the stage left them."""
+    for name, recorded in record["outputs"].items():
+        path = study.folder / name
+        if not path.exists():
+            return f"{path} is missing"
+        if sha256(path) != recorded:
+            return f"{path} is not as {script} left it (interrupted, or edited)"
+    return None
+
+
+def problem(study, stage, config=None):
+    """Say why the results of a stage cannot be used: missing, unfinished, stale, or of other settings.
 
     Parameters
     ----------
     stage : str
         A key of `STAGES`.
-    config : hitsong.config.Config
+    config : hitsong.config.Config, optional
         The settings of the run that would use them.
 
     Returns
@@ -240,47 +283,22 @@ def problem(study, stage, config):
     if not study.record(stage).exists():
         return f"{study.folder} holds no results of {script}"
     record = read_json(study.record(stage))
-    for name, recorded in record["outputs"].items():
-        path = study.folder / name
-        if not path.exists():
-            return f"{path} is missing"
-        if sha256(path) != recorded:
-            return f"{path} is not as {script} left it (interrupted, or edited)"
+    if damage := _damage(study, record, script):
+        return damage
     for name, recorded in record["inputs"].items():
         path = study.folder / name
+        if not path.exists() and Path(name).is_absolute():
+            continue  # a source that is no longer there; what was made of it is
         if not path.exists() or sha256(path) != recorded:
             return f"{path} has changed since {script} used it"
-    if stage == "collect":
+    decisive = DECISIVE.get(stage)
+    if decisive and config:
         asked = config.model_dump(mode="json")
-        if changes := differences(_crawl(record["config"]), _crawl(asked)):
-            return f"{study.tracks} was collected with other settings ({'; '.join(changes[:SHOWN])})"
-    if stage == "download":
-        asked = config.model_dump(mode="json")
-        if changes := differences(_audio_sources(record["config"]), _audio_sources(asked)):
-            return f"{study.downloads} was made with other settings ({'; '.join(changes[:SHOWN])})"
+        if changes := differences(decisive(record["config"]), decisive(asked)):
+            return (
+                f"{study.folder} holds results of {script} with other settings ({'; '.join(changes[:SHOWN])})"
+            )
     return None
-
-
-def states(study, config):
-    """Say of each stage whether its results are current.
-
-    Returns
-    -------
-    dict of str to (str, str)
-        By stage: "current", "stale" or "missing", and when it finished or why it is stale.
-    """
-    results = {}
-    for stage, (_, earlier) in STAGES.items():
-        outdated = next((name for name in earlier if results[name][0] == "stale"), None)
-        if not study.record(stage).exists():
-            results[stage] = ("missing", "")
-        elif reason := problem(study, stage, config):
-            results[stage] = ("stale", reason)
-        elif outdated:
-            results[stage] = ("stale", f"{STAGES[outdated][0]} comes first")
-        else:
-            results[stage] = ("current", f"since {read_json(study.record(stage))['finished_at']}")
-    return results
 
 
 def differences(before, now, prefix=""):
@@ -306,6 +324,7 @@ def lock(folder, script):
     UserError
         If another process holds it; the message names that process.
     """
+    made = [path for path in (folder, *folder.parents) if not path.exists()]
     try:
         folder.mkdir(parents=True, exist_ok=True)
         file = (folder / ".lock").open("a+", encoding="utf-8")
@@ -321,17 +340,20 @@ def lock(folder, script):
     file.truncate(0)
     file.write(f"{script} (process {os.getpid()}, since {datetime.now().strftime('%H:%M:%S')})")
     file.flush()
-    atexit.register(_remove_empty, folder)
+    atexit.register(_remove_empty, folder, made)
     remove_temporary(folder)
     return file
 
 
-def _remove_empty(folder):
-    """Remove a study's folder if a refused command has left nothing in it but the lock."""
+def _remove_empty(folder, made):
+    """Remove a study's folder, and others made for it, if a refused command has left nothing but the lock in it."""
     if folder.is_dir() and {path.name for path in folder.iterdir()} <= {".lock", "config.yaml"}:
         for path in folder.iterdir():
             path.unlink()
-        folder.rmdir()
+        for path in dict.fromkeys([folder, *made]):
+            if any(path.iterdir()):
+                break
+            path.rmdir()
 
 
 def _config_of(study):
@@ -363,14 +385,17 @@ def _crawl(config):
     return {"collect": collect, "standin": standin}
 
 
-def _audio_sources(config):
-    """The settings that decide where a track's audio comes from."""
-    chosen = {"download": {"previews": config["download"]["previews"]}}
+def _clips(config):
+    """The settings that decide where a track's audio comes from, and which clips are accepted."""
+    download = {key: config["download"].get(key) for key in ("previews", "min_seconds")}
     if config["collect"]["source"] != "table":  # else what a crawl depends on has been compared
-        return chosen
-    return chosen | {
-        "standin": _crawl(config | {"collect": config["collect"] | {"source": "deezer"}}).get("standin")
-    }
+        return {"download": download}
+    as_crawled = config | {"collect": config["collect"] | {"source": "deezer"}}
+    return {"download": download, "standin": _crawl(as_crawled).get("standin")}
+
+
+# Settings on which later stages rely without a fingerprint of their own.
+DECISIVE = {"collect": _crawl, "download": _clips}
 
 
 def _short(value):

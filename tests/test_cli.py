@@ -32,3 +32,10 @@ def test_data_at_a_path_that_cannot_be_made_is_refused_in_a_line(tmp_path):
     config = settings("--set", f"data={tmp_path / 'file'}")
     with pytest.raises(UserError, match="data: .* cannot be made or written to"):
         Stage(Study.of(config), "collect", config)
+
+
+def test_a_misspelt_study_is_not_begun_with_the_settings_of_another(tmp_path, monkeypatch):
+    monkeypatch.chdir(ROOT)
+    with pytest.raises(UserError, match=r"--study hiphp: there is no such study .*--set study=hiphp"):
+        cli.settings(cli.parser("").parse_args(["--study", "hiphp", "--set", f"data={tmp_path}"]))
+    assert settings("--study", "new", "--set", f"data={tmp_path}").study == "new"  # with --config

@@ -46,22 +46,6 @@ def test_every_stage_checks_the_whole_chain_before_it(config):
         Stage(study, "train", config)
 
 
-def test_the_states_of_the_stages_name_what_is_stale_and_why(config):
-    run_stage("collect", config, "tracks.parquet")
-    run_stage("download", config, "downloads.parquet", needs=["collect"])
-    study = run_stage("features", config, "features/index.parquet", needs=["download"])
-    current = {name: state for name, (state, _) in studies.states(study, config).items()}
-    assert current == {
-        "collect": "current", "download": "current", "features": "current",
-        "baseline": "missing", "train": "missing", "evaluate": "missing",
-    }  # fmt: skip
-    run_stage("collect", config, "tracks.parquet", content=2)
-    after = studies.states(study, config)
-    assert after["collect"][0] == "current"
-    assert after["download"][0] == after["features"][0] == "stale"
-    assert "tracks.parquet has changed since 02_download.py" in after["download"][1]
-
-
 def test_an_interrupted_or_edited_result_is_not_used(config):
     study = run_stage("collect", config, "tracks.parquet")
     write_table(study.tracks, pd.DataFrame({"x": [5]}))
@@ -70,6 +54,14 @@ def test_an_interrupted_or_edited_result_is_not_used(config):
     study.tracks.unlink()
     with pytest.raises(UserError, match="is missing"):
         Stage(study, "baseline", config, ["collect"])
+
+
+def test_songs_are_called_synthetic_by_their_source_and_not_by_what_a_stand_in_left(config):
+    study = Study.of(config)
+    for source, synthetic in (("synthetic spotify", True), ("spotify", False)):
+        write_table(study.tracks, pd.DataFrame({"popularity_source": [source]}))
+        write_table(study.planted, pd.DataFrame({"track_id": ["a"]}))
+        assert study.synthetic == synthetic
 
 
 def test_messages_repeat_the_options_that_were_given(config, monkeypatch):

@@ -10,11 +10,12 @@ import sqlite3
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
+from pathlib import Path
 
 import pandas as pd
 
 from hitsong.config import AUDIO_FEATURES
-from hitsong.errors import UserError
+from hitsong.errors import ComeBackLater, UserError
 
 VERSION = 2  # of the tables below, kept in the file
 TRACK_COLUMNS = [
@@ -75,7 +76,7 @@ class Catalog:
     """
 
     def __init__(self, path, scope=""):
-        self.scope = scope
+        self.path, self.scope = Path(path), scope
         self.connection = sqlite3.connect(path, isolation_level=None)
         self.connection.row_factory = sqlite3.Row
         version, tables = (
@@ -94,8 +95,16 @@ class Catalog:
     def __enter__(self):
         return self
 
-    def __exit__(self, *_):
+    def __exit__(self, kind, *_):
+        """Close the catalogue; if the work was refused and nothing stands in it, it goes."""
+        refused = kind and issubclass(kind, UserError) and not issubclass(kind, ComeBackLater)
+        empty = refused and not any(
+            self.connection.execute(f"SELECT count(*) FROM {table}").fetchone()[0]
+            for table in ("tracks", "lookups", "downloads")
+        )
         self.connection.close()
+        if empty:
+            self.path.unlink()
 
     @contextmanager
     def transaction(self):

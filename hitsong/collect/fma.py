@@ -10,6 +10,7 @@ from pathlib import Path
 import pandas as pd
 
 from hitsong.collect.deduplicate import SCHEMA
+from hitsong.collect.filters import select_tracks
 from hitsong.errors import UserError
 
 SUBSETS = ["small", "medium", "large"]  # each holds those before it
@@ -49,7 +50,7 @@ class Fma:
         present = [subset for subset in subsets if (root / f"fma_{subset}").is_dir()]
         if not present:
             raise UserError(f"collect.root: {root} holds none of {', '.join(f'fma_{s}' for s in subsets)}")
-        self.subset, self.popularity = settings.subset or present[0], settings.popularity
+        self.filters, self.subset = settings, settings.subset or present[0]
         self.clips = root / f"fma_{present[0]}"
 
     def planted(self, track_ids):
@@ -57,11 +58,11 @@ class Fma:
         return None
 
     def collect(self):
-        """Every track of the subset; prints how many clips are there, missing, and known to be broken."""
+        """Every track of the subset that passes the filters; prints how many clips are there, missing and broken."""
         table = read_metadata(self.metadata, self.subset)
         table["audio_path"] = [str(self.clip(track_id)) for track_id in table["track_id"]]
-        table["popularity"] = table[self.popularity].astype(float)
-        table["popularity_source"] = POPULARITY_SOURCE[self.popularity]
+        table["popularity"] = table[self.filters.popularity].astype(float)
+        table["popularity_source"] = POPULARITY_SOURCE[self.filters.popularity]
         missing = sum(not Path(path).is_file() for path in table["audio_path"])
         broken = sorted(BROKEN.intersection(table["track_id"]))
         print(
@@ -69,7 +70,8 @@ class Fma:
             f"with one that is known to be broken: {len(broken)}"
             + (f" ({', '.join(broken)})" if broken else "")
         )
-        return table[[name for name in SCHEMA.names if name in table]]
+        table = table[[name for name in SCHEMA.names if name in table]]
+        return select_tracks(table, self.filters)
 
     def clip(self, track_id):
         """Where a track's clip lies, whether or not it is there."""

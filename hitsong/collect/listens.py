@@ -18,8 +18,7 @@ import pandas as pd
 import pyarrow as pa
 
 from hitsong.errors import UserError
-from hitsong.features import cluster
-from hitsong.features.parallel import CRASHED
+from hitsong.features.parallel import CRASHED, map_ordered
 from hitsong.files import TEMPORARY, digest, remove_temporary, replacing
 from hitsong.progress import bar
 
@@ -144,17 +143,12 @@ class Dump:
             for number, file in enumerate(files)
         ]
         todo = [task for task in tasks if not Path(task[2]).exists()]
-        progress = {"desc": "listens of", "unit": "file", "total": len(todo)}
-        if not self.scheduler:
-            for task in bar(todo, **progress):
-                count_file(task)
-        elif todo:
-            with cluster.connect(count_file, self.scheduler) as calls:
-                for future in bar([calls.submit(task) for task in todo], **progress):
-                    if calls.result(future) is CRASHED:
-                        raise UserError(
-                            "compute.scheduler: a worker died while it counted listens; see its log"
-                        )
+        results = map_ordered(count_file, todo, workers=1, scheduler=self.scheduler)
+        for result in bar(results, desc="listens of", unit="file", total=len(todo)):
+            if result is CRASHED:
+                raise UserError(
+                    "compute.scheduler: a worker died twice while it counted listens; see its log"
+                )
         return [task[2] for task in tasks]
 
     # ------------------------------------------------------------------ files

@@ -10,8 +10,22 @@ A source has
 """
 
 from contextlib import ExitStack, contextmanager
+from pathlib import Path
 
 from hitsong.collect.catalog import Catalog
+
+
+def files(config):
+    """The files that a source reads tracks or filters from, as far as they are there."""
+    collect = config.collect
+    paths = [collect.artists_file]
+    if collect.source == "fma":
+        paths.append(Path(collect.root) / "fma_metadata" / "tracks.csv")
+    elif collect.source == "table":
+        paths.append(collect.table.path)
+    elif collect.strategy == "ids":
+        paths.append(collect.ids_file)
+    return [Path(path) for path in paths if path and Path(path).is_file()]
 
 
 @contextmanager

@@ -15,8 +15,10 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
-from hitsong.collect.cells import artist_remarks, find_notation, parse_artists, parse_dates, parse_numbers
+from hitsong.collect.artist_cells import artist_remarks, parse_artists
+from hitsong.collect.cells import find_notation, parse_dates, parse_numbers
 from hitsong.collect.deduplicate import MOST_TITLES, SCHEMA, normalised, title_counts
+from hitsong.collect.filters import select_tracks
 from hitsong.config import AUDIO_FEATURES, TABLE_COLUMNS, nearest
 from hitsong.errors import UserError
 from hitsong.features import decode
@@ -57,7 +59,7 @@ class TableFile:
     requests = 0
 
     def __init__(self, settings):
-        self.settings = settings.table
+        self.filters, self.settings = settings, settings.table
         self.path = Path(self.settings.path).resolve()
         if not self.path.is_file():
             raise UserError(f"collect.table.path: {self.path} is no file; name a CSV, TSV or Parquet table")
@@ -67,11 +69,11 @@ class TableFile:
         return None
 
     def collect(self):
-        """Every track of the table; prints what was left out or put together."""
+        """Every track of the table that passes the filters; prints what was left out or put together."""
         tracks, remarks = read(self.path, self.settings)
         for remark in remarks:
             print(f"{self.path.name}: {remark}")
-        return tracks
+        return select_tracks(tracks, self.filters).drop(columns="artist_names")
 
 
 def read(path, settings):
@@ -81,7 +83,7 @@ def read(path, settings):
     -------
     tracks : pandas.DataFrame
         One row per track id, in the order of the file, with the columns of `hitsong.collect.deduplicate.SCHEMA`
-        that a source gives; `artist_ids` holds lists, main artist first.
+        that a source gives; `artist_ids` and `artist_names` hold lists, main artist first.
     remarks : list of str
         On rows and cells that were left out, merged or ambiguous.
 
@@ -150,10 +152,13 @@ def _parse(cells, settings, path):
 
     tracks["track_id"], more = _track_ids(cells)
     remarks += more
-    tracks["artist_ids"], tracks["artist_id"], tracks["artist_name"], more = _artists(
+    tracks["artist_ids"], tracks["artist_names"], more = _artists(
         cells, tracks["track_id"], settings.separators
     )
-    return tracks.reindex(columns=[name for name in SCHEMA.names if name in tracks]), [*remarks, *more]
+    tracks["artist_id"] = tracks["artist_ids"].str[0].astype("str")
+    tracks["artist_name"] = tracks["artist_names"].str[0].astype("str")
+    columns = [name for name in [*SCHEMA.names, "artist_names"] if name in tracks]
+    return tracks.reindex(columns=columns), [*remarks, *more]
 
 
 # ---------------------------------------------------------------------- the file
@@ -342,7 +347,7 @@ def _hashed(parts):
 
 
 def _artists(cells, track_ids, separators):
-    """Each row's artist ids (lists, never empty), main artist id and name, and remarks."""
+    """Each row's artist ids (lists, never empty) and names (lists), and remarks."""
     remarks = []
     ids_column = "artist_ids" if cells["artist_ids"].notna().any() else "artist_id"
     name_codes, name_cells = pd.factorize(cells["artist_name"])
@@ -367,14 +372,14 @@ def _artists(cells, track_ids, separators):
     for name_code, id_code in zip(name_codes[row], id_codes[row], strict=True):
         more = (_key(name) for name in names[name_code][len(given[id_code]) :])
         lists.append([*given[id_code], *(known.get(key, f"table:artist:{key}") for key in more)])
-    first = [names[code][0] if names[code] else None for code in name_codes[row]]
     ids = np.empty(len(lists), dtype=object)
     ids[:] = lists
     ids = pd.Series(ids[pair], cells.index)
     alone = ids.map(len) == 0  # its own artist: it shares a group with no other track
     ids[alone] = [[f"table:artist:of {track_id}"] for track_id in track_ids[alone]]
-    names = pd.Series(np.array(first, dtype=object)[pair], cells.index, dtype="str")
-    return ids, ids.str[0].astype("str"), names, remarks
+    shown = np.empty(len(names), dtype=object)
+    shown[:] = names
+    return ids, pd.Series(shown[name_codes], cells.index), remarks
 
 
 def _key(name):

@@ -128,7 +128,7 @@ class Baseline(Section):
     """What networks are compared with; `features` and `alphas` as study 1 had them.
 
     Each of `models` (ridge is logistic regression for classes; trees are gradient-boosted) on each of
-    `inputs` (all that are there, if not given; `spotify` means `features`). `controls` show what release age
+    `inputs` (all of `features.kinds`, if not given; `spotify` means `features`). `controls` show what release age
     and the artist's name alone would tell.
     """
 

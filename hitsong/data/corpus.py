@@ -151,12 +151,12 @@ def last_date(times):
 
 
 def fitted_on(tracks, scheme, target):
-    """Identify the tracks that something is fitted on, with their sides and truth, and the target.
+    """Identify the tracks that something is fitted on, with their sides, groups of artists and truth, and the target.
 
     Parameters
     ----------
     tracks : pandas.DataFrame
-        With the encoded target, and sides in the column `scheme`.
+        With the encoded target, `group`, and sides in the column `scheme`.
     scheme : str
         "side" for that of the config.
     target : hitsong.data.targets.Target
@@ -164,12 +164,15 @@ def fitted_on(tracks, scheme, target):
     Returns
     -------
     dict
-        Equal exactly when the training and validation tracks, their sides and their truth are equal.
+        Equal exactly when the training and validation tracks, their sides, groups and truth are equal: groups decide
+        the inner folds of baselines and the weights of ensembles.
     """
     fitted = _fitted(tracks, scheme)
     return {
         "tracks": len(fitted),
-        "tracks_hash": content_hash(fitted["track_id"], fitted[scheme], target.truth(fitted)),
+        "tracks_hash": content_hash(
+            fitted["track_id"], fitted[scheme], fitted["group"], target.truth(fitted)
+        ),
         "target": target.description(),
     }
 

@@ -148,7 +148,7 @@ def make_splits(tracks, target, shares, seed, frozen=None, folds=0):
     return table
 
 
-def load_splits(path, tracks, target_column, shares, seed, folds=0):
+def load_splits(path, tracks, target_column, shares, seed, folds=0, freeze=True):
     """Read the frozen splits, extended by any new tracks; make and freeze them the first time.
 
     Parameters
@@ -158,6 +158,8 @@ def load_splits(path, tracks, target_column, shares, seed, folds=0):
         file to split again.
     tracks, target_column, shares, seed, folds
         As for `make_splits`.
+    freeze : bool
+        Write the table if it changed.
 
     Returns
     -------
@@ -181,7 +183,7 @@ def load_splits(path, tracks, target_column, shares, seed, folds=0):
         require_sides(present, scheme)
     if folds:
         cross_fitting.require(present, folds)
-    if frozen is None or not table.equals(frozen) or table.attrs != frozen.attrs:
+    if freeze and (frozen is None or not table.equals(frozen) or table.attrs != frozen.attrs):
         write_table(path, table)
 
     known = 0 if frozen is None else int(present["track_id"].isin(frozen["track_id"]).sum())

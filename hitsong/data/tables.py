@@ -26,16 +26,15 @@ def read_table(study, kind, settings):
     -------
     pandas.DataFrame [dtype=float64] or None
         Indexed by track_id, a row for each clip that has this feature; None if the kind was not extracted, or
-        is left from other settings and no longer among `settings.kinds`.
+        is no longer among `settings.kinds` and left from other settings or fewer clips.
 
     Raises
     ------
     UserError
-        If the kind is among `settings.kinds`, but was made with other settings.
+        If the kind is among `settings.kinds`, but was made with other settings, or not for all clips.
     """
-    store = Store(study.features)
-    needed = parameters(kind, settings)
-    if not store.has(kind, None if kind in settings.kinds else needed):
+    store, needed = Store(study.features), parameters(kind, settings)
+    if not (store.has(kind) if kind in settings.kinds else store.is_complete(kind, needed)):
         return None
     return store.read(kind, needed).table().astype(float)
 
@@ -47,7 +46,7 @@ def baseline_tables(study, config, tracks, target):
     ----------
     study : hitsong.study.Study
     config : hitsong.config.Config
-        `baseline.inputs` (if not given, all that exist) and `baseline.controls`.
+        `baseline.inputs` (if not given, all that exist of `features.kinds`, and "spotify") and `baseline.controls`.
     tracks : pandas.DataFrame
     target : hitsong.data.targets.Target
         Its own columns are not an input.
@@ -66,7 +65,7 @@ def baseline_tables(study, config, tracks, target):
     index = pd.Index(tracks["track_id"], name="track_id")
     chosen = config.baseline.inputs
     tables = {}
-    for kind in chosen or INPUTS:
+    for kind in chosen or [kind for kind in INPUTS if kind in ("spotify", *config.features.kinds)]:
         table = (
             spotify(tracks, config, target) if kind == "spotify" else read_table(study, kind, config.features)
         )

@@ -5,10 +5,11 @@ import pandas as pd
 from hitsong.collect import deduplicate
 from hitsong.data import folds, leakage, mel_cache, splits, targets
 from hitsong.errors import UserError
+from hitsong.features.kinds import parameters
 from hitsong.features.store import Store
 
 
-def load_tracks(study, config, kinds=()):
+def load_tracks(study, config, kinds=(), freeze=True):
     """The study's tracks that have a popularity, with target, group and side.
 
     Makes and freezes the splits if no stage has done so before. Once clips have been downloaded, tracks without
@@ -19,8 +20,10 @@ def load_tracks(study, config, kinds=()):
     study : hitsong.study.Study
     config : hitsong.config.Config
     kinds : iterable of str
-        The kinds of feature that models take. Tracks without one of those that have been extracted are left out
-        after the splits are made and before the target is fitted.
+        The kinds of feature that models take. Tracks without one of those that have been extracted from all clips
+        are left out after the splits are made and before the target is fitted.
+    freeze : bool
+        Write the splits where they are new.
 
     Returns
     -------
@@ -37,8 +40,10 @@ def load_tracks(study, config, kinds=()):
     Raises
     ------
     UserError
-        If the split leaves nothing to train or test on, or no track has the target's audio features.
+        If the split leaves nothing to train or test on, no track has the target's audio features, or 03 has run
+        without a kind of `features.kinds`.
     """
+    require_kinds(study, config)
     tracks = deduplicate.read(study.tracks)
     collected = len(tracks)
     distinct = with_clip = collected
@@ -54,7 +59,9 @@ def load_tracks(study, config, kinds=()):
     # Divided by popularity whatever the target, so that all targets of a study share their test tracks.
     count, pairs = config.evaluate.folds, same_recordings(study, tracks)
     united = leakage.unite(tracks, pairs)
-    table, counts = splits.load_splits(study.splits, united, "popularity", config.split, config.seed, count)
+    table, counts = splits.load_splits(
+        study.splits, united, "popularity", config.split, config.seed, count, freeze
+    )
     counts |= _count_pairs(pairs, table)
     splits.require_sides(table, config.split.scheme)
     table = folds.with_sides(table[["track_id", "group", *split_schemes(table)]], table, count)
@@ -68,9 +75,10 @@ def load_tracks(study, config, kinds=()):
                 f"target.features: no track has all of {', '.join(config.target.features)}; this source gives none"
             )
         splits.require_sides(tracks, config.split.scheme)
+    store = Store(study.features)
     for kind in dict.fromkeys(config.train.numeric if kind == "numeric" else kind for kind in kinds):
-        if (study.features / f"{kind}.json").exists():
-            tracks = with_features(tracks, Store(study.features).read(kind))
+        if kind != "spotify" and store.is_complete(kind, parameters(kind, config.features)):
+            tracks = with_features(tracks, store.read(kind))
     tracks = tracks.reset_index(drop=True)
     splits.require_sides(tracks, config.split.scheme)
     tracks["side"] = tracks[config.split.scheme]
@@ -80,6 +88,14 @@ def load_tracks(study, config, kinds=()):
         "without_clip": distinct - with_clip,
     }
     return *with_target(tracks, tracks["side"] == "train", config), counts
+
+
+def require_kinds(study, config):
+    """Refuse features that were made with other settings than `features`, once 03 has run. Raises UserError."""
+    store = Store(study.features)
+    if study.record("features").exists() and len(store.index):
+        for kind in config.features.kinds:
+            store.read(kind, parameters(kind, config.features))
 
 
 def with_target(tracks, train, config):
@@ -115,8 +131,8 @@ def same_recordings(study, tracks):
 
 
 def near_pairs(study):
-    """The pairs of clips of one recording, from `hitsong.data.near_audio.find_pairs`; None where there are no mels."""
-    if not (study.features / "mel.json").exists():
+    """The pairs of clips of one recording (`hitsong.data.near_audio.find_pairs`); None without mels of all clips."""
+    if not Store(study.features).is_complete("mel"):
         return None
     mel = Store(study.features).read("mel")
     return mel_cache.near_duplicates(study, mel, pd.Series(sorted(mel.rows), dtype=object))

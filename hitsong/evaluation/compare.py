@@ -16,6 +16,7 @@ from scipy.sparse.csgraph import connected_components
 from hitsong.data.targets import Target
 from hitsong.errors import UserError
 from hitsong.evaluation import bootstrap, kinds, results
+from hitsong.study import Study, problem
 
 FEWEST_TRACKS, FEWEST_GROUPS = 10, 3  # that two runs must share for a difference to mean anything
 FEWEST_SEEDS = 3  # from which one network is called better than another model
@@ -136,6 +137,9 @@ def _read_run(folder, name):
     content = results.read(folder / "report" / "metrics.json").model_dump(mode="json", exclude_unset=True)
     if content["best"] is None:
         raise UserError(f"{folder}: its report names no best model; {_advice(folder)}")
+    study = Study(folder)
+    if study.record("evaluate").exists() and (reason := problem(study, "evaluate")):
+        content["flags"].append(f"its report is older than its data ({reason}); {_advice(folder)}")
     return {
         "name": name,
         "folder": str(folder),

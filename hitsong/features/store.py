@@ -158,6 +158,17 @@ class Store:
         path = self.folder / f"{kind}.json"
         return path.exists() and (parameters is None or read_json(path)["parameters"] == parameters)
 
+    def is_complete(self, kind, parameters=None):
+        """Whether there are features of a kind, made with these parameters, for every clip of the study."""
+        array = self.folder / f"{kind}.npy"
+        if not self.has(kind, parameters) or not array.exists():
+            return False
+        return self._reaches(np.load(array, mmap_mode="r"))
+
+    def _reaches(self, array):
+        """Whether an array has a row for every clip; those of an interrupted or an earlier run may lack some."""
+        return not self.index["current"].iloc[len(array) :].any()
+
     def read(self, kind, parameters=None):
         """Open a kind for reading.
 
@@ -175,7 +186,7 @@ class Store:
         Raises
         ------
         UserError
-            If there are no such features, or they have other parameters.
+            If there are no such features, they have other parameters, or not all clips have them.
         """
         path = self.folder / f"{kind}.json"
         if not self.has(kind):
@@ -196,9 +207,14 @@ class Store:
                 f"{self.folder / kind}.npy is missing or damaged; delete {path.name} beside it and run: "
                 f"{command('features')}"
             ) from None
+        if not self._reaches(array):
+            rows, clips = self.index["current"].iloc[: len(array)].sum(), self.index["current"].sum()
+            raise UserError(
+                f"{kind} features are there for {rows:,} of {clips:,} clips: is {kind} among features.kinds? "
+                f"run: {command('features')}"
+            )
         failures = self.failures()
         usable = self.index["current"].to_numpy(bool, copy=True)
-        usable[len(array) :] = False
         usable[failures.loc[failures["kind"] == kind, "row"].to_numpy(int)] = False
         places = np.flatnonzero(usable)
         rows = dict(zip(self.index["track_id"].iloc[places], places.tolist(), strict=True))

@@ -25,7 +25,6 @@ from hitsong.training import bundle, ensemble, network, probe, workspace
 status = workspace.status
 
 LONG_TAIL = 3.0  # skewness of a target from which a transform is advised
-NARROW = 0.05  # of the truth's standard deviation: predictions of less are nearly all the mean
 
 
 def fit(
@@ -171,7 +170,7 @@ def _advise_transform(target, y, predictions):
     if target.kind != "popularity" or target.transform or np.ptp(y) == 0 or skew(y) < LONG_TAIL:
         return None
     share = np.std(predictions) / np.std(y)
-    if share >= NARROW:
+    if share >= metrics.NARROW:
         return None
     return (
         f"predictions spread over {share:.1%} of the target's range: a few very large values (skewness "

@@ -12,9 +12,10 @@ from hitsong.evaluation import conformal, kinds
 from hitsong.evaluation.baseline import named
 from hitsong.evaluation.evaluate import Validated
 from hitsong.evaluation.fitted import validation_error
+from hitsong.files import read_json
 from hitsong.models.registry import MODELS, Ensemble, Network, in_order
 from hitsong.study import command
-from hitsong.training.recipe import fingerprint, inputs_of, inputs_of_all, needs_audio
+from hitsong.training.recipe import changes, fingerprint, inputs_of, inputs_of_all, needs_audio
 
 
 @dataclass
@@ -34,6 +35,8 @@ class Trained:
         How often the first seed's conformal intervals hold the truth.
     missing : list of str
         Lines on models of `train.models` that are not trained.
+    advice : list of str
+        Lines on models whose predictions a transform of the target may widen.
     """
 
     corpus: Corpus | None = None
@@ -42,6 +45,7 @@ class Trained:
     validated: dict = field(default_factory=dict)
     coverage: dict = field(default_factory=dict)
     missing: list = field(default_factory=list)
+    advice: list = field(default_factory=list)
 
 
 def predict_test_tracks(study, config, tracks, target):
@@ -76,14 +80,19 @@ def predict_test_tracks(study, config, tracks, target):
         clips = {side: corpus.side(inputs_of(name, study, config), side) for side in ("validation", "test")}
         bundles = []
         for number, folder in folders[name].items():
-            if workspace.status(folder, fingerprint(corpus, name, number)) != "finished":
+            expected = fingerprint(corpus, name, number)
+            if workspace.status(folder, expected) != "finished":
+                changed = "; ".join(changes(read_json(folder / "bundle.json")["fingerprint"], expected))
                 raise UserError(
-                    f"the model {name} was trained on other data or with other settings; run: {command('train', name)}"
+                    f"the model {name} was trained on other data or with other settings ({changed}); "
+                    f"run: {command('train', name)}"
                 )
             bundles.append(bundle.load(folder))
             bundles[-1].verify(clips["validation"])
         values = [one.predict(clips["test"]) for one in bundles]
         first = result.bundles[name] = bundles[0]
+        if first.info["advice"]:
+            result.advice.append(f"{name}: {first.info['advice']}")
         result.predictions[name] = [named(p, clips["test"].track_ids, target) for p in values]
         result.coverage[name] = conformal.coverage(
             target, first.info["calibration"], clips["test"].y, values[0]

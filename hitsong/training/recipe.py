@@ -1,14 +1,16 @@
 """How each model is trained, what it is built from, and the fingerprint of its fit."""
 
 import inspect
+import json
 import math
 from dataclasses import asdict, dataclass, field, fields
 
 from hitsong.config import nearest
-from hitsong.data.targets import CLASSES
+from hitsong.data.targets import CLASSES, Target
 from hitsong.errors import UserError
 from hitsong.files import digest, read_json
 from hitsong.models.registry import MODELS, Ensemble, Probe, in_order
+from hitsong.study import differences
 
 _TUNABLE = ("learning_rate", "batch_size", "weight_decay")  # of the recipe; the rest belongs to the trunk
 
@@ -100,7 +102,7 @@ def make_recipe(name, config, number=1, tuned=None):
         include={"patience", "weight_decay", "spec_augment", "mixup", "balance", "mixed_precision"}
     )
     chosen = {**(tuned or {}), **settings.parameters.get(name, {})}
-    known = trunk_parameters(name)
+    known = trunk_parameters(name) if chosen else {}  # its layers take seconds to import
     for key in chosen:
         if key not in known and key not in _TUNABLE:
             close = nearest(key, [*known, *_TUNABLE])
@@ -131,12 +133,12 @@ def next_learning_rate(recipe, losses):
 
 
 def inputs_of(name, study, config):
-    """The inputs of a model: a probe takes those of its optional ones that are there, an ensemble its members'."""
+    """The inputs of a model; a probe takes optional ones of `features.kinds`, an ensemble those of its members."""
     model = MODELS[name]
     if isinstance(model, Ensemble):
         return inputs_of_all(members(config), study, config)
-    optional = getattr(model, "optional", ())
-    return [*model.inputs, *(kind for kind in optional if (study.features / f"{kind}.json").exists())]
+    extracted = [kind for kind in config.features.kinds if (study.features / f"{kind}.json").exists()]
+    return [*model.inputs, *(kind for kind in getattr(model, "optional", ()) if kind in extracted)]
 
 
 def inputs_of_all(names, study, config):
@@ -215,3 +217,19 @@ def fingerprint(corpus, name, number=1):
         **corpus.fingerprint(inputs_of(name, corpus.study, corpus.config)),
         "parts": {part: digest(fingerprint(corpus, part, number)) for part in parts_of(name, corpus.config)},
     }
+
+
+def changes(before, now):
+    """Say in which of its parts the fingerprint of a fit differs from another; a list of short phrases."""
+    now = json.loads(json.dumps(now))  # lists for tuples, as they are read back
+    lines = []
+    if before["tracks_hash"] != now["tracks_hash"] or before["scheme"] != now["scheme"]:
+        lines.append("other tracks, sides or popularity")
+    if before["target"] != now["target"]:
+        lines.append(f"another target ({Target(**before['target'])} -> {Target(**now['target'])})")
+    for kind in dict.fromkeys([*before["inputs"], *now["inputs"]]):
+        if before["inputs"].get(kind) != now["inputs"].get(kind):
+            lines.append(f"other values of {kind}")
+    lines += differences(before["recipe"], now["recipe"])
+    lines += [f"another {part}" for part in now["parts"] if before["parts"].get(part) != now["parts"][part]]
+    return lines or ["another version of the model"]

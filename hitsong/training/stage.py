@@ -186,7 +186,7 @@ def _line(name, info, kept, state):
         f"validation {main} {info['validation'][main]:.3f}"
     )
     if info["collapsed"]:
-        line += "; COLLAPSED: it predicts one value"
+        line += "; COLLAPSED: it predicts nearly the same for every track"
     return line + (f"; {info['advice']}" if info["advice"] else "")
 
 

@@ -9,7 +9,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from hitsong.collect.cells import artist_remarks, find_notation, parse_artists, parse_dates, parse_numbers
+from hitsong.collect.artist_cells import artist_remarks, parse_artists
+from hitsong.collect.cells import find_notation, parse_dates, parse_numbers
 from hitsong.errors import UserError
 
 

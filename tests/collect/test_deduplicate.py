@@ -107,6 +107,15 @@ def test_normalised_titles_are_stable(title):
     assert deduplicate.normalised(deduplicate.normalised(title)) == deduplicate.normalised(title)
 
 
+def test_ids_of_copies_keep_their_zeros(tmp_path):
+    _, copies = deduplicate.deduplicate(
+        rows({"track_id": "000002", "isrc": "QM1"}, {"track_id": "000140", "isrc": "QM1", "popularity": 5.0})
+    )
+    copies.to_csv(tmp_path / "duplicates.csv", index=False)
+    (copy,) = deduplicate.read_copies(tmp_path / "duplicates.csv").to_dict("records")
+    assert (copy["track_id"], copy["kept"]) == ("000140", "000002")
+
+
 def test_the_table_goes_from_the_catalogue_to_disk_and_back(tmp_path):
     row = {
         "track_id": "t1", "name": "Song", "artist_ids": ["B", "A"], "artist_names": ["Ben", "Ann"],

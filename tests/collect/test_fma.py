@@ -133,3 +133,14 @@ def test_a_subset_that_the_metadata_lack_is_an_error(root):
     path.write_text(path.read_text().replace(",small", ",large"))
     with pytest.raises(UserError, match="no track of FMA small"):
         read_metadata(path, "small")
+
+
+def test_years_and_a_list_of_artists_choose_tracks(root, tmp_path):
+    listed = tmp_path / "artists.txt"
+    listed.write_text("nobody\n")
+    of = {"source": "fma", "root": str(root)}
+    assert len(Fma(Collect(**of, years="2009")).collect()) == 4
+    assert len(Fma(Collect(**of, years="2010-2012")).collect()) == 0
+    assert len(Fma(Collect(**of, artists_file=str(listed))).collect()) == 0
+    listed.write_text("fma:artist:1\n")
+    assert len(Fma(Collect(**of, artists_file=str(listed))).collect()) == 4

@@ -14,6 +14,7 @@ from hitsong.errors import UserError
 from standin import dump as synthetic
 from standin.identities import recording_mbids
 from standin.world import World
+from tests.features.test_cluster import cluster  # noqa: F401
 
 SETTINGS = Config.model_validate({"standin": {"artists": 6, "recordings": 30, "seconds": 1.0}}).standin
 
@@ -158,10 +159,10 @@ def test_thirty_kills_change_nothing(tmp_path, listens, songs):
 
 
 @pytest.mark.long
-def test_two_dask_workers_count_the_same(tmp_path, listens, songs):
-    from distributed import LocalCluster
-
+def test_two_dask_workers_count_the_same(cluster, tmp_path, listens, songs):  # noqa: F811
+    address, start_worker = cluster
+    for _ in range(2):
+        start_worker()
     synthetic.write_parquet(tmp_path / "dump", listens, files=6)
-    with LocalCluster(n_workers=2, threads_per_worker=1, dashboard_address=None) as workers:
-        dump = Dump(tmp_path / "dump", tmp_path / "cache", workers.scheduler_address)
-        assert_equal(dump.count_songs(songs), reference(listens, songs))
+    dump = Dump(tmp_path / "dump", tmp_path / "cache", address)
+    assert_equal(dump.count_songs(songs), reference(listens, songs))

@@ -282,6 +282,29 @@ def test_an_encoding_may_be_named(tmp_path):
         collected(path, ":memory:", encoding="big6")
 
 
+def test_years_and_a_list_of_artists_choose_rows(tmp_path):
+    path = written(
+        tmp_path,
+        "track_id,name,artist_name,release_date,popularity\n"
+        "a,One,Élan; Guest,2018-05,1\nb,Two,Other,2019,2\nc,Three,Other;guest,2020-01-01,3\nd,Four,Guest,,4\n",
+    )
+    listed = written(tmp_path, "GUEST\n", "artists.txt")
+
+    def ids(**filters):
+        chosen = config(path)
+        chosen = chosen.model_copy(update={"collect": chosen.collect.model_copy(update=filters)})
+        with sources.open_source(chosen, tmp_path / "catalog.sqlite") as source:
+            tracks = source.collect()
+            assert "artist_names" not in tracks
+            return tracks["track_id"].tolist()
+
+    assert ids() == ["a", "b", "c", "d"]
+    assert ids(years="2019-2020") == ["b", "c"]
+    assert ids(artists_file=str(listed)) == ["a", "c", "d"]  # guests count, however their name is written
+    assert ids(artists_file=str(listed), years="2018") == ["a"]
+    assert ids(years="1900") == []
+
+
 def test_the_day_of_reading_comes_from_a_setting_or_a_column_and_is_never_today(tmp_path):
     path = written(tmp_path, "track_id,popularity,read\nx,1,01/03/2024\ny,2,\n")
     assert collected(path, ":memory:")["fetched_at"].isna().all()

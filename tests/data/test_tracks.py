@@ -69,6 +69,8 @@ def test_inputs_are_what_is_there(study):
     assert found["age"]["age"].iloc[0] == pytest.approx(1.5)
     assert found["age"]["age"].isna().sum() == 15
     store(study, "tags", ["rock"], [[0.1], [0.2], [0.0], [0.4]])
+    assert "tags" not in baseline_tables(study, settings, tracks, target)  # left from other settings
+    settings = config.Config(features=config.Features(kinds=["tags"]))
     found = baseline_tables(study, settings, tracks, target)
     assert list(found) == ["spotify", "tags", "age", "artist"]
     assert found["tags"].index.equals(found["spotify"].index)
@@ -251,6 +253,13 @@ def test_a_fingerprint_follows_every_number_that_a_fit_depends_on(study):
     moved = splits["artist"].replace({"train": "validation", "validation": "train"})
     splits.assign(artist=moved).to_parquet(study.splits)
     assert identity() != first
+    splits.to_parquet(study.splits)
+    assert identity() == first
+    one, other = tracks.index[tracks["track_id"].isin(sides.index[sides == "train"])][[0, -1]]
+    changed = tracks.copy()
+    changed.at[one, "artist_ids"] = [*tracks.at[one, "artist_ids"], *tracks.at[other, "artist_ids"]]
+    deduplicate.write(study.tracks, changed)
+    assert identity() != first  # a guest more: inner folds keep the two artists together
 
 
 def test_a_fingerprint_follows_the_audio_behind_a_feature(study):

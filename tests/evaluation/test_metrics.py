@@ -257,3 +257,12 @@ def test_directions_are_right(kind, rng):
     better, worse = evaluate(kind, y, right), evaluate(kind, y, p)
     for name, entry in kinds.metrics_of(kind).items():
         assert (better[name] > worse[name]) == entry.higher_is_better, name
+
+
+def test_predictions_of_less_than_a_twentieth_of_the_spread_have_collapsed(rng):
+    y = rng.normal(50, 10, 500)
+    assert metrics.collapsed(y, 50 + 0.045 * (y - 50))  # a perfect order, but nearly all the mean
+    assert not metrics.collapsed(y, 50 + 0.055 * (y - 50))
+    assert metrics.collapsed(y, np.where(y > 50, 60.0, 40.0))  # two values
+    assert metrics.collapsed(np.stack([y, y], 1), np.stack([y, 0.045 * y], 1))  # one of several numbers
+    assert metrics.collapsed((y > 50).astype(float), np.full(500, 0.48) + 0.001 * y)

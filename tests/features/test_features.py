@@ -134,10 +134,17 @@ def test_rows_are_only_appended(tmp_path):
     assert store.read("mel").rows == {"m": 0, "z": 1, "a": 2}
 
 
-def test_a_clip_without_a_row_is_not_listed(tmp_path):
+def test_a_kind_that_lacks_rows_is_refused_and_not_taken_for_fewer_clips(tmp_path):
     store = Store(tmp_path)
     store.extend(clips("a", "b", "c"))
-    fill(store, count=2)  # interrupted
+    fill(store, count=2)  # interrupted, or the third clip came later
+    assert not Store(tmp_path).is_complete("mel")
+    with pytest.raises(
+        UserError, match=r"mel features are there for 2 of 3 clips.*run: python 03_features\.py"
+    ):
+        Store(tmp_path).read("mel")
+    store.extend(clips("a", "b"))
+    assert Store(tmp_path).is_complete("mel")
     assert Store(tmp_path).read("mel").rows == {"a": 0, "b": 1}
 
 
@@ -147,7 +154,7 @@ def test_features_of_other_audio_are_never_read(tmp_path):
     fill(store)
     now = pd.concat([clips("a").assign(sha256="another"), clips("b")])
     assert store.extend(now) == 1
-    assert Store(tmp_path).read("mel").rows == {"b": 1}  # before 03 has made the new row, and after
+    assert not Store(tmp_path).is_complete("mel")  # before 03 has made the new row
     fill(store)
     assert Store(tmp_path).read("mel").rows == {"a": 2, "b": 1}
     assert store.audio() == {"a": "another", "b": "hash of b"}
@@ -275,6 +282,31 @@ def test_extraction_fills_every_kind_and_names_failures(tmp_path, tone):
     np.testing.assert_array_equal(feature.array[feature.rows["a"]], mfcc.compute(clip, KINDS.mfcc))
     assert set(store.failures()["reason"]) == {"text, not audio"}
     assert np.isfinite(store.read("descriptors").table().to_numpy()).all()
+
+
+def test_clips_that_failed_are_tried_again_where_it_may_help(tmp_path, tone, monkeypatch):
+    path = tone("one.wav")
+    store = indexed(tmp_path, a=path, b=tone("two.wav"))
+    sound = path.read_bytes()
+    path.unlink()
+
+    def count(again=False):
+        counts = extract(
+            store, KINDS.model_copy(update={"kinds": ["mel"]}), tmp_path, Compute(workers=1), again
+        )
+        return counts[0]["mel"]
+
+    assert count() == Counts(1, 0, 1)  # not there: the next run tries again
+    path.write_bytes(sound)
+    assert count() == Counts(1, 1, 0, retried=1)
+    assert store.failures().empty
+    (tmp_path / "broken.wav").write_bytes(b"RIFF nothing")
+    store = indexed(tmp_path / "other", c=tmp_path / "broken.wav")
+    assert count() == Counts(0, 0, 1)
+    assert count() == Counts(0, 0, 1)  # the same decoder fails again on the same file
+    assert count(again=True) == Counts(0, 0, 1, retried=1)
+    monkeypatch.setattr(decode, "VERSION", "another")
+    assert count() == Counts(0, 0, 1, retried=1)
 
 
 def test_a_kind_added_later_leaves_the_others_alone(tmp_path, tone):

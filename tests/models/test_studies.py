@@ -108,6 +108,7 @@ def train_a_step_of_each():
     print("all", flush=True)
 
 
+@pytest.mark.long
 def test_a_step_of_training_at_the_studies_sizes_crashes_no_network():
     run = subprocess.run(
         [sys.executable, "-c", "from tests.models.test_studies import *; train_a_step_of_each()"],

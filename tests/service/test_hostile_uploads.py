@@ -20,7 +20,7 @@ import soundfile
 from hitsong.predict.predictor import Predictor
 from hitsong.service.access import AccessControl
 from hitsong.service.app import create_app, header_check
-from hitsong.service.decoders import DecodeError, DecoderPool
+from hitsong.service.decoders import DecodeError, DecoderPool, _Decoder
 from hitsong.service.limits import Limits
 from hitsong.service.scoring import ScoringService, shown_kinds
 from hitsong.service.server import Server
@@ -86,6 +86,7 @@ def silence(seconds, channels=1, rate=44100):
 # ---------------------------------------------------------------------- many of them
 
 
+@pytest.mark.long
 def test_hundreds_of_hostile_uploads_change_nothing(server, service, song):
     before = predict(server, song).json()["prediction"]
     table = benchmark.attack(server.url, [song], 20 * len([*benchmark.FILES, *benchmark.REQUESTS]), seed=1)
@@ -303,6 +304,38 @@ def test_workers_never_load_tensorflow(predictor):
         mapped = Path(f"/proc/{pool._decoders[0].process.pid}/maps").read_text()
         assert "libsndfile" in mapped
         assert "tensorflow" not in mapped
+
+
+# ---------------------------------------------------------------------- clients that have gone
+
+
+def test_the_work_of_a_client_that_has_gone_is_dropped(predictor, song, monkeypatch):
+    with pool_of(predictor) as pool:
+        service = ScoringService(predictor, pool, LIMITS)
+        decoded, decode = [], _Decoder.decode
+        monkeypatch.setattr(
+            _Decoder, "decode", lambda self, *arguments: decoded.append(1) or decode(self, *arguments)
+        )
+        with running(server_of(service)) as server:
+
+            def wait_for(line):
+                for _ in range(200):
+                    if line in requests.get(f"{server.url}/metrics", timeout=20).text:
+                        return
+                    time.sleep(0.1)
+                pytest.fail(line)
+
+            decoder = pool._idle.get()  # as if it were at work
+            with connect(server) as wire:
+                wire.sendall(b"".join(benchmark.form(song)))
+                wait_for("hitsong_in_flight 1.0")
+            wait_for("hitsong_in_flight 1.0")  # a round trip: the server has noticed the end
+            pool._idle.put(decoder)
+            wait_for("hitsong_in_flight 0.0")
+            wait_for("hitsong_dropped_total 1.0")
+            assert not decoded
+            assert predict(server, song).status_code == 200
+            assert decoded
 
 
 # ---------------------------------------------------------------------- stopping

@@ -128,6 +128,7 @@ AIDS = {
 }  # fmt: skip
 
 
+@pytest.mark.long
 def test_all_aids_together_survive_a_kill(run, tmp_path, monkeypatch):
     made = settings(**AIDS)
     whole = run(tmp_path / "whole", made=made)
@@ -316,6 +317,7 @@ def test_a_fit_stopped_between_two_files_ends_the_same(undisturbed, run, tmp_pat
     assert files_in(work_folder(folder).parent) == []
 
 
+@pytest.mark.long
 def test_a_fit_killed_outright_ends_the_same(run, tmp_path):
     made = settings(epochs=8, patience=8)
     script = """
