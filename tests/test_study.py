@@ -46,6 +46,16 @@ def test_every_stage_checks_the_whole_chain_before_it(config):
         Stage(study, "train", config)
 
 
+def test_another_choice_of_previews_needs_another_download(config):
+    run_stage("collect", config, "tracks.parquet")
+    study = run_stage("download", config, "downloads.parquet", needs=["collect"])
+    other = config.model_copy(
+        update={"download": config.download.model_copy(update={"previews": ["source"]})}
+    )
+    with pytest.raises(UserError, match=r"download\.previews .*; run: python 02_download\.py"):
+        Stage(study, "features", other, ["download"])
+
+
 def test_an_interrupted_or_edited_result_is_not_used(config):
     study = run_stage("collect", config, "tracks.parquet")
     write_table(study.tracks, pd.DataFrame({"x": [5]}))

@@ -56,6 +56,7 @@ class ListenBrainz(Crawl):
     def __init__(self, connection, config, catalog):
         super().__init__(connection, config, catalog)
         self.config, self.study = config, Study.of(config)
+        self.fewest = self.settings.min_users or 1
         self.musicbrainz = musicbrainz.connect(connection, self.settings)
         gap = 0.0 if connection.synthetic else GAP_S
         throttle = Throttle("ListenBrainz", gap, self.settings.longest_wait_s)
@@ -100,10 +101,8 @@ class ListenBrainz(Crawl):
         """The genre, or None, of each recording to describe."""
         if self.settings.strategy == "listened":
             counts = dump.count_recordings()
-            chosen = counts.loc[counts["users"] >= max(1, self.settings.min_users), "key"]
-            print(
-                f"{len(chosen):,} of {len(counts):,} recordings have at least {self.settings.min_users} users"
-            )
+            chosen = counts.loc[counts["users"] >= self.fewest, "key"]
+            print(f"{len(chosen):,} of {len(counts):,} recordings have at least {self.fewest} users")
             return dict.fromkeys(chosen)
         genres = {}
         for artist, genre in bar(self._artists().items(), desc="recordings of", unit="artist"):
@@ -231,7 +230,7 @@ class ListenBrainz(Crawl):
         print(
             f"{enough:.0%} of {len(tracks):,} songs have at least {FEW_USERS} users: below, popularity is mostly chance"
         )
-        tracks = tracks[tracks["users"] >= self.settings.min_users]
+        tracks = tracks[tracks["users"] >= self.fewest]
         counted = self.settings.popularity
         tracks = tracks.assign(
             popularity=tracks[counted],

@@ -127,7 +127,7 @@ class Collect(Section):
 
     # ListenBrainz: the folder of a dump of listens (else its popularity route), and the fewest users of a track
     listens: Text | None = None
-    min_users: Annotated[int, Field(ge=0)] = 1
+    min_users: Positive | None = None
 
     @property
     def genres(self):

@@ -1,6 +1,7 @@
 """MusicBrainz and ListenBrainz: real bodies through the parsers, crawls of the stand-in, errors as one line."""
 
 import json
+import random
 
 import numpy as np
 import pandas as pd
@@ -16,6 +17,7 @@ from standin import dump as synthetic
 from standin.identities import recording_mbids
 from standin.world import World
 
+FAULTS = ["rate_limit", "server_error", "empty_body", "not_json", "dropped"]
 SMALL = {"artists": 8, "recordings": 40, "seconds": 1.0}
 
 
@@ -123,13 +125,21 @@ def test_a_dump_of_other_recordings_is_refused(dump, tmp_path):
         crawl(other, tmp_path)
 
 
-@pytest.mark.parametrize("kind", ["rate_limit", "server_error", "empty_body", "not_json", "dropped"])
-def test_failures_change_nothing(dump, tmp_path, kind):
+@pytest.mark.parametrize("count", [5, pytest.param(100, marks=[pytest.mark.long, pytest.mark.timeout(1200)])])
+def test_failures_change_nothing(dump, tmp_path, count):
     folder, *_ = dump
     expected, _ = crawl(config(tmp_path / "expected", listens=str(folder)), tmp_path / "expected")
-    faults = [{"kind": kind, "at": at, "times": 2} for at in (1, 5, 9)]
-    tracks, _ = crawl(config(tmp_path / kind, faults, listens=str(folder)), tmp_path / kind)
-    pd.testing.assert_frame_equal(tracks, expected)
+    for number in range(count):
+        chance, place = random.Random(number), tmp_path / str(number)
+        faults = [
+            {"kind": chance.choice(FAULTS), "at": chance.randint(1, 12), "times": chance.randint(1, 10)}
+            for _ in range(chance.randint(1, 4))
+        ]
+        try:
+            tracks, _ = crawl(config(place, faults, listens=str(folder)), place)
+        except ComeBackLater:
+            tracks, _ = crawl(config(place, listens=str(folder)), place)
+        pd.testing.assert_frame_equal(tracks, expected)
 
 
 # ---------------------------------------------------------------------- real bodies
