@@ -80,7 +80,11 @@ _END = 1e-4  # how near the ends of its range a metric is told apart
 SCALES = {
     "correlation": Scale(lambda value: np.arctanh(np.clip(value, _END - 1, 1 - _END)), np.tanh),
     "share": Scale(lambda value: logit(np.clip(value, _END, 1 - _END)), expit),
-    "error": Scale(lambda value: np.log(np.maximum(value, 1e-300)), np.exp, tails=1.5),
+    "error": Scale(
+        lambda value: np.log(np.maximum(value, 1e-300)),
+        lambda value: np.exp(value) * (value > -690),  # an error of 0 stays 0
+        tails=1.5,
+    ),  # an error of 0 stays 0
     "skill": Scale(lambda value: -np.log(np.maximum(1 - value, _END)), lambda value: 1 - np.exp(-value)),
 }
 
