@@ -84,7 +84,7 @@ SCALES = {
         lambda value: np.log(np.maximum(value, 1e-300)),
         lambda value: np.exp(value) * (value > -690),  # an error of 0 stays 0
         tails=1.5,
-    ),  # an error of 0 stays 0
+    ),
     "skill": Scale(lambda value: -np.log(np.maximum(1 - value, _END)), lambda value: 1 - np.exp(-value)),
 }
 

@@ -92,12 +92,12 @@ def build_report(study, config, result, tracks, table, target, infos, dependence
         *gallery.failures,
     ]
 
-    metrics, paired = kinds.metrics_of(target.kind), _paired(result)
-    cv, cv_metrics = _cross_validation(fitted["cross_validation"], list(metrics))
     path = study.report / "report.html"
     page.write(
         path,
         "report.html",
+        **_results(result, target.kind),
+        **_baselines(study, fitted, served, target.kind),
         title=_title(sheet, target, audio),
         question=sentences.question(target, audio),
         verdict=verdict,
@@ -108,40 +108,10 @@ def build_report(study, config, result, tracks, table, target, infos, dependence
         flags=[flag for flag in flags if flag],
         shares=collected.standin.shares,
         contents={name: title for name, title in CONTENTS.items() if not missing.get(name)},
-        result=result,
-        support=model_table.typical_intervals(result["rows"].values(), list(metrics)),
-        feature_support=_feature_support(result, list(metrics)),
-        paired=paired,
-        paired_support=model_table.typical_intervals(
-            paired.values(), list(next(iter(paired.values()), {"metrics": []})["metrics"])
-        ),
-        best=result["rows"][result["best"]],
-        rows=ranked(result),
-        measured=[sheet["split"]["scheme"], *result["schemes"]],
-        schemes=_schemes(result),
-        metrics=metrics,
-        main=kinds.metric(result["main"]),
-        kind=kinds.KINDS[target.kind],
-        headings={metric.name: metric.heading for metric in kinds.METRICS},
         reading=sentences.explanation(result, target, pairs, real_audio),
-        share_of_ceiling=_share_of_ceiling(result),
         descriptions=_descriptions(infos, served, result),
         seeds=max(result["rows"][name].get("repetitions") or 1 for name in names),
-        baseline=served[0],
-        baseline_inputs={
-            name: columns for name, columns in fitted["inputs"].items() if name in model_card.INPUTS
-        },
-        input_names=model_card.INPUTS,
-        folds=provenance.config_of(study, "baseline").baseline.folds,
-        cv=cv,
-        cv_metrics=cv_metrics,
-        cv_support=model_table.typical_intervals(
-            [row for by_scheme in cv.values() for row in by_scheme.values()], cv_metrics
-        ),
-        served=served,
-        curves=fitted["learning_curve"],
         figures=figures,
-        coverage={name: row["coverage"] for name, row in ranked(result) if row.get("coverage")},
         drawn_at_most=_DRAWN,
         few={"tracks": tables.FEW_TRACKS, "groups": tables.FEW_GROUPS},
         extremes={
@@ -159,6 +129,48 @@ def build_report(study, config, result, tracks, table, target, infos, dependence
         commands="\n".join(provenance.commands(study, config, _stages(audio, infos))),
     )
     return path
+
+
+def _results(result, kind):
+    """The names of the page about results: the rows with their digits, other splits and paired differences."""
+    metrics, paired = kinds.metrics_of(kind), _paired(result)
+    paired_names = list(next(iter(paired.values()), {"metrics": []})["metrics"])
+    return {
+        "result": result,
+        "rows": ranked(result),
+        "best": result["rows"][result["best"]],
+        "metrics": metrics,
+        "main": kinds.metric(result["main"]),
+        "kind": kinds.KINDS[kind],
+        "headings": {metric.name: metric.heading for metric in kinds.METRICS},
+        "support": model_table.typical_intervals(result["rows"].values(), list(metrics)),
+        "feature_support": _feature_support(result, list(metrics)),
+        "paired": paired,
+        "paired_support": model_table.typical_intervals(paired.values(), paired_names),
+        "measured": [result["sheet"]["split"]["scheme"], *result["schemes"]],
+        "schemes": _schemes(result),
+        "share_of_ceiling": _share_of_ceiling(result),
+        "coverage": {name: row["coverage"] for name, row in ranked(result) if row.get("coverage")},
+    }
+
+
+def _baselines(study, fitted, served, kind):
+    """The names of the page about baselines: inputs, cross-validation with its digits, learning curves."""
+    cv, cv_metrics = _cross_validation(fitted["cross_validation"], list(kinds.metrics_of(kind)))
+    cv_rows = [row for by_scheme in cv.values() for row in by_scheme.values()]
+    return {
+        "baseline": served[0],
+        "baseline_inputs": {
+            name: columns for name, columns in fitted["inputs"].items() if name in model_card.INPUTS
+        },
+        "input_names": model_card.INPUTS,
+        "folds": provenance.config_of(study, "baseline").baseline.folds,
+        "cv": cv,
+        "cv_metrics": cv_metrics,
+        "cv_support": model_table.typical_intervals(cv_rows, cv_metrics),
+        "served": served,
+        "curves": fitted["learning_curve"],
+    }
 
 
 def _draw(gallery, study, result, tracks, table, target, infos, fitted, names, drawn, dependence):
