@@ -7,7 +7,7 @@ Whole groups are drawn with replacement, since tracks of one artist are not inde
 An interval is the metric plus and minus t standard errors. The standard error is the spread of the middle 68 % of the
 draws, which the few draws of a single class do not inflate, and t has as many degrees of freedom as there are groups of
 equal size that would tell as much, less one (Kish, 1965, "Survey Sampling": n_eff = (sum n)^2 / sum n^2). Both are
-computed on a scale on which the metric's spread hardly depends on its value (`kinds.SCALES`: Fisher's z for
+computed on a scale on which the metric's spread hardly depends on its value (`scales.SCALES`: Fisher's z for
 correlations, the logarithm for errors), so that an interval is as skewed as it must be and stays within the metric's
 range. `benchmarks/intervals.py` measures how often intervals contain the truth.
 """
@@ -17,7 +17,8 @@ from dataclasses import dataclass
 import numpy as np
 from scipy import stats
 
-from hitsong.evaluation.kinds import KINDS, SCALES, metric, metrics_of, validate
+from hitsong.evaluation.kinds import KINDS, metric, metrics_of, validate
+from hitsong.evaluation.scales import SCALES
 
 FEW_GROUPS = 10  # of equal size, below which intervals are wide because of their number
 FEWEST_GROUPS = 4  # of equal size, below which no interval has been shown to hold
@@ -289,8 +290,13 @@ class Measured:
     def _interval(self, name, level, column=None):
         scale = SCALES[metric(name).scale]
         value, drawn = self._sampled(name, column)
-        middle, half = scale.stretch(value), self._half_width(name, scale.stretch(drawn), level)
-        low, high = (float(scale.restore(end)) for end in (middle - half, middle + half))
+        stretched = scale.stretch(drawn)
+        if np.isfinite(stretched).all():
+            middle, half = scale.stretch(value), self._half_width(name, stretched, level)
+            low, high = (float(scale.restore(end)) for end in (middle - half, middle + half))
+        else:  # some draws have no error at all: on the metric's own scale, which begins at 0
+            half = self._half_width(name, drawn, level)
+            low, high = max(0.0, float(value - half)), float(value + half)
         return min(low, float(value)), max(high, float(value))  # scales end just before 1
 
     def _half_width(self, name, drawn, level):

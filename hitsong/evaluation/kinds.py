@@ -8,7 +8,6 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
-from scipy.special import expit, logit
 
 from hitsong.evaluation import metrics, resampled
 
@@ -40,7 +39,7 @@ class Metric:
     published : (float, float) or None
         Between which published models of the sound alone lie.
     scale : str
-        A key of `SCALES`: where its interval is computed.
+        A key of `hitsong.evaluation.scales.SCALES`: where its interval is computed.
     """
 
     name: str
@@ -55,38 +54,6 @@ class Metric:
     interval: bool = True
     published: tuple | None = None
     scale: str = "share"
-
-
-@dataclass(frozen=True)
-class Scale:
-    """A scale on which the spread of a metric hardly depends on its value.
-
-    Attributes
-    ----------
-    stretch, restore : callable
-        From values of the metric to the scale, and back.
-    tails : float
-        By what the degrees of freedom of an interval are divided: above 1 for squared errors, of which a few groups
-        make up most.
-    """
-
-    stretch: Callable
-    restore: Callable
-    tails: float = 1.0
-
-
-_END = 1e-4  # how near the ends of its range a metric is told apart
-
-SCALES = {
-    "correlation": Scale(lambda value: np.arctanh(np.clip(value, _END - 1, 1 - _END)), np.tanh),
-    "share": Scale(lambda value: logit(np.clip(value, _END, 1 - _END)), expit),
-    "error": Scale(
-        lambda value: np.log(np.maximum(value, 1e-300)),
-        lambda value: np.exp(value) * (value > -690),  # an error of 0 stays 0
-        tails=1.5,
-    ),
-    "skill": Scale(lambda value: -np.log(np.maximum(1 - value, _END)), lambda value: 1 - np.exp(-value)),
-}
 
 
 @dataclass(frozen=True)

@@ -159,6 +159,15 @@ class TestIntervals:
         values = regression(y, y)
         assert all(low <= values[name] <= high for name, (low, high) in bounds.items())
 
+    def test_draws_without_any_error(self, rng):
+        groups, y = np.arange(60) // 3, rng.normal(size=60)
+        nothing = bootstrap.intervals("popularity", y, y, groups, 200, 1, only=["mse", "mae"])
+        assert nothing == {"mse": (0, 0), "mae": (0, 0)}
+        p = y + (np.arange(60) < 3)  # a single group is off: a third of the draws miss it
+        low, high = bootstrap.intervals("popularity", y, p, groups, 200, 1, only=["mse"])["mse"]
+        assert low == 0
+        assert 0.05 < high < 0.3
+
     def test_few_groups_are_named(self):
         assert bootstrap.equal_groups(np.repeat(np.arange(7), 3)) == pytest.approx(7)
         assert bootstrap.equal_groups([0] * 8 + [1, 1]) == pytest.approx(100 / 68)
