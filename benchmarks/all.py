@@ -74,9 +74,9 @@ def demo(options):
     for tree in seconds:
         shutil.rmtree(tree / "data" / "demo", ignore_errors=True)
     for stage in STAGES:
-        for tree, found in seconds.items():
-            found[stage] = cpu([tree / ".venv/bin/python", f"{stage}.py"], tree)
-    reference, ours = (sum(map(sum, found.values())) for found in seconds.values())
+        for tree, result in seconds.items():
+            result[stage] = cpu([tree / ".venv/bin/python", f"{stage}.py"], tree)
+    reference, ours = (sum(map(sum, result.values())) for result in seconds.values())
     yield "demo, all stages / d513a3b", ours / reference, 0.25
     user, system = seconds[ROOT]["05_train"]
     yield "system time / CPU time of the demo's 05", system / (user + system), 0.05
@@ -90,8 +90,8 @@ def tests(options):
 def table(options):
     command = [sys.executable, "benchmarks/table.py", "--stages", "01", "04", "06"]
     lines = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=True).stdout
-    found = re.findall(r"^(0\d)_\w+\.py: ([\d.]+) CPU s, [\d.]+ s, ([\d.]+) GiB", lines, re.MULTILINE)
-    for stage, seconds, gigabytes in found:
+    result = re.findall(r"^(0\d)_\w+\.py: ([\d.]+) CPU s, [\d.]+ s, ([\d.]+) GiB", lines, re.MULTILINE)
+    for stage, seconds, gigabytes in result:
         yield f"{stage} of 1,000,000 tracks, CPU s", float(seconds), 60 if stage == "01" else 1800
         yield f"{stage} of 1,000,000 tracks, GiB", float(gigabytes), 4
 

@@ -193,10 +193,10 @@ def agreement(paths):
             y=samples, sr=MEL.sample_rate, n_fft=MEL.n_fft, hop_length=MEL.hop_length, n_mels=MEL.n_mels
         )
         expected = librosa.power_to_db(power, ref=1.0, top_db=None)
-        found = mel.mel_spectrogram(samples, MEL)
+        result = mel.mel_spectrogram(samples, MEL)
         inside = expected > mel.quantisation(MEL)[1]
-        worst["mel"] = max(worst["mel"], np.abs(found - expected)[inside].max())
-        stored = mel.decode(mel.encode(found, MEL), MEL)
+        worst["mel"] = max(worst["mel"], np.abs(result - expected)[inside].max())
+        stored = mel.decode(mel.encode(result, MEL), MEL)
         worst["mel as stored"] = max(worst["mel as stored"], np.abs(stored - expected)[inside].max())
         samples = decode.load(path, MFCC.sample_rate)
         expected = librosa.feature.mfcc(

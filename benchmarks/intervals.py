@@ -125,8 +125,8 @@ def conformal_coverage(simulations, shared, unequal):
                 learnt = conformal.calibrate(
                     target, truth[calibrated], predicted[calibrated], groups[calibrated]
                 )
-                found = conformal.coverage(target, learnt, truth[tested], predicted[tested])
-                covered[name, how].append(found["0.9"]["coverage"])
+                covered_share = conformal.coverage(target, learnt, truth[tested], predicted[tested])
+                covered[name, how].append(covered_share["0.9"]["coverage"])
     for (name, how), values in covered.items():
         print(f"{name}, calibrated on {how}: {100 * np.mean(values):.1f} % inside, nominal 90 %")
 

@@ -67,8 +67,8 @@ def recall(name, recordings):
     clips = [excerpts(samples) for samples in recordings]
     print(f"{name}: {len(clips)} recordings")
     for number, shift in enumerate(SHIFTS, start=1):
-        found = find([clip for pair in clips for clip in (pair[0], pair[number])])
-        pairs = set(zip(found["track_id"], found["other"], strict=True))
+        result = find([clip for pair in clips for clip in (pair[0], pair[number])])
+        pairs = set(zip(result["track_id"], result["other"], strict=True))
         true = {(2 * place, 2 * place + 1) for place in range(len(clips))}
         print(f"  {shift:5.2f} s: {len(true & pairs) / len(true):.2f} found, {len(pairs - true)} false pairs")
 
@@ -82,8 +82,8 @@ def main():
     recall("clips", [read(path) for path in sorted(arguments.folder.rglob("*.mp3"))])
     array = [codes(song(1000 + seed, SECONDS)) for seed in range(arguments.songs)]
     started = time.process_time()
-    found = find(array)
-    print(f"{len(array)} different songs: {len(found)} pairs, {time.process_time() - started:.1f} CPU s")
+    result = find(array)
+    print(f"{len(array)} different songs: {len(result)} pairs, {time.process_time() - started:.1f} CPU s")
 
 
 if __name__ == "__main__":

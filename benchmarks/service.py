@@ -179,12 +179,12 @@ def sampled_cores(pid):
     """Samples how many cores a process and its descendants could fill: threads that run or wait for a core (Linux)."""
     samples, stop = [], threading.Event()
     process = psutil.Process(pid)
-    tree = [one.pid for one in [process, *process.children(recursive=True)]]
+    tree = [item.pid for item in [process, *process.children(recursive=True)]]
 
     def sample():
         while not stop.wait(0.03):
             ready = 0
-            for path in [path for one in tree for path in Path(f"/proc/{one}/task").glob("*/stat")]:
+            for path in [path for item in tree for path in Path(f"/proc/{item}/task").glob("*/stat")]:
                 with contextlib.suppress(OSError):
                     ready += path.read_text().rpartition(")")[2].split()[0] == "R"
             samples.append(min(ready, os.cpu_count()))
@@ -201,7 +201,7 @@ def sampled_cores(pid):
 def cpu_seconds(pid):
     """CPU seconds of a process and its descendants so far."""
     process = psutil.Process(pid)
-    return sum(sum(one.cpu_times()[:2]) for one in [process, *process.children(recursive=True)])
+    return sum(sum(item.cpu_times()[:2]) for item in [process, *process.children(recursive=True)])
 
 
 def load(url, clips, clients, count):
@@ -255,7 +255,7 @@ def megabytes(pid):
     process = psutil.Process(pid)
     descendants = process.children(recursive=True)
     return tuple(
-        sum(one.memory_full_info().pss for one in group) / 2**20 for group in ([process], descendants)
+        sum(item.memory_full_info().pss for item in group) / 2**20 for group in ([process], descendants)
     )
 
 

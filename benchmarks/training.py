@@ -45,15 +45,21 @@ def clips(folder, n, frames, names, filled=True):
         if filled:
             array[:] = rng.integers(0, 255, array.shape, np.uint8)
         parameters = MEL | {"hop_length": 661_500 // (frames - 1)}
-        made = {"kind": "mel", "parameters": parameters, "scale": 80 / 255, "offset": -80.0, "columns": None}
-        inputs["mel"] = Input(array, rows, made)
+        specification = {
+            "kind": "mel",
+            "parameters": parameters,
+            "scale": 80 / 255,
+            "offset": -80.0,
+            "columns": None,
+        }
+        inputs["mel"] = Input(array, rows, specification)
     for name in names:
         shape = (160, 20) if name == "mfcc" else (TABLES.get(name),)
         if name != "mel":
             values = rng.normal(size=(n, *shape)).astype(np.float32)
             columns = None if name == "mfcc" else [str(column) for column in range(shape[0])]
-            made = {"kind": name, "parameters": {}, "scale": 1.0, "offset": 0.0, "columns": columns}
-            inputs[name] = Input(values, rows, made)
+            specification = {"kind": name, "parameters": {}, "scale": 1.0, "offset": 0.0, "columns": columns}
+            inputs[name] = Input(values, rows, specification)
     return Examples(rows.astype(str), inputs, rng.uniform(0, 100, n).astype(np.float32))
 
 
@@ -85,20 +91,20 @@ def measure(name, folder):
     keep_memory()
 
     parameters = {name: {"weights": None}} if name == "two_stream" else {}
-    made = make_recipe(name, Config(train={"parameters": parameters}))
+    recipe = make_recipe(name, Config(train={"parameters": parameters}))
     inputs = MODELS[name].inputs
     size = "long" if name in FRAMES else "mel" if {"mel", "mfcc"} & set(inputs) else "table"
     steps = STEPS[size]
-    examples = clips(folder, steps * made.batch_size, FRAMES.get(name, 323), inputs)
-    model = network(name, examples, made)
+    examples = clips(folder, steps * recipe.batch_size, FRAMES.get(name, 323), inputs)
+    model = network(name, examples, recipe)
     ready = []
-    for first in range(0, len(examples), made.batch_size):
-        part = slice(first, first + made.batch_size)
+    for first in range(0, len(examples), recipe.batch_size):
+        part = slice(first, first + recipe.batch_size)
         arrays = {kind: values.read(part) for kind, values in examples.inputs.items()}
         ready.append((arrays, {"popularity": examples.y[part, None]}))
 
     def stream():
-        return batches.stream_examples(examples, made.batch_size, ["popularity"])
+        return batches.stream_examples(examples, recipe.batch_size, ["popularity"])
 
     def ours():
         model.fit(stream(), shuffle=False, verbose=0)
@@ -113,9 +119,9 @@ def measure(name, folder):
         model.train_on_batch(*first)
         started = time.perf_counter()
         for _ in range(steps - 1):
-            asked = time.perf_counter()
+            requested_at = time.perf_counter()
             batch = next(iterator)
-            waited += time.perf_counter() - asked
+            waited += time.perf_counter() - requested_at
             model.train_on_batch(*batch)
         return waited / (time.perf_counter() - started)
 
@@ -144,10 +150,10 @@ def memory(count):
     from hitsong.training import batches
 
     with tempfile.TemporaryDirectory() as folder:
-        made = make_recipe("inception_cnn", Config())
+        recipe = make_recipe("inception_cnn", Config())
         examples = clips(Path(folder), count, 323, ("mel",), filled=False)
-        model = network("inception_cnn", examples, made)
-        stream = batches.stream_examples(examples, made.batch_size, ["popularity"])
+        model = network("inception_cnn", examples, recipe)
+        stream = batches.stream_examples(examples, recipe.batch_size, ["popularity"])
         model.fit(stream, shuffle=False, verbose=0, callbacks=[Watch()])
     print(highest / 1024)
 
@@ -169,8 +175,8 @@ def main():
     if arguments.memory:
         for count in CLIPS:
             own = [sys.executable, __file__, "--clips", str(count)]
-            found = float(subprocess.run(own, capture_output=True, text=True, check=True).stdout)
-            print(f"{count:>7,} clips: {found:,.0f} MiB of the process's own memory at most")
+            result = float(subprocess.run(own, capture_output=True, text=True, check=True).stdout)
+            print(f"{count:>7,} clips: {result:,.0f} MiB of the process's own memory at most")
         return
     print(f"{'':20}{'batch':>6}{'CPU ms':>11}{'waiting':>9}{'bare':>10}{'ratio':>7}")
     measured = {}

@@ -242,12 +242,12 @@ def test_a_model_of_another_target_is_not_measured(study):
 
 def test_a_report_that_is_older_than_its_data_is_named_in_a_comparison(study):
     shutil.copytree(study, study.parent / "other")
-    both = ["--compare", "data/small", "data/other"]
-    succeed("06_evaluate.py", *both)
+    combined = ["--compare", "data/small", "data/other"]
+    succeed("06_evaluate.py", *combined)
     edit("plays", 3, 99)
     for script in SCRIPTS[:3]:
         succeed(script, *TRAINED)
-    succeed("06_evaluate.py", *both)
+    succeed("06_evaluate.py", *combined)
     page = (study.parent / "compare.html").read_text()
     assert (
         "its report is older than its data (data/small/tracks.parquet has changed since 06_evaluate.py"
@@ -345,8 +345,8 @@ def test_tuned_parameters_are_used_for_the_data_that_they_were_searched_on_only(
 def test_again_goes_on_where_it_was_stopped_and_deletes_nothing_first(study, monkeypatch):
     from hitsong.training import network
 
-    both = ["--set", "train.models=[numeric_mlp, features_only]"]
-    succeed("05_train.py", *both)
+    combined = ["--set", "train.models=[numeric_mlp, features_only]"]
+    succeed("05_train.py", *combined)
     names, fit, before = [], network.fit, recipe_of(study)
 
     def stopped(work, name, *rest):
@@ -356,13 +356,13 @@ def test_again_goes_on_where_it_was_stopped_and_deletes_nothing_first(study, mon
         return fit(work, name, *rest)
 
     monkeypatch.setattr(network, "fit", stopped)
-    assert run("05_train.py", *both, "--again")[0] == 130
+    assert run("05_train.py", *combined, "--again")[0] == 130
     assert recipe_of(study, names[0]) == before or recipe_of(study, names[1]) == before  # both are there
-    succeed("05_train.py", *both)  # without --again what is there is kept
+    succeed("05_train.py", *combined)  # without --again what is there is kept
     assert len(names) == 2
-    succeed("05_train.py", *both, "--again")
+    succeed("05_train.py", *combined, "--again")
     assert names[2:] == [names[1]]
-    succeed("05_train.py", *both, "--again")
+    succeed("05_train.py", *combined, "--again")
     assert names[3:] == names[:2]
 
 

@@ -16,40 +16,40 @@ def rows(*tracks):
 
 
 def kept(*tracks):
-    found, copies = deduplicate.deduplicate(rows(*tracks))
+    recordings, copies = deduplicate.deduplicate(rows(*tracks))
     fallen = {step: int((copies["step"] == step).sum()) for step in ("preview", "isrc", "title")}
     assert len(copies) == sum(fallen.values())
-    assert set(copies["kept"]) <= set(found["track_id"])
-    return dict(zip(found["track_id"], found["aliases"].map(list), strict=True)), fallen
+    assert set(copies["kept"]) <= set(recordings["track_id"])
+    return dict(zip(recordings["track_id"], recordings["aliases"].map(list), strict=True)), fallen
 
 
 def test_the_same_preview_is_one_recording_whatever_its_query():
-    found, fallen = kept(
+    recordings, fallen = kept(
         {"track_id": "single", "preview_url": "http://p/1?cid=a", "popularity": 40.0},
         {"track_id": "album", "preview_url": "http://p/1?cid=b", "popularity": 55.0},
         {"track_id": "other", "preview_url": "http://p/2", "popularity": 5.0},
     )
-    assert found == {"album": ["single"], "other": []}
+    assert recordings == {"album": ["single"], "other": []}
     assert fallen == {"preview": 1, "isrc": 0, "title": 0}
 
 
 def test_null_previews_do_not_merge_everything():
-    found, _ = kept(*({"track_id": str(n), "name": f"Song {n}"} for n in range(5)))
-    assert len(found) == 5
+    recordings, _ = kept(*({"track_id": str(n), "name": f"Song {n}"} for n in range(5)))
+    assert len(recordings) == 5
 
 
 def test_the_isrc_joins_what_the_preview_does_not():
-    found, fallen = kept(
+    recordings, fallen = kept(
         {"track_id": "a", "isrc": "TWA1", "preview_url": "http://p/1"},
         {"track_id": "b", "isrc": "twa1", "popularity": 20.0},
         {"track_id": "c", "isrc": "TWA1", "preview_url": "http://p/9"},
     )
-    assert found == {"b": ["a", "c"]}
+    assert recordings == {"b": ["a", "c"]}
     assert fallen == {"preview": 0, "isrc": 2, "title": 0}
 
 
 def test_title_artist_and_duration_are_for_tracks_without_a_better_key():
-    found, fallen = kept(
+    recordings, fallen = kept(
         {"track_id": "a", "name": "Él Niño"},
         {"track_id": "b", "name": "el  nino (feat. B)", "duration_ms": 201_500, "popularity": 12.0},
         {"track_id": "c", "name": "El Nino", "duration_ms": 220_000},
@@ -57,18 +57,18 @@ def test_title_artist_and_duration_are_for_tracks_without_a_better_key():
         {"track_id": "e", "name": "Again", "isrc": "X1"},
         {"track_id": "f", "name": "Again", "isrc": "X2"},
     )
-    assert found == {"b": ["a"], "c": [], "d": [], "e": [], "f": []}
+    assert recordings == {"b": ["a"], "c": [], "d": [], "e": [], "f": []}
     assert fallen["title"] == 1
 
 
 def test_the_survivor_takes_over_what_only_a_copy_has():
-    found, _ = deduplicate.deduplicate(
+    recordings, _ = deduplicate.deduplicate(
         rows(
             {"track_id": "a", "isrc": "X", "popularity": 50.0, "valence": None},
             {"track_id": "b", "isrc": "X", "popularity": 3.0, "preview_url": "http://p/1", "valence": 0.25},
         )
     )
-    survivor = found.iloc[0]
+    survivor = recordings.iloc[0]
     assert (survivor["track_id"], survivor["preview_url"], survivor["valence"]) == ("a", "http://p/1", 0.25)
 
 
@@ -91,13 +91,13 @@ def test_every_track_is_kept_once_in_any_order(tracks, random):
         {"track_id": f"t{n:02}", "preview_url": p, "isrc": i, "name": name, "popularity": float(pop)}
         for n, (p, i, name, pop) in enumerate(tracks)
     ]
-    found, fallen = kept(*given_rows)
-    everyone = [*found, *(alias for aliases in found.values() for alias in aliases)]
+    recordings, fallen = kept(*given_rows)
+    everyone = [*recordings, *(alias for aliases in recordings.values() for alias in aliases)]
     assert sorted(everyone) == [row["track_id"] for row in given_rows]
-    assert sum(fallen.values()) == len(given_rows) - len(found)
+    assert sum(fallen.values()) == len(given_rows) - len(recordings)
     random.shuffle(given_rows)
-    assert kept(*given_rows)[0] == found
-    for survivor, aliases in found.items():
+    assert kept(*given_rows)[0] == recordings
+    for survivor, aliases in recordings.items():
         popularity = {row["track_id"]: row["popularity"] for row in given_rows}
         assert all(popularity[survivor] >= popularity[alias] for alias in aliases)
 
@@ -125,10 +125,10 @@ def test_the_table_goes_from_the_catalogue_to_disk_and_back(tmp_path):
     with Catalog(tmp_path / "catalog.sqlite") as catalog:
         catalog.store_tracks([row, {"track_id": "unknown popularity", "name": "x", "artist_ids": ["A"]}])
         catalog.store_features({"t1": {"tempo": 120.5}})
-        found, _ = deduplicate.deduplicate(catalog.tracks(["t1", "unknown popularity"]))
+        recordings, _ = deduplicate.deduplicate(catalog.tracks(["t1", "unknown popularity"]))
     path = tmp_path / "tracks.parquet"
-    assert deduplicate.write(path, found)
-    assert not deduplicate.write(path, found)  # nothing new: the file stays
+    assert deduplicate.write(path, recordings)
+    assert not deduplicate.write(path, recordings)  # nothing new: the file stays
     track = deduplicate.read(path).iloc[0]
     assert list(deduplicate.read(path).columns) == deduplicate.SCHEMA.names
     assert (track["artist_id"], track["artist_name"], list(track["artist_ids"])) == ("B", "Ben", ["B", "A"])
@@ -137,8 +137,8 @@ def test_the_table_goes_from_the_catalogue_to_disk_and_back(tmp_path):
 
 def test_an_empty_crawl_is_an_empty_table(tmp_path):
     with Catalog(tmp_path / "catalog.sqlite") as catalog:
-        found, copies = deduplicate.deduplicate(catalog.tracks([]))
-    assert found.empty
+        recordings, copies = deduplicate.deduplicate(catalog.tracks([]))
+    assert recordings.empty
     assert copies.empty
 
 

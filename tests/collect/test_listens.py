@@ -53,8 +53,8 @@ def reference(listens, songs):
 
 
 def assert_equal(counted, expected):
-    for one, other in zip(counted, expected, strict=True):
-        pd.testing.assert_frame_equal(one, other, check_dtype=False)
+    for item, other in zip(counted, expected, strict=True):
+        pd.testing.assert_frame_equal(item, other, check_dtype=False)
 
 
 FORMS = {

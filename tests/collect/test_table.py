@@ -85,12 +85,16 @@ def test_a_table_of_playlists_with_its_own_column_names(tmp_path):
         artist_separator=", ",
         popularity_source="a playlist table",
     )  # fmt: skip
-    both, one = tracks.loc["6f807x0ima9a1j3VPbc7VN"], tracks.loc["0r7CVbZTWZgbTCYdfa2P31"]
-    assert both["artist_ids"] == ["table:artist:ed sheeran", "table:artist:justin bieber"]
-    assert one["artist_ids"] == ["table:artist:ed sheeran"]
-    assert (both["album_name"], both["release_date"], both["genre"]) == ("I Don't Care", "2019-06-14", "pop")
-    assert (one["release_date"], one["release_date_precision"]) == ("2019", "year")
-    assert both["popularity_source"] == "a playlist table"
+    combined, item = tracks.loc["6f807x0ima9a1j3VPbc7VN"], tracks.loc["0r7CVbZTWZgbTCYdfa2P31"]
+    assert combined["artist_ids"] == ["table:artist:ed sheeran", "table:artist:justin bieber"]
+    assert item["artist_ids"] == ["table:artist:ed sheeran"]
+    assert (combined["album_name"], combined["release_date"], combined["genre"]) == (
+        "I Don't Care",
+        "2019-06-14",
+        "pop",
+    )
+    assert (item["release_date"], item["release_date_precision"]) == ("2019", "year")
+    assert combined["popularity_source"] == "a playlist table"
     assert splits.artist_groups(tracks.reset_index()).nunique() == 1  # the guest's group is the host's
 
 
@@ -129,12 +133,12 @@ def test_parquet_says_the_same_as_csv(tmp_path):
     frame["artist_name"] = frame["artist_name"].map(str)
     with gzip.open(tmp_path / "t.csv.gz", "wt") as file:
         frame.to_csv(file, index=False)
-    one, other = (
+    item, other = (
         collected(tmp_path / name, tmp_path / f"{name}.sqlite") for name in ("t.parquet", "t.csv.gz")
     )
-    pd.testing.assert_frame_equal(one.drop(columns="fetched_at"), other.drop(columns="fetched_at"))
-    assert one.loc["7", "artist_ids"] == ["table:artist:x", "table:artist:y"]
-    assert one["release_date"].tolist() == ["2020-01-02", "2021-03-04"]
+    pd.testing.assert_frame_equal(item.drop(columns="fetched_at"), other.drop(columns="fetched_at"))
+    assert item.loc["7", "artist_ids"] == ["table:artist:x", "table:artist:y"]
+    assert item["release_date"].tolist() == ["2020-01-02", "2021-03-04"]
 
 
 def test_a_folder_of_audio_with_labels(tmp_path, tone):
@@ -190,9 +194,9 @@ def songs(folder, column, cell, count=300, **more):
 
 @pytest.mark.parametrize("cell", ["-", "0", "n/a", "None", "unknown", "US-S1Z-99-00001", "USS1Z9900001"])
 def test_a_placeholder_for_an_isrc_folds_no_songs(tmp_path, cell, capsys):
-    found, remarks = recordings(songs(tmp_path, "isrc", cell))
-    assert len(found) == 300
-    assert found["isrc"].isna().all()
+    kept_rows, remarks = recordings(songs(tmp_path, "isrc", cell))
+    assert len(kept_rows) == 300
+    assert kept_rows["isrc"].isna().all()
     if cell.startswith("US"):
         assert "isrc 'USS1Z9900001' is shared by 300 tracks of 300 different titles" in remarks[0]
     if cell == "0":
@@ -203,9 +207,9 @@ def test_a_placeholder_for_an_isrc_folds_no_songs(tmp_path, cell, capsys):
     "cell", ["-", "0", "n/a", "http://[", "https://x.y/none.mp3", "https://x.y/none.mp3?id=7"]
 )
 def test_a_placeholder_for_a_preview_folds_no_songs(tmp_path, cell):
-    found, remarks = recordings(songs(tmp_path, "preview_url", cell))
-    assert len(found) == 300
-    assert found["preview_url"].isna().all()
+    kept_rows, remarks = recordings(songs(tmp_path, "preview_url", cell))
+    assert len(kept_rows) == 300
+    assert kept_rows["preview_url"].isna().all()
     assert len(remarks) == cell.startswith("https")
 
 
@@ -225,15 +229,15 @@ def test_copies_of_a_recording_still_fold_by_their_keys(tmp_path):
     ]
     frame = pd.DataFrame(rows, columns=["track_id", "name", "popularity"])
     frame.assign(isrc="tw-a53-05-00001", artist_name="J").to_csv(tmp_path / "t.csv", index=False)
-    found, remarks = recordings(tmp_path / "t.csv")
-    assert list(found.index) == ["c"]
-    assert found["aliases"].tolist() == [["a", "b", "d"]]
+    kept_rows, remarks = recordings(tmp_path / "t.csv")
+    assert list(kept_rows.index) == ["c"]
+    assert kept_rows["aliases"].tolist() == [["a", "b", "d"]]
     assert not remarks
 
 
 def test_an_id_shared_by_many_titles_is_no_id(tmp_path, capsys):
-    found, _ = recordings(songs(tmp_path, "track_id", "0"))
-    assert len(found) == 300
+    kept_rows, _ = recordings(songs(tmp_path, "track_id", "0"))
+    assert len(kept_rows) == 300
     assert "track_id '0' stands in rows of 300 different titles" in capsys.readouterr().out
 
 
@@ -449,12 +453,12 @@ def test_any_table_gives_rows_or_says_what_is_wrong(tmp_path_factory, table, sep
     assert (tracks["artist_ids"].str[0] == tracks["artist_id"]).all()
     assert all(isinstance(remark, str) for remark in remarks)
     # And the next steps can take it.
-    found, _ = deduplicate.deduplicate(
+    kept_rows, _ = deduplicate.deduplicate(
         collected(path, ":memory:", artist_separator=separator)
         .reset_index()
         .reindex(columns=deduplicate.SCHEMA.names)
     )
-    assert deduplicate.write(path.with_suffix(".parquet"), found)
+    assert deduplicate.write(path.with_suffix(".parquet"), kept_rows)
     dates = tracks["release_date"].dropna()
     assert dates.str.fullmatch(r"\d{4}(-\d{2}){0,2}").all()
 

@@ -29,8 +29,8 @@ def sides(**by_id):
 
 class TestCheck:
     def test_artists_on_two_sides(self, tracks):
-        found = leakage.count_leaks(tracks, sides(a="train", b="train", c="test", d="test", e="validation"))
-        assert found == {"artists": 1, "same_audio": None, "same_title": 0, "near_audio": None}
+        leaks = leakage.count_leaks(tracks, sides(a="train", b="train", c="test", d="test", e="validation"))
+        assert leaks == {"artists": 1, "same_audio": None, "same_title": 0, "near_audio": None}
         apart = leakage.count_leaks(
             tracks, sides(a="train", b="train", c="excluded", d="test", e="validation")
         )
@@ -38,13 +38,13 @@ class TestCheck:
 
     def test_same_bytes(self, tracks):
         hashes = pd.Series({"a": "x", "b": "x", "c": "x", "d": "y", "e": None})
-        found = leakage.count_leaks(tracks, sides(a="train", b="train", c="test", d="test", e="test"), hashes)
-        assert found["same_audio"] == 1
+        leaks = leakage.count_leaks(tracks, sides(a="train", b="train", c="test", d="test", e="test"), hashes)
+        assert leaks["same_audio"] == 1
 
     def test_same_title_artist_and_duration(self, tracks):
         tracks["artist_name"] = ["Él", "El", "Qu", "EL", "el"]
-        found = leakage.count_leaks(tracks, sides(a="train", b="train", c="train", d="test", e="test"))
-        assert found["same_title"] == 2  # b and d, a and e
+        leaks = leakage.count_leaks(tracks, sides(a="train", b="train", c="train", d="test", e="test"))
+        assert leaks["same_title"] == 2  # b and d, a and e
         tracks["duration_ms"] += [0, 0, 0, 5000, 5000]
         assert (
             leakage.count_leaks(tracks, sides(a="train", b="train", c="train", d="test", e="test"))[
@@ -55,16 +55,16 @@ class TestCheck:
 
     def test_pairs_that_sound_the_same(self, tracks):
         near = pd.DataFrame({"track_id": ["a", "a", "b"], "other": ["b", "c", "gone"], "cosine": 1.0})
-        found = leakage.count_leaks(
+        leaks = leakage.count_leaks(
             tracks, sides(a="train", b="train", c="test", d="test", e="test"), near=near
         )
-        assert found["near_audio"] == 1
+        assert leaks["near_audio"] == 1
 
     def test_words(self, tracks):
-        found = leakage.count_leaks(tracks, sides(a="train", b="test", c="test", d="test", e="test"))
-        assert leakage.leaks_line(found).startswith("on two sides: 1 artists, 0 pairs of equal title")
-        assert "not checked: recordings by hash" in leakage.leaks_line(found)
-        assert leakage.leak_warnings(found) == ["leak across the split, artists: 1"]
+        leaks = leakage.count_leaks(tracks, sides(a="train", b="test", c="test", d="test", e="test"))
+        assert leakage.leaks_line(leaks).startswith("on two sides: 1 artists, 0 pairs of equal title")
+        assert "not checked: recordings by hash" in leakage.leaks_line(leaks)
+        assert leakage.leak_warnings(leaks) == ["leak across the split, artists: 1"]
 
 
 class TestUnite:
@@ -112,18 +112,20 @@ class TestUnite:
 def world(artist, audio, noise, seed=3):
     """Songs of the stand-in's planted shares, with columns of audio features that the planting does not touch."""
     shares = config.Shares(artist=artist, audio=audio, noise=noise)
-    made = standin.planted(config.Standin(artists=300, recordings=1500, shares=shares, seed=seed), "mandopop")
-    made = made.drop_duplicates("isrc", ignore_index=True)
-    effects = made[["artist_effect", "audio_effect", "noise"]]
+    planted = standin.planted(
+        config.Standin(artists=300, recordings=1500, shares=shares, seed=seed), "mandopop"
+    )
+    planted = planted.drop_duplicates("isrc", ignore_index=True)
+    effects = planted[["artist_effect", "audio_effect", "noise"]]
     name = (
-        made["artist_effect"].rank(method="dense").astype(int).astype(str)
+        planted["artist_effect"].rank(method="dense").astype(int).astype(str)
         if artist
-        else made["isrc"].str[-2:]
+        else planted["isrc"].str[-2:]
     )
     return pd.DataFrame({
-        "track_id": made["track_id"], "artist_id": name, "artist_ids": [[one] for one in name],
+        "track_id": planted["track_id"], "artist_id": name, "artist_ids": [[item] for item in name],
         "popularity": effects.sum(axis=1),
-        **{trait: made[trait].astype(float) for trait in ("tempo", "brightness", "loudness", "voice", "density")},
+        **{trait: planted[trait].astype(float) for trait in ("tempo", "brightness", "loudness", "voice", "density")},
     }).sort_values("track_id", ignore_index=True)  # fmt: skip
 
 
@@ -143,20 +145,20 @@ def measured(tracks, scheme):
     }  # fmt: skip
     bundles = [
         {
-            "candidate": one,
-            "columns": list(inputs[one.input]),
+            "candidate": candidate,
+            "columns": list(inputs[candidate.input]),
             "schemes": {
                 scheme: baseline.fit(
-                    inputs[one.input][train.to_numpy()],
+                    inputs[candidate.input][train.to_numpy()],
                     target.truth(tracks)[train],
                     target,
                     settings,
                     1,
-                    one.model,
+                    candidate.model,
                 )
             },
         }
-        for one in baseline.candidates(inputs, settings, target)
+        for candidate in baseline.candidates(inputs, settings, target)
     ]
     whole = config.Config(baseline=settings)
     rows = schemes.predict_baselines(bundles, inputs, Division(scheme, tracks, target), whole)

@@ -25,10 +25,10 @@ def specification():
 def pairs_of(clips):
     """The pairs among some clips of mono samples, by number."""
     array = np.array([mel.encode(mel.mel_spectrogram(clip, SETTINGS), SETTINGS) for clip in clips])
-    found = near_audio.find_pairs(np.arange(len(clips)), array, np.arange(len(clips)), specification())
+    result = near_audio.find_pairs(np.arange(len(clips)), array, np.arange(len(clips)), specification())
     return {
         frozenset(pair): shift
-        for *pair, shift in zip(found["track_id"], found["other"], found["shift"], strict=True)
+        for *pair, shift in zip(result["track_id"], result["other"], result["shift"], strict=True)
     }
 
 
@@ -46,10 +46,10 @@ def test_excerpts_of_composed_songs_are_found_at_every_shift():
             start = round(shift * RATE)
             clip = samples[start : start + LENGTH] * rng.uniform(0.3, 1)  # quieter, and a little noisier
             clips.append((clip + rng.normal(0, 1e-3, LENGTH)).astype(np.float32))
-    found, count = pairs_of(clips), len(SHIFTS)
-    assert all(len({number // count for number in pair}) == 1 for pair in found)
+    result, count = pairs_of(clips), len(SHIFTS)
+    assert all(len({number // count for number in pair}) == 1 for pair in result)
     first = {frozenset([count * n, count * n + k]) for n in range(4) for k in range(1, count)}
-    assert len(first & set(found)) >= 0.9 * len(first)
+    assert len(first & set(result)) >= 0.9 * len(first)
 
 
 def test_excerpts_of_real_clips_are_found_at_every_shift(shared):
@@ -61,11 +61,11 @@ def test_excerpts_of_real_clips_are_found_at_every_shift(shared):
         for shift in SHIFTS:  # what follows the clip is unknown: it goes on backwards
             start = round(shift * RATE)
             clips.append(np.concatenate([samples[start:], samples[::-1][:start]]))
-    found, count = pairs_of(clips), len(SHIFTS)
-    assert all(len({number // count for number in pair}) == 1 for pair in found)
-    hits = [pair for pair in true if pair in found]
+    result, count = pairs_of(clips), len(SHIFTS)
+    assert all(len({number // count for number in pair}) == 1 for pair in result)
+    hits = [pair for pair in true if pair in result]
     assert len(hits) >= 0.9 * len(true)
-    assert np.median([abs(abs(found[pair]) - true[pair]) for pair in hits]) < 0.1  # seconds
+    assert np.median([abs(abs(result[pair]) - true[pair]) for pair in hits]) < 0.1  # seconds
 
 
 @pytest.mark.parametrize("clips", [0, 1, 5])

@@ -34,9 +34,9 @@ def study(tmp_path):
         "energy": np.where(n < 25, n / 30, np.nan), "valence": n / 60, "popularity_source": "test",
         "aliases": [[] for _ in n],
     }).reindex(columns=deduplicate.SCHEMA.names)  # fmt: skip
-    made = Study(tmp_path)
-    deduplicate.write(made.tracks, tracks)
-    return made
+    study_object = Study(tmp_path)
+    deduplicate.write(study_object.tracks, tracks)
+    return study_object
 
 
 def store(study, kind, columns, values):
@@ -63,18 +63,18 @@ def test_tables_are_read_by_name_without_failures(study):
 def test_inputs_are_what_is_there(study):
     settings = config.Config()
     tracks, target, _ = load_tracks(study, settings)
-    found = baseline_tables(study, settings, tracks, target)
-    assert list(found) == ["spotify", "age", "artist"]
-    assert list(found["spotify"]) == ["energy", "valence", "duration_ms"]
-    assert found["age"]["age"].iloc[0] == pytest.approx(1.5)
-    assert found["age"]["age"].isna().sum() == 15
+    tables = baseline_tables(study, settings, tracks, target)
+    assert list(tables) == ["spotify", "age", "artist"]
+    assert list(tables["spotify"]) == ["energy", "valence", "duration_ms"]
+    assert tables["age"]["age"].iloc[0] == pytest.approx(1.5)
+    assert tables["age"]["age"].isna().sum() == 15
     store(study, "tags", ["rock"], [[0.1], [0.2], [0.0], [0.4]])
     assert "tags" not in baseline_tables(study, settings, tracks, target)  # left from other settings
     settings = config.Config(features=config.Features(kinds=["tags"]))
-    found = baseline_tables(study, settings, tracks, target)
-    assert list(found) == ["spotify", "tags", "age", "artist"]
-    assert found["tags"].index.equals(found["spotify"].index)
-    assert found["tags"]["rock"].isna().sum() == 27
+    tables = baseline_tables(study, settings, tracks, target)
+    assert list(tables) == ["spotify", "tags", "age", "artist"]
+    assert tables["tags"].index.equals(tables["spotify"].index)
+    assert tables["tags"]["rock"].isna().sum() == 27
 
 
 def test_inputs_that_are_asked_for_must_be_there(study):
@@ -101,10 +101,10 @@ def test_a_target_of_audio_features_is_no_input_of_its_own(study):
 def test_leaks_use_hashes_and_clips_where_they_are(study, rng):
     settings = config.Config()
     tracks, _, _ = load_tracks(study, settings)
-    found = find_leaks(study, tracks)
-    assert set(found) == {"artist", "random", "time"}
-    assert found["artist"] == {"artists": 0, "same_audio": None, "same_title": 0, "near_audio": None}
-    assert found["random"]["artists"] > 0
+    leaks = find_leaks(study, tracks)
+    assert set(leaks) == {"artist", "random", "time"}
+    assert leaks["artist"] == {"artists": 0, "same_audio": None, "same_title": 0, "near_audio": None}
+    assert leaks["random"]["artists"] > 0
     pd.DataFrame({"track_id": tracks["track_id"], "sha256": "same"}).to_parquet(study.downloads)
     store(study, "mel", None, rng.integers(0, 255, (30, 8, 40)))
     np.save(study.features / "mel.npy", rng.integers(0, 255, (30, 8, 40)).astype(np.uint8))
@@ -115,9 +115,9 @@ def test_leaks_use_hashes_and_clips_where_they_are(study, rng):
         "offset": -80,
     }
     (study.features / "mel.json").write_text(json.dumps(description))
-    found = find_leaks(study, tracks)
-    assert found["artist"]["same_audio"] == 1
-    assert found["artist"]["near_audio"] == 0
+    leaks = find_leaks(study, tracks)
+    assert leaks["artist"]["same_audio"] == 1
+    assert leaks["artist"]["near_audio"] == 0
 
 
 def test_clips_of_one_recording_share_a_group_from_the_first_split_on(study, rng, monkeypatch):
@@ -164,11 +164,11 @@ def corpus(study, *names, **train):
 
 
 def test_examples_are_joined_by_track_id_and_miss_nothing_but_what_is_missing(study):
-    found = corpus(study, "numeric_mlp")
-    examples = found.side(["numeric"], "train")
+    loaded = corpus(study, "numeric_mlp")
+    examples = loaded.side(["numeric"], "train")
     values = examples.table(["numeric"])
     assert list(values) == ["numeric:energy", "numeric:valence", "numeric:duration_ms"]
-    tracks = found.tracks.set_index("track_id").loc[values.index]
+    tracks = loaded.tracks.set_index("track_id").loc[values.index]
     np.testing.assert_allclose(values["numeric:valence"], tracks["valence"], rtol=1e-6)
     np.testing.assert_allclose(
         values["numeric:energy"], tracks["energy"], rtol=1e-6
@@ -187,8 +187,8 @@ def test_only_tracks_that_all_models_can_hear_are_kept(study):
         "offset": 0.0,
     }
     (study.features / "tags.json").write_text(json.dumps(specification))
-    found = corpus(study, "tag_dnn", "numeric_mlp")
-    assert sorted(found.tracks["track_id"]) == [f"t{i:02}" for i in range(20) if i != 2]
+    examples = corpus(study, "tag_dnn", "numeric_mlp")
+    assert sorted(examples.tracks["track_id"]) == [f"t{i:02}" for i in range(20) if i != 2]
     assert len(corpus(study, "numeric_mlp").tracks) == 30
 
 
@@ -203,14 +203,14 @@ def test_a_feature_that_a_model_needs_must_be_there_and_be_the_one_asked_for(stu
 
 
 def test_a_fit_is_identified_by_its_data_recipe_and_parts(study):
-    found = corpus(study, "numeric_mlp", "features_only", "ensemble")
-    one = fingerprint(found, "numeric_mlp")
-    assert one == fingerprint(found, "numeric_mlp")
-    assert one != fingerprint(found, "numeric_mlp", 2)  # another seed
-    assert one != fingerprint(
+    examples = corpus(study, "numeric_mlp", "features_only", "ensemble")
+    item = fingerprint(examples, "numeric_mlp")
+    assert item == fingerprint(examples, "numeric_mlp")
+    assert item != fingerprint(examples, "numeric_mlp", 2)  # another seed
+    assert item != fingerprint(
         corpus(study, "numeric_mlp", "features_only", "ensemble", epochs=3), "numeric_mlp"
     )
-    whole = fingerprint(found, "ensemble")
+    whole = fingerprint(examples, "ensemble")
     assert set(whole["parts"]) == {"numeric_mlp", "features_only"}
     changed = corpus(
         study, "numeric_mlp", "features_only", "ensemble", parameters={"features_only": {"dropout": 0.1}}
@@ -255,9 +255,9 @@ def test_a_fingerprint_follows_every_number_that_a_fit_depends_on(study):
     assert identity() != first
     splits.to_parquet(study.splits)
     assert identity() == first
-    one, other = tracks.index[tracks["track_id"].isin(sides.index[sides == "train"])][[0, -1]]
+    item, other = tracks.index[tracks["track_id"].isin(sides.index[sides == "train"])][[0, -1]]
     changed = tracks.copy()
-    changed.at[one, "artist_ids"] = [*tracks.at[one, "artist_ids"], *tracks.at[other, "artist_ids"]]
+    changed.at[item, "artist_ids"] = [*tracks.at[item, "artist_ids"], *tracks.at[other, "artist_ids"]]
     deduplicate.write(study.tracks, changed)
     assert identity() != first  # a guest more: inner folds keep the two artists together
 

@@ -54,11 +54,11 @@ def sample(kind, rng, n=60):
 class TestPublishedValues:
     def test_errors(self):
         # The example of scikit-learn's guide.
-        found = regression([3, -0.5, 2, 7], [2.5, 0, 2, 8])
-        assert found["mse"] == 0.375
-        assert found["rmse"] == pytest.approx(0.612, abs=1e-3)
-        assert found["mae"] == 0.5
-        assert found["r2"] == pytest.approx(0.9486, abs=1e-4)
+        result = regression([3, -0.5, 2, 7], [2.5, 0, 2, 8])
+        assert result["mse"] == 0.375
+        assert result["rmse"] == pytest.approx(0.612, abs=1e-3)
+        assert result["mae"] == 0.5
+        assert result["r2"] == pytest.approx(0.9486, abs=1e-4)
 
     def test_spearman(self):
         # IQ and hours of television per week: -29/165 (Wikipedia, "Spearman's rank correlation coefficient").
@@ -68,13 +68,13 @@ class TestPublishedValues:
 
     def test_kendall_with_ties(self):
         # Of 10 pairs 2 concord and 6 disagree; 2 pairs tie in x, 1 in y, and that one in both.
-        found = regression([12, 2, 1, 12, 2], [1, 4, 7, 1, 0])["kendall"]
-        assert found == pytest.approx(-4 / np.sqrt(8 * 9))
+        result = regression([12, 2, 1, 12, 2], [1, 4, 7, 1, 0])["kendall"]
+        assert result == pytest.approx(-4 / np.sqrt(8 * 9))
 
     def test_ndcg(self):
-        found = regression([10, 0, 0, 1, 5], [0.1, 0.2, 0.3, 4, 70])["ndcg@100"]
+        result = regression([10, 0, 0, 1, 5], [0.1, 0.2, 0.3, 4, 70])["ndcg@100"]
         gained = 5 + 1 / np.log2(3) + 10 / np.log2(6)
-        assert found == pytest.approx(gained / (10 + 5 / np.log2(3) + 1 / np.log2(4)))
+        assert result == pytest.approx(gained / (10 + 5 / np.log2(3) + 1 / np.log2(4)))
 
     def test_ndcg_sees_the_top_hundred_only(self, rng):
         y = np.r_[np.zeros(100), np.ones(50)]
@@ -82,12 +82,12 @@ class TestPublishedValues:
         assert regression(y, np.arange(150.0))["ndcg@100"] == pytest.approx(1)
 
     def test_binary(self):
-        found = binary([0, 0, 1, 1], [0.1, 0.4, 0.35, 0.8])
-        assert found["roc_auc"] == 0.75
-        assert found["pr_auc"] == pytest.approx(5 / 6)
-        assert found["accuracy"] == 0.75
-        assert found["confusion"] == [[2, 0], [1, 1]]
-        assert found["brier"] == pytest.approx((0.01 + 0.16 + 0.4225 + 0.04) / 4)
+        result = binary([0, 0, 1, 1], [0.1, 0.4, 0.35, 0.8])
+        assert result["roc_auc"] == 0.75
+        assert result["pr_auc"] == pytest.approx(5 / 6)
+        assert result["accuracy"] == 0.75
+        assert result["confusion"] == [[2, 0], [1, 1]]
+        assert result["brier"] == pytest.approx((0.01 + 0.16 + 0.4225 + 0.04) / 4)
 
     def test_balanced_accuracy(self):
         assert binary([0, 1, 0, 0, 1, 0], [0, 1, 0, 0, 0, 1])["balanced_accuracy"] == 0.625
@@ -97,11 +97,11 @@ class TestPublishedValues:
 
     def test_ordered_classes(self):
         # Answers 0, 2, 2, 1 for 0, 1, 2, 2: squared distances sum to 2, by chance to 22 / 4.
-        found = ordered([0, 1, 2, 2], np.eye(3)[[0, 2, 2, 1]])
-        assert found["quadratic_kappa"] == pytest.approx(1 - 2 / 5.5)
-        assert found["accuracy"] == 0.5
-        assert found["macro_f1"] == pytest.approx((1 + 0 + 0.5) / 3)
-        assert found["confusion"] == [[1, 0, 0], [0, 0, 1], [0, 1, 1]]
+        result = ordered([0, 1, 2, 2], np.eye(3)[[0, 2, 2, 1]])
+        assert result["quadratic_kappa"] == pytest.approx(1 - 2 / 5.5)
+        assert result["accuracy"] == 0.5
+        assert result["macro_f1"] == pytest.approx((1 + 0 + 0.5) / 3)
+        assert result["confusion"] == [[1, 0, 0], [0, 0, 1], [0, 1, 1]]
 
     def test_several_numbers(self):
         # Anscombe (1973): the first and the fourth of his quartet, both with correlation 0.816.
@@ -110,13 +110,13 @@ class TestPublishedValues:
             [8.04, 6.95, 7.58, 8.81, 8.33, 9.96, 7.24, 4.26, 10.84, 4.82, 5.68],
             [6.58, 5.76, 7.71, 8.84, 8.47, 7.04, 5.25, 12.5, 5.56, 7.91, 6.89],
         ]
-        found = several(np.transpose(y), np.transpose(x), ("first", "fourth"))
-        assert found["features"]["first"]["pearson"] == pytest.approx(0.816, abs=1e-3)
-        assert found["features"]["fourth"]["pearson"] == pytest.approx(0.817, abs=1e-3)
-        assert found["pearson"] == pytest.approx(0.8165, abs=1e-3)
-        one = several([[3], [-0.5], [2], [7]], [[2.5], [0], [2], [8]])  # as test_errors
-        assert (one["mse"], one["mae"]) == (0.375, 0.5)
-        assert one["r2"] == pytest.approx(0.9486, abs=1e-4)
+        result = several(np.transpose(y), np.transpose(x), ("first", "fourth"))
+        assert result["features"]["first"]["pearson"] == pytest.approx(0.816, abs=1e-3)
+        assert result["features"]["fourth"]["pearson"] == pytest.approx(0.817, abs=1e-3)
+        assert result["pearson"] == pytest.approx(0.8165, abs=1e-3)
+        item = several([[3], [-0.5], [2], [7]], [[2.5], [0], [2], [8]])  # as test_errors
+        assert (item["mse"], item["mae"]) == (0.375, 0.5)
+        assert item["r2"] == pytest.approx(0.9486, abs=1e-4)
 
 
 class TestExtremes:
@@ -165,30 +165,30 @@ class TestExtremes:
 
     def test_inverted(self):
         y = np.arange(10.0)
-        found = regression(y, y[::-1])
-        assert found["spearman"] == pytest.approx(-1)
-        assert found["kendall"] == pytest.approx(-1)
-        assert found["r2"] == pytest.approx(-3)
+        result = regression(y, y[::-1])
+        assert result["spearman"] == pytest.approx(-1)
+        assert result["kendall"] == pytest.approx(-1)
+        assert result["r2"] == pytest.approx(-3)
         y = np.array([0, 0, 0, 1])
-        found = binary(y, 1 - y)
-        assert found["roc_auc"] == found["accuracy"] == found["balanced_accuracy"] == 0
-        assert found["brier"] == 1
-        assert found["pr_auc"] == 0.25
+        result = binary(y, 1 - y)
+        assert result["roc_auc"] == result["accuracy"] == result["balanced_accuracy"] == 0
+        assert result["brier"] == 1
+        assert result["pr_auc"] == 0.25
 
     def test_constant_prediction(self):
-        found = regression([0, 1, 2, 3], [1.5] * 4)
-        assert (found["spearman"], found["kendall"], found["r2"]) == (0, 0, 0)
-        found = binary([0, 0, 1], [0.2] * 3)
-        assert (found["roc_auc"], found["balanced_accuracy"]) == (0.5, 0.5)
-        assert found["pr_auc"] == pytest.approx(1 / 3)
+        result = regression([0, 1, 2, 3], [1.5] * 4)
+        assert (result["spearman"], result["kendall"], result["r2"]) == (0, 0, 0)
+        result = binary([0, 0, 1], [0.2] * 3)
+        assert (result["roc_auc"], result["balanced_accuracy"]) == (0.5, 0.5)
+        assert result["pr_auc"] == pytest.approx(1 / 3)
 
     def test_constant_truth(self):
-        found = regression([5, 5, 5], [1, 2, 3])
-        assert (found["spearman"], found["kendall"], found["r2"]) == (0, 0, 0)
+        result = regression([5, 5, 5], [1, 2, 3])
+        assert (result["spearman"], result["kendall"], result["r2"]) == (0, 0, 0)
         assert regression([0, 0], [1, 2])["ndcg@100"] == 0
-        found = binary([0, 0], [0.1, 0.9])
-        assert found["brier"] == pytest.approx(0.41)
-        assert {**found, "brier": None} == {
+        result = binary([0, 0], [0.1, 0.9])
+        assert result["brier"] == pytest.approx(0.41)
+        assert {**result, "brier": None} == {
             "roc_auc": 0.5, "pr_auc": 0, "accuracy": 0.5, "balanced_accuracy": 0.5, "brier": None,
             "confusion": [[1, 1], [0, 0]],
         }  # fmt: skip

@@ -337,9 +337,9 @@ def test_clips_of_any_length_give_features_of_the_right_shape(tmp_path, tone, se
 def test_formats_agree_on_what_is_heard(tmp_path, tone, name):
     clip = decode.Clip.read(tone(name, seconds=1.5, rate=44100, channels=2))
     reference = decode.Clip.read(tone("reference.wav", seconds=1.5, rate=44100, channels=2))
-    heard, expected = (mel.mel_spectrogram(c.at(22050), KINDS.mel) for c in (clip, reference))
+    mels, expected = (mel.mel_spectrogram(c.at(22050), KINDS.mel) for c in (clip, reference))
     loud = expected > expected.max() - 30
-    np.testing.assert_allclose(heard[loud], expected[loud], atol=1.0)
+    np.testing.assert_allclose(mels[loud], expected[loud], atol=1.0)
 
 
 def test_what_the_decoder_does_not_know_is_named(tmp_path):
