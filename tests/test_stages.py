@@ -403,13 +403,6 @@ REFUSED = {
     "an unknown model": ("05_train.py", "crnnn"),
     "a stage before its time": ("06_evaluate.py",),
     "a table that is not there": ("01_collect.py", "--set", "collect.table.path=none.csv"),
-    "no genre of the service": (
-        "01_collect.py",
-        "--set",
-        "collect.source=spotify",
-        "--set",
-        "collect.genre=x",
-    ),
     "a preset that is not there": ("01_collect.py", "--config", "none.yaml"),
     "filters that nothing passes": ("01_collect.py", "--set", "collect.years=1800"),
     "nothing to serve": ("07_serve.py",),

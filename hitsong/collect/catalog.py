@@ -10,12 +10,11 @@ import sqlite3
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
-from pathlib import Path
 
 import pandas as pd
 
 from hitsong.config import AUDIO_FEATURES
-from hitsong.errors import ComeBackLater, UserError
+from hitsong.errors import UserError
 
 VERSION = 2  # of the tables below, kept in the file
 TRACK_COLUMNS = [
@@ -76,7 +75,7 @@ class Catalog:
     """
 
     def __init__(self, path, scope=""):
-        self.path, self.scope = Path(path), scope
+        self.scope = scope
         self.connection = sqlite3.connect(path, isolation_level=None)
         self.connection.row_factory = sqlite3.Row
         version, tables = (
@@ -95,16 +94,8 @@ class Catalog:
     def __enter__(self):
         return self
 
-    def __exit__(self, kind, *_):
-        """Close the catalogue; if the work was refused and nothing stands in it, it goes."""
-        refused = kind and issubclass(kind, UserError) and not issubclass(kind, ComeBackLater)
-        empty = refused and not any(
-            self.connection.execute(f"SELECT count(*) FROM {table}").fetchone()[0]
-            for table in ("tracks", "lookups", "downloads")
-        )
+    def __exit__(self, *_):
         self.connection.close()
-        if empty:
-            self.path.unlink()
 
     @contextmanager
     def transaction(self):
