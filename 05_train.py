@@ -48,11 +48,14 @@ def main():
     corpus = Corpus(study, config, tracks, target, kinds)
     sides = training.count_sides(corpus)
     print(f"target: {target}; {sides['train']:,} tracks to train on, {sides['validation']:,} to validate on")
+    if cost := training.describe_cost(corpus, plan):
+        print(cost, flush=True)
     about = corpus.about() | {"collected_from": provenance.describe_data(study)}
 
     counts = {True: 0, False: 0}
     for model in training.train(corpus, plan, about, arguments.again, arguments.tune):
-        model_card.write_new_card(model.bundle)
+        if model.served:
+            model_card.write_new_card(model.bundle)
         print(model.line, flush=True)
         counts[model.trained] += 1
 

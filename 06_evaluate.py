@@ -26,7 +26,7 @@ from hitsong.models.registry import in_order
 from hitsong.report import build, comparison, dependence, model_card, provenance
 from hitsong.study import Stage, Study
 from hitsong.training import audit
-from hitsong.training.predictions import bundle_files, predict_test_tracks
+from hitsong.training.predictions import bundle_files, predict_side, predict_test_tracks
 from hitsong.training.recipe import inputs_of_all
 
 
@@ -70,20 +70,17 @@ def main():
     )
     for name, coverage in trained.coverage.items():
         result["rows"][name]["coverage"] = coverage
-    result["flags"] += [
-        *leakage.leak_warnings(leaks[config.split.scheme]),
-        *trained.missing,
-        *trained.advice,
-        *left_out,
-    ]
+    used = leaks["folds" if config.evaluate.folds else config.split.scheme]
+    result["flags"] += [*leakage.leak_warnings(used), *trained.missing, *trained.advice, *left_out]
     looks = results.count_looks(study.folder / "test_looks.json", result["rows"])
     about = provenance.describe_run(study, config, tracks, target, counts, leaks, looks, stage.inputs)
     write_table(study.report / "predictions.parquet", table)
     result = results.write(study.report / "metrics.json", {**result, "sheet": about})
-    test = tracks[tracks["side"] == "test"]
-    stage.finish([study.report / "metrics.json", study.report / "predictions.parquet"], {"test": len(test)})
+    measured = table["track_id"].nunique()
+    stage.finish([study.report / "metrics.json", study.report / "predictions.parquet"], {"test": measured})
     for name, bundle in trained.bundles.items():
         model_card.write_card(bundle, result["rows"][name])
+    test = tracks[tracks["side"] == "test"]  # of the single split: no model that is served was fitted on them
     explained = explain_best(study, config, target, result["best"], test, trained, baselines, tables)
     infos = {name: bundle.info for name, bundle in trained.bundles.items()}
     page = build.build_report(study, config, result, tracks, table, target, infos, explained)
@@ -92,9 +89,7 @@ def main():
     note = splits.changed_settings(counts, config.split, config.seed)
     for flag in [note, *result["flags"]] if note else result["flags"]:
         print(f"careful: {flag}")
-    print(
-        f"{evaluate.counts_text(result, len(test))} in {stage.seconds:,.1f} s, look {looks}; report: {page}"
-    )
+    print(f"{evaluate.counts_text(result, measured)} in {stage.seconds:,.1f} s, look {looks}; report: {page}")
 
 
 def compare_studies(folders, config):
@@ -122,7 +117,8 @@ def run_audit(study, config):
 def explain_best(study, config, target, best, test, trained, baselines, tables):
     """What the chosen model responds to, for the report."""
     if best in trained.bundles:
-        bundle, prediction = trained.bundles[best], trained.predictions[best][0]
+        bundle = trained.bundles[best]
+        prediction = predict_side(trained.corpus, bundle, "test")
         return dependence.of_model(study, config, trained.corpus, bundle, test, prediction)
     chosen = next(one for one in baselines if one["candidate"].name == best)
     X = tables[chosen["candidate"].input].loc[test["track_id"], chosen["columns"]]

@@ -67,3 +67,10 @@ class _Lines:
                 bar_format=self.FORMAT if self.total else self.OPEN_FORMAT, **self.options,
             )  # fmt: skip
             print(line, file=sys.stderr, flush=True)
+
+
+def duration(seconds):
+    """Seconds in words, for an estimate: "40 s", "12 min" or "3.5 h"."""
+    if seconds < 100:
+        return f"{seconds:.0f} s"
+    return f"{seconds / 60:.0f} min" if seconds < 6000 else f"{seconds / 3600:.1f} h"

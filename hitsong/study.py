@@ -122,9 +122,10 @@ class Study:
     def models(self):
         return self.folder / "models"
 
-    def model(self, name, number=1):
-        """The folder of a model's bundle; those of further seeds lie in `seed-2/`, ..."""
-        return self.models / name if number == 1 else self.models / f"seed-{number}" / name
+    def model(self, name, number=1, fold=0):
+        """The folder of a model's bundle; those of folds lie in `fold-1/`, ..., those of further seeds in `seed-2/`."""
+        folder = self.models / f"fold-{fold}" if fold else self.models
+        return folder / name if number == 1 else folder / f"seed-{number}" / name
 
     @property
     def tuning(self):

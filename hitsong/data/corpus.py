@@ -5,6 +5,7 @@ and truth, the content of each input, and how the input was made. Whoever reads 
 differs.
 """
 
+import copy
 import hashlib
 
 import numpy as np
@@ -14,7 +15,7 @@ from hitsong.data import mel_cache
 from hitsong.data.examples import Examples, Input
 from hitsong.data.tables import read_table, spotify
 from hitsong.data.targets import percentiles
-from hitsong.data.tracks import with_features
+from hitsong.data.tracks import with_features, with_target
 from hitsong.errors import UserError
 from hitsong.features import kinds as feature_kinds
 from hitsong.features.store import Feature, Store
@@ -41,7 +42,7 @@ class Corpus:
     """
 
     def __init__(self, study, config, tracks, target, kinds):
-        self.study, self.config, self.target = study, config, target
+        self.study, self.config, self.target, self._folds = study, config, target, {}
         self.features = {kind: self._open(kind, tracks) for kind in dict.fromkeys(kinds)}
         self.tracks = with_features(tracks, *self.features.values()).reset_index(drop=True)
 
@@ -80,6 +81,14 @@ class Corpus:
     def side(self, kinds, side):
         """Some of the inputs of a side of the split."""
         return self.examples(kinds, self.tracks[self.tracks["side"] == side])
+
+    def fold(self, number):
+        """This corpus while a fold tests: with its sides, and the target fitted on its training side; of 0 itself."""
+        if number and number not in self._folds:
+            corpus, tracks = copy.copy(self), self.tracks.assign(side=self.tracks[f"fold-{number}"])
+            corpus.tracks, corpus.target = with_target(tracks, tracks["side"] == "train", self.config)
+            self._folds[number] = corpus
+        return self._folds[number] if number else self
 
     def fingerprint(self, kinds):
         """All that a fit on some of the inputs depends on, besides its recipe; as JSON can hold it."""

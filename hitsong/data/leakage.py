@@ -20,6 +20,7 @@ from scipy.sparse import coo_array
 from scipy.sparse.csgraph import connected_components
 
 from hitsong.collect.deduplicate import TOLERANCE_MS, normalised
+from hitsong.data.folds import EXCLUDED
 
 SIDES = ("train", "validation", "test")
 CHECKS = {
@@ -38,7 +39,7 @@ def count_leaks(tracks, sides, hashes=None, near=None):
     tracks : pandas.DataFrame
         `track_id`, `artist_ids`, `artist_name`, `name`, `duration_ms`.
     sides : pandas.Series
-        The side of each track, by track_id; sides other than `SIDES` are ignored.
+        The side of each track, by track_id, or its fold; tracks without one, or `excluded`, are ignored.
     hashes : pandas.Series, optional
         Hash of each track's audio, by track_id.
     near : pandas.DataFrame, optional
@@ -50,7 +51,7 @@ def count_leaks(tracks, sides, hashes=None, near=None):
         A count for each of `CHECKS`; None where it could not be checked.
     """
     tracks = tracks.assign(side=tracks["track_id"].map(sides))
-    tracks = tracks[tracks["side"].isin(SIDES)]
+    tracks = tracks[tracks["side"].notna() & (tracks["side"] != EXCLUDED)]
     side = tracks.set_index("track_id")["side"]
     counts = {
         "artists": _on_two_sides(tracks[["artist_ids", "side"]].explode("artist_ids"), "artist_ids"),

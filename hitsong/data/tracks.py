@@ -111,16 +111,17 @@ def split_schemes(tracks):
 
 
 def find_leaks(study, tracks):
-    """What stands on two sides of each scheme: counts by scheme and check (see `hitsong.data.leakage`)."""
+    """What is on two sides of each scheme, or in two of the `folds`: counts by check (`hitsong.data.leakage`)."""
     hashes = None
     if study.downloads.exists():
         downloads = pd.read_parquet(study.downloads, columns=["track_id", "sha256"])
         hashes = downloads.dropna().drop_duplicates("track_id").set_index("track_id")["sha256"]
     near = near_pairs(study)
     by_id = tracks.set_index("track_id")
-    return {
-        scheme: leakage.count_leaks(tracks, by_id[scheme], hashes, near) for scheme in split_schemes(tracks)
-    }
+    divisions = {scheme: by_id[scheme] for scheme in split_schemes(tracks)}
+    if "fold" in tracks:
+        divisions["folds"] = by_id["fold"]
+    return {name: leakage.count_leaks(tracks, sides, hashes, near) for name, sides in divisions.items()}
 
 
 def same_recordings(study, tracks):

@@ -170,6 +170,30 @@ def coverage(target, calibration, y, p):
     return found
 
 
+def average_coverage(folds):
+    """The coverage over several folds.
+
+    Parameters
+    ----------
+    folds : list of (int, dict)
+        Tracks of each fold, and what `coverage` gives for it.
+
+    Returns
+    -------
+    dict
+        As from `coverage`; a width is None if it is infinite in a fold.
+    """
+    counts, first = [count for count, _ in folds], folds[0][1]
+    averaged = {}
+    for key in first:
+        values = [part[key] for _, part in folds]
+        if isinstance(first[key], dict):
+            averaged[key] = average_coverage(list(zip(counts, values, strict=True)))
+        else:
+            averaged[key] = None if None in values else float(np.average(values, weights=counts))
+    return averaged
+
+
 def _summary(inside, width):
     mean = float(np.mean(width))
     return {"coverage": float(np.mean(inside)), "width": mean if math.isfinite(mean) else None}

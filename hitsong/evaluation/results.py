@@ -94,9 +94,13 @@ class Step(Part):
 
 
 class Split(Part):
-    """How the tracks were divided, and what stands on two sides nevertheless."""
+    """How the tracks were divided, and what stands on two sides nevertheless.
+
+    With cross-fitting (`folds` of them, else 0) `sides` and `leakage` also have an entry "folds".
+    """
 
     scheme: str
+    folds: int = 0
     made_with: dict[str, float]
     differs: str | None
     sides: dict[str, dict[str, int]]

@@ -68,7 +68,8 @@ def measure_schemes(divisions, tables, bundles, models, validated, planted, conf
         schemes[division.scheme] = evaluate.measure(
             division.target, y_scheme, of_scheme, tested["group"], {}, *bootstrap
         )
-    result["flags"] += left_out
+    few = few_tracks(len(y), tracks["group"].nunique(), config)
+    result["flags"] += [*([few] if few else []), *left_out]
     return result | {"schemes": schemes}, evaluate.table(target, y, rows, folds)
 
 

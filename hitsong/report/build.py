@@ -72,13 +72,14 @@ def build_report(study, config, result, tracks, table, target, infos, dependence
     names.sort(key=lambda name: name != result["best"])  # the chosen one first
     drawn = [name for name in names if name in infos or name in (served[0], result["best"])]
     y, p = select_model(table, result["best"], target.names)
-    test = tracks[tracks["side"] == "test"].set_index("track_id", drop=False)
+    test = tracks[tracks["track_id"].isin(table["track_id"])].set_index("track_id", drop=False)
     gallery = page.Gallery(study.report)
     figures = _draw(gallery, study, result, tracks, table, target, infos, fitted, names, drawn, dependence)
     model_table.write_tables(study.report, result)
     popularity = target.kind == "popularity"
     pairs = tables.ordered_pairs(y.iloc[:, 0], p.iloc[:, 0]) if popularity else None
-    new_artists = sheet["split"]["leakage"][sheet["split"]["scheme"]]["artists"] == 0
+    used = "folds" if sheet["split"]["folds"] else sheet["split"]["scheme"]  # what was measured
+    new_artists = sheet["split"]["leakage"][used]["artists"] == 0
     verdict, answer = sentences.answer(result, len(test), new_artists, pairs)
     collected = provenance.config_of(study, "collect")
     source = "synthetic" if sheet["synthetic"] else collected.collect.source
@@ -96,7 +97,7 @@ def build_report(study, config, result, tracks, table, target, infos, dependence
     page.write(
         path,
         "report.html",
-        **_results(result, target.kind),
+        **_results(result, target.kind, used),
         **_baselines(study, fitted, served, target.kind),
         title=_title(sheet, target, audio),
         question=sentences.question(target, audio),
@@ -108,6 +109,7 @@ def build_report(study, config, result, tracks, table, target, infos, dependence
         flags=[flag for flag in flags if flag],
         shares=collected.standin.shares,
         contents={name: title for name, title in CONTENTS.items() if not missing.get(name)},
+        used=used,
         reading=sentences.explanation(result, target, pairs, real_audio),
         descriptions=_descriptions(infos, served, result),
         seeds=max(result["rows"][name].get("repetitions") or 1 for name in names),
@@ -131,7 +133,7 @@ def build_report(study, config, result, tracks, table, target, infos, dependence
     return path
 
 
-def _results(result, kind):
+def _results(result, kind, used):
     """The names of the page about results: the rows with their digits, other splits and paired differences."""
     metrics, paired = kinds.metrics_of(kind), _paired(result)
     paired_names = list(next(iter(paired.values()), {"metrics": []})["metrics"])
@@ -147,8 +149,8 @@ def _results(result, kind):
         "feature_support": _feature_support(result, list(metrics)),
         "paired": paired,
         "paired_support": model_table.typical_intervals(paired.values(), paired_names),
-        "measured": [result["sheet"]["split"]["scheme"], *result["schemes"]],
-        "schemes": _schemes(result),
+        "measured": [used, *result["schemes"]],
+        "schemes": _schemes(result, used),
         "share_of_ceiling": _share_of_ceiling(result),
         "coverage": {name: row["coverage"] for name, row in ranked(result) if row.get("coverage")},
     }
@@ -178,13 +180,12 @@ def _draw(gallery, study, result, tracks, table, target, infos, fitted, names, d
     rows, best = result["rows"], result["best"]
     y, p = select_model(table, best, target.names)
     cells = tables.cells(tracks)
-    test = tracks[tracks["side"] == "test"].set_index("track_id")
+    test = tracks[tracks["track_id"].isin(table["track_id"])].set_index("track_id")
     losses = [tables.loss(target.kind, *select_model(table, name, target.names)) for name in (best, "mean")]
     where = dict(cells)
     if target.kind != "audio_features":
         where["popularity"] = tables.popularity_cells(test["popularity"])
     source = result["sheet"]["popularity"]["source"]
-    histories = {name: study.model(name) / "history.csv" for name in infos}
     return {
         "data": gallery.add(data_figures.popularity, tracks, source)
         + gallery.add_each(
@@ -203,10 +204,7 @@ def _draw(gallery, study, result, tracks, table, target, infos, fitted, names, d
             [(losses, test["group"], name, where[name], target, best) for name in where],
         ),
         "learning_curve": gallery.add(_learning_curve, study, fitted),
-        "histories": gallery.add_each(
-            _history,
-            [(path, name, infos[name]) for name, path in histories.items() if path.exists()],  # of networks
-        ),
+        "histories": gallery.add_each(_history, _histories(study, infos, result["sheet"]["split"]["folds"])),
         "dependence": [
             picture for draw in (dependence.figures if dependence else []) for picture in gallery.add(draw)
         ],
@@ -219,8 +217,22 @@ def _learning_curve(study, fitted):
     )
 
 
-def _history(path, name, info):
-    return training_figures.history(pd.read_csv(path), name, info["best_epoch"])
+def _history(path, name, best_epoch):
+    return training_figures.history(pd.read_csv(path), name, best_epoch)
+
+
+def _histories(study, infos, folds):
+    """The history of each network with its name and best epoch; with cross-fitting, that of the first fold."""
+    histories = []
+    for name, info in infos.items():
+        path = study.model(name, fold=min(folds, 1)) / "history.csv"
+        if path.exists() and folds:
+            histories.append(
+                (path, f"{name}, fold 1", read_json(path.with_name("bundle.json"))["best_epoch"])
+            )
+        elif path.exists():
+            histories.append((path, name, info["best_epoch"]))
+    return histories
 
 
 def _share_of_ceiling(result):
@@ -306,11 +318,11 @@ def _title(sheet, target, audio):
     return f"{data}: {predicted} from {'audio' if audio else 'audio features'}"
 
 
-def _schemes(result):
+def _schemes(result, used):
     """The rows of each model under every split: model -> scheme -> row."""
     if not result["schemes"]:
         return {}
-    measured = {result["sheet"]["split"]["scheme"]: result, **result["schemes"]}
+    measured = {used: result, **result["schemes"]}
     return {
         name: {scheme: part["rows"][name] for scheme, part in measured.items() if name in part["rows"]}
         for name, _ in ranked(next(iter(result["schemes"].values())))

@@ -44,8 +44,7 @@ def write_card(bundle, tested=None):
         "",
         f"- Study `{info['study']}`: {info['collected_from']}"
         + (", **synthetic songs**" if info["synthetic"] else ""),
-        f"- Fitted on {info['trained_on']['train']:,} tracks, chosen on {info['trained_on']['validation']:,} more; "
-        f"split `{info['scheme']}`",
+        _fitted_on(info),
         f"- Popularity from {info['popularity_source']}, read until {info['fetched'] or 'an unknown day'}",
         f"- {_terms(info)}",
         "",
@@ -65,6 +64,15 @@ def write_card(bundle, tested=None):
         lines.insert(4, "\n**Collapsed: the model predicts nearly the same value for every track.**")
     with replacing(bundle.folder / "card.md") as temporary:
         temporary.write_text("\n".join(lines) + "\n", encoding="utf-8")
+
+
+def _fitted_on(info):
+    """On how many tracks a model was fitted, and chosen."""
+    fitted, chosen, refit = *info["trained_on"].values(), info.get("refit")
+    how = f"chosen on {chosen:,} more"
+    if refit:
+        how = f"chosen and calibrated in {refit['folds']} folds of all {chosen:,}"
+    return f"- Fitted on {fitted:,} tracks, {how}; split `{info['scheme']}`"
 
 
 def _terms(info):

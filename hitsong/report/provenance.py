@@ -11,6 +11,7 @@ import pandas as pd
 
 from hitsong.config import Config, load, parse
 from hitsong.data import splits
+from hitsong.data.tracks import split_schemes
 from hitsong.errors import UserError
 from hitsong.files import read_json
 from hitsong.study import STAGES, environment
@@ -100,7 +101,16 @@ def describe_run(study, config, tracks, target, counts, leaks, looks, inputs):
     """
     collected = read_json(study.record("collect"))["counts"]
     known = counts["new"] + counts["known"]
-    sides = {scheme: {side: int((tracks[scheme] == side).sum()) for side in _SIDES} for scheme in leaks}
+    sides = {
+        scheme: {side: int((tracks[scheme] == side).sum()) for side in _SIDES}
+        for scheme in split_schemes(tracks)
+    }
+    measured = tracks["side"] == "test"
+    if config.evaluate.folds:  # every track trains in most folds, validates in one and tests in one
+        measured = tracks["fold"] != splits.EXCLUDED
+        used = int(measured.sum())
+        sides["folds"] = {side: used for side in ("train", "validation", "test")}
+        sides["folds"][splits.EXCLUDED] = len(tracks) - used
     steps = [
         ("tracks in the catalogue", collected["tracks"]),
         ("recordings, copies removed", counts["recordings"]),
@@ -112,8 +122,10 @@ def describe_run(study, config, tracks, target, counts, leaks, looks, inputs):
         steps.append(("with the audio features to predict", known - counts["without_features"]))
     if study.downloads.exists():
         steps.append(("with a decoded clip", len(tracks)))
-    used = sides[config.split.scheme]
-    steps += [(label, used[side]) for side, label in _SIDES.items() if used[side]]
+    single = sides[config.split.scheme]
+    steps += [(label, single[side]) for side, label in _SIDES.items() if single[side]]
+    if config.evaluate.folds:
+        steps.append((f"measured, each in one of {config.evaluate.folds} folds", used))
     read = tracks["fetched_at"].dropna().astype(str)
     return {
         "study": config.study,
@@ -129,12 +141,13 @@ def describe_run(study, config, tracks, target, counts, leaks, looks, inputs):
         "funnel": [{"step": step, "tracks": int(number)} for step, number in steps],
         "split": {
             "scheme": config.split.scheme,
+            "folds": config.evaluate.folds,
             "made_with": counts["made_with"],
             "differs": splits.changed_settings(counts, config.split, config.seed),
             "sides": sides,
             "leakage": leaks,
         },
-        "test_groups": int(tracks.loc[tracks["side"] == "test", "group"].nunique()),
+        "test_groups": int(tracks.loc[measured, "group"].nunique()),
         "seeds": {"run": config.seed, "train": config.train.seed},
         "draws": config.evaluate.draws,
         "test_looks": looks,

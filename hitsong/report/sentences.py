@@ -45,6 +45,8 @@ def answer(result, n_test, new_artists, ordered_pairs):
     else:
         short_answer = "Not shown: on these tracks the model cannot be distinguished from chance."
     artists = " of artists without training tracks" if new_artists else ""
+    if folds := result["sheet"]["split"]["folds"]:
+        artists += f", in {folds} folds"
     sentence = (
         f"On {n_test:,} test tracks{artists}, {best} reaches a {kinds.metric(main).label} of {number(value, bounds)} "
         f"(95\xa0% interval {interval(bounds)}; chance: {chance:g})"
@@ -95,24 +97,38 @@ def against_baseline(result, baseline):
 
 
 def choice(result):
-    """The model that was chosen on validation beside the best on the test tracks; None if there is only one model."""
-    main, best = result["main"], result["best"]
+    """Which model validation chose and how, and what other choices would have given on the test tracks, or None."""
+    main, best, chosen = result["main"], result["best"], result["choice"]
     candidates = {name: row for name, row in result["rows"].items() if row.get("validation")}
     if len(candidates) < 2:
         return None
-    top = max(candidates, key=lambda name: candidates[name]["metrics"][main])
-    validation = number(candidates[best]["validation"][main], candidates[best]["intervals"][main])
-    label = kinds.metric(main).label
-    text = f"{best} was chosen among {len(candidates)} models by its {label} on validation ({validation})."
-    if top == best:
-        return f"{text} It is also the best of them on the test tracks."
-    values = {
-        name: number(candidates[name]["metrics"][main], candidates[name]["intervals"][main])
-        for name in (best, top)
+    label, error = kinds.metric(main).label, f"one standard error ({chosen['standard_error']:.2f})"
+    highest, within = chosen["highest"], chosen["within"]
+    scores = {
+        name: number(row["validation"][main], row["intervals"][main]) for name, row in candidates.items()
     }
+    text = f"{best} was chosen among {len(candidates)} models: it has the highest {label} on validation, {scores[best]}"
+    if best != highest:
+        text = (
+            f"{best} was chosen among {len(candidates)} models: it is the simplest of {len(within)} whose {label} on "
+            f"validation is within {error} of the highest ({scores[highest]}, {highest}); its own is {scores[best]}"
+        )
+    elif len(within) > 1:
+        text += f", and none that is simpler is within {error} of it"
+    top = max(candidates, key=lambda name: candidates[name]["metrics"][main])
+    others = {
+        name: why for name, why in ((highest, "highest on validation"), (top, "best on test")) if name != best
+    }
+    if not others:
+        return f"{text}. It is also the best of them on the test tracks."
+    differences = []
+    for name, why in others.items():
+        change = result["paired"][name][main]
+        bounds = (-change["high"], -change["low"])
+        differences.append(f"{name} ({why}) {number(-change['difference'], bounds)} ({interval(bounds)})")
     return (
-        f"{text} On the test tracks, which must not influence the choice, {top} has {values[top]} and {best} "
-        f"{values[best]}."
+        f"{text}. On the test tracks, which must not influence the choice, another choice would have changed the "
+        f"{label} by: {'; '.join(differences)}."
     )
 
 

@@ -26,16 +26,17 @@ def learning_curve(table, verdicts):
 
 
 def history(table, name, best_epoch):
-    """Training and validation loss of a network per epoch."""
+    """Training loss of a network per epoch, and validation loss if there was validation."""
     drawing, axes = new_figure()
     axes.plot(table["epoch"], table["loss"], color=ACCENT, label="train")
-    axes.plot(table["epoch"], table["val_loss"], color=SECOND, label="validation")
-    axes.axvline(best_epoch, **DASHED, label=f"best epoch ({best_epoch})")
+    if "val_loss" in table:
+        axes.plot(table["epoch"], table["val_loss"], color=SECOND, label="validation")
+        axes.axvline(best_epoch, **DASHED, label=f"best epoch ({best_epoch})")
     axes.xaxis.set_major_locator(MaxNLocator(integer=True))
     axes.set(xlabel="epoch", ylabel="loss", title=f"Training of {plain(name)}")
     axes.legend()
     alt = f"Training and validation loss of {name} over {len(table)} epochs; epoch {best_epoch} is used."
-    return Figure(f"history_{name}", drawing, table, alt)
+    return Figure(f"history_{name.split(',')[0]}", drawing, table, alt)
 
 
 def save_history(folder, info):

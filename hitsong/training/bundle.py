@@ -2,7 +2,8 @@
 
 `bundle.json` is written last and says what the model is, its inputs and outputs, what it was fitted on, and how large
 its errors are. Beside it lie the model itself (`model.keras`, `model.joblib`, or `members/`, the bundles of an
-ensemble), `validation.parquet` (truth and predictions of the validation tracks), `history.csv` and `card.md`.
+ensemble), `validation.parquet` (truth and predictions of tracks that no model of these predictions was fitted on),
+`reference.parquet` (its own predictions for some tracks, to verify it), `history.csv` and `card.md`.
 """
 
 from dataclasses import dataclass
@@ -22,6 +23,7 @@ from hitsong.models.registry import MODELS
 from hitsong.study import command
 from hitsong.training import ensemble
 
+REFERENCE = "reference.parquet"
 N_REFERENCE = 50  # validation tracks whose predictions are made again to verify a bundle
 BATCH = 16  # clips that a network computes together
 
@@ -145,7 +147,7 @@ class Bundle:
         UserError
             If none of these tracks is there, or if a prediction differs by more than rounding does.
         """
-        reference = pd.read_parquet(self.folder / "validation.parquet").head(N_REFERENCE)
+        reference = pd.read_parquet(self.folder / REFERENCE)
         positions = pd.Index(examples.track_ids).get_indexer(reference["track_id"])
         present = positions >= 0
         if not present.any():

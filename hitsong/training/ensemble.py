@@ -37,10 +37,9 @@ def fit(folder, validation, target, parts):
         What the bundle says of the fit; `out_of_fold` holds predictions with weights of other artists, if the
         validation tracks are of more than one group.
     """
+    copy_members(folder, parts)
     members = {}
     for name, path in parts.items():
-        shutil.rmtree(folder / "members" / name, ignore_errors=True)
-        shutil.copytree(path, folder / "members" / name, ignore=shutil.ignore_patterns(*workspace.WORK_FILES))
         table = pd.read_parquet(path / "validation.parquet").set_index("track_id").loc[validation.track_ids]
         predictions = table.filter(regex="^prediction").to_numpy()
         members[name] = predictions[:, 0] if len(target.names) == 1 else predictions
@@ -49,6 +48,13 @@ def fit(folder, validation, target, parts):
     if len(np.unique(validation.groups)) > 1:
         info["out_of_fold"] = predict_out_of_fold(members, validation.y, validation.groups, target, seed=1)
     return predict(weights, members), info
+
+
+def copy_members(folder, parts):
+    """Copy the bundles of the members into the ensemble's folder."""
+    for name, path in parts.items():
+        shutil.rmtree(folder / "members" / name, ignore_errors=True)
+        shutil.copytree(path, folder / "members" / name, ignore=shutil.ignore_patterns(*workspace.WORK_FILES))
 
 
 def fit_weights(members, y, groups, target):

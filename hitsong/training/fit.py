@@ -21,6 +21,7 @@ from hitsong.evaluation import conformal, kinds, metrics
 from hitsong.files import write_json, write_table
 from hitsong.models.registry import MODELS, Ensemble, Network, Probe
 from hitsong.training import bundle, ensemble, network, probe, workspace
+from hitsong.training.bundle import REFERENCE
 
 status = workspace.status
 
@@ -41,6 +42,8 @@ def fit(
     again=False,
     progress=True,
     logs=None,
+    label=None,
+    folds=None,
 ):
     """Fit a model, or go on with an interrupted fit, or return the finished one.
 
@@ -68,6 +71,11 @@ def fit(
         Show progress on standard error.
     logs : path-like, optional
         Where to write TensorBoard's logs.
+    label : str, optional
+        What the progress is called; the name, if not given.
+    folds : hitsong.training.crossfit.FoldResults, optional
+        After cross-fitting: what the folds chose, and their predictions for tracks that they were not fitted on, which
+        tell the accuracy and calibrate. `validation` is then a part of `train`; the model is verified by it.
 
     Returns
     -------
@@ -94,17 +102,25 @@ def fit(
     try:
         if isinstance(model, Network):
             predictions, fitted = network.fit(
-                work, name, train, validation, target, recipe, parts, progress, logs
+                work, name, train, validation, target, recipe, parts, progress, logs, label
             )
         elif isinstance(model, Probe):
-            predictions, fitted = probe.fit(work, train, validation, target, recipe)
+            chosen = (folds.chosen["estimator"],) if folds else probe.ESTIMATORS
+            predictions, fitted = probe.fit(work, train, validation, target, recipe, chosen)
+        elif folds:
+            predictions, fitted = _refit_ensemble(work, validation, parts, folds.chosen["weights"])
         else:
             predictions, fitted = ensemble.fit(work, validation, target, parts)
     except UserError:
         workspace.remove(work)
         raise
-    _write_validation(work, validation, target, predictions)
-    out_of_fold = fitted.pop("out_of_fold", predictions)
+    _write_predictions(work / REFERENCE, validation.take(slice(bundle.N_REFERENCE)), target, predictions)
+    if folds:
+        held_out, predictions, out_of_fold = folds.held_out, folds.predictions, folds.predictions
+        fitted |= {"refit": {"folds": folds.count, **folds.chosen}}
+    else:
+        held_out, out_of_fold = validation, fitted.pop("out_of_fold", predictions)
+    _write_predictions(work / "validation.parquet", held_out, target, out_of_fold)
     info = {
         "name": name,
         "citation": model.citation,
@@ -112,10 +128,12 @@ def fit(
         "inputs": {name: values.describe() for name, values in train.inputs.items()},
         "seconds": round(time.monotonic() - started, 3),
         **fitted,
-        "validation": kinds.evaluate(target.kind, validation.y, out_of_fold, target.names),
-        "calibration": conformal.calibrate(target, validation.y, out_of_fold, validation.groups),
-        "collapsed": metrics.collapsed(validation.y, predictions),
-        "advice": _advise_transform(target, validation.y, predictions),
+        "validation": folds.validation
+        if folds
+        else kinds.evaluate(target.kind, held_out.y, out_of_fold, target.names),
+        "calibration": conformal.calibrate(target, held_out.y, out_of_fold, held_out.groups),
+        "collapsed": metrics.collapsed(held_out.y, predictions),
+        "advice": _advise_transform(target, held_out.y, predictions),
         **about,
         "genre": {**about["genre"], "predictions": _prediction_percentiles(target, predictions)},
         "versions": {
@@ -146,14 +164,21 @@ def _check(name, train, validation, parts, logs):
         raise UserError(f"{name}: {len(parts)} model to combine; name at least two others in train.models")
 
 
-def _write_validation(folder, validation, target, predictions):
-    """Truth and predictions of the validation tracks; columns of several carry the target's names."""
-    table = {"track_id": validation.track_ids}
-    for prefix, values in (("y", validation.y), ("prediction", predictions)):
+def _refit_ensemble(folder, validation, parts, weights):
+    """The members with the weights that the folds chose."""
+    ensemble.copy_members(folder, parts)
+    members = {name: bundle.load(path).predict(validation) for name, path in parts.items()}
+    return ensemble.predict(weights, members), {"form": "ensemble", "weights": weights}
+
+
+def _write_predictions(path, examples, target, predictions):
+    """Truth and predictions of tracks; columns of several carry the target's names."""
+    table = {"track_id": examples.track_ids}
+    for prefix, values in (("y", examples.y), ("prediction", predictions[: len(examples)])):
         values = np.asarray(values)
         names = [prefix] if values.ndim == 1 else [f"{prefix}:{name}" for name in target.names]
         table |= dict(zip(names, values.reshape(len(values), -1).T, strict=True))
-    write_table(folder / "validation.parquet", pd.DataFrame(table))
+    write_table(path, pd.DataFrame(table))
 
 
 def _prediction_percentiles(target, predictions):

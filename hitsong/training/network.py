@@ -30,13 +30,15 @@ class Diverged(UserError):
     """The loss was not finite in the first epoch: there is nothing to keep."""
 
 
-def fit(folder, name, train, validation, target, recipe, parts=None, progress=True, logs=None):
+def fit(folder, name, train, validation, target, recipe, parts=None, progress=True, logs=None, label=None):
     """Run the epochs that are left and keep the best; parameters as for `hitsong.training.fit.fit`.
 
     Parameters
     ----------
     folder : pathlib.Path
         With a `state.json`; gets `model.keras` and `history.csv`.
+    label : str, optional
+        What the progress is called; the name, if not given.
 
     Returns
     -------
@@ -71,15 +73,16 @@ def fit(folder, name, train, validation, target, recipe, parts=None, progress=Tr
         weights = balance_weights(target, train.y) if recipe.balance else None
         steps = math.ceil(len(train) / recipe.batch_size)
         with bar(
-            desc=name, unit="step", total=recipe.epochs * steps, initial=len(history) * steps, show=progress
-        ) as steps_bar:
+            desc=label or name, unit="step", total=(recipe.fixed_epochs or recipe.epochs) * steps,
+            initial=len(history) * steps, show=progress,
+        ) as steps_bar:  # fmt: skip
             while stop_reason(history, recipe) is None:
                 _run_epoch(
                     model, outputs, classes, history, train, validation, weights, recipe, steps_bar, logs
                 )
-                _commit(folder, model, {**state, "notes": notes, "history": history})
+                _commit(folder, model, {**state, "notes": notes, "history": history}, recipe)
 
-    best = best_epoch(history)
+    best = best_epoch(history, recipe.fixed_epochs)
     if best is None:
         raise Diverged(
             f"{name}: the loss became infinite or undefined in epoch 1, so there is nothing to keep; look for "
@@ -89,7 +92,9 @@ def fit(folder, name, train, validation, target, recipe, parts=None, progress=Tr
     model = bundle.load_network(name, _checkpoint(folder, best), compile=False)
     with replacing(folder / "model.keras") as temporary:
         model.save(temporary)
-    write_table(folder / "history.csv", pd.DataFrame(history))
+    table = pd.DataFrame(history)
+    # Validation tracks that were trained on are no validation.
+    write_table(folder / "history.csv", table.drop(columns="val_loss") if recipe.fixed_epochs else table)
     predictions = bundle.predict_stream(
         model, outputs, batches.stream_inputs(validation, bundle.BATCH), target
     )
@@ -127,19 +132,24 @@ def list_graphics_cards():
     return [card.name for card in tf.config.list_logical_devices("GPU")]
 
 
-def best_epoch(history):
-    """Find the epoch of lowest validation loss, counted from 1; None if no loss was finite."""
+def best_epoch(history, fixed_epochs=None):
+    """Find the epoch of lowest validation loss, counted from 1; None if no loss was finite.
+
+    Where the number of epochs is fixed it is the last one.
+    """
     finite = [(row["val_loss"], row["epoch"]) for row in history if row["val_loss"] is not None]
-    return min(finite)[1] if finite else None
+    return (finite[-1] if fixed_epochs else min(finite))[1] if finite else None
 
 
 def stop_reason(history, recipe):
-    """Decide whether a fit is over: "divergence", "patience", "epochs", or None to go on."""
+    """Decide whether a fit is over: "divergence", "patience", "epochs", "folds", or None to go on."""
     if not history:
         return None
     last = history[-1]
     if last["loss"] is None or last["val_loss"] is None:
         return "divergence"
+    if recipe.fixed_epochs:
+        return "folds" if last["epoch"] >= recipe.fixed_epochs else None
     if last["epoch"] - best_epoch(history) >= recipe.patience:
         return "patience"
     return "epochs" if last["epoch"] >= recipe.epochs else None
@@ -232,14 +242,14 @@ def _checkpoint(folder, epoch):
     return folder / f"epoch-{epoch:04d}.keras"
 
 
-def _commit(folder, model, state):
+def _commit(folder, model, state, recipe):
     """Make an epoch permanent. It counts from the moment that `state.json` names it."""
     history = state["history"]
     last = _checkpoint(folder, len(history))
     with replacing(last) as temporary:
         model.save(temporary)
     write_json(folder / "state.json", state)
-    best = best_epoch(history)
+    best = best_epoch(history, recipe.fixed_epochs)
     for path in folder.glob("epoch-*.keras"):
         if path not in (last, best and _checkpoint(folder, best)):
             path.unlink()

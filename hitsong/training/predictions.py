@@ -15,19 +15,20 @@ from hitsong.evaluation.fitted import validation_error
 from hitsong.files import read_json
 from hitsong.models.registry import MODELS, Ensemble, Network, in_order
 from hitsong.study import command
-from hitsong.training.recipe import changes, fingerprint, inputs_of, inputs_of_all, needs_audio
+from hitsong.training.crossfit import fits_of, numbers, read_validation
+from hitsong.training.recipe import changes, inputs_of_all, needs_audio
 
 
 @dataclass
 class Trained:
-    """Trained models and their predictions of the test tracks.
+    """Trained models and their predictions of the test tracks; with cross-fitting, of the tracks of every fold.
 
     Attributes
     ----------
     corpus : hitsong.data.corpus.Corpus or None
         None where no model is trained.
     bundles : dict of str to hitsong.training.bundle.Bundle
-        Of the first seed.
+        That is served: of the first seed; with cross-fitting, the last fit.
     predictions : dict of str to list
         By model: of each seed, by track_id.
     validated : dict of str to hitsong.evaluation.evaluate.Validated
@@ -68,69 +69,88 @@ def predict_test_tracks(study, config, tracks, target):
     UserError
         If a model was trained on other data or with other settings, or predicts otherwise than when it was trained.
     """
-    folders = trained_folders(study, config)
-    trained = [name for name, found in folders.items() if found]
-    result = Trained(missing=_missing(folders, study, config))
+    fits = trained_fits(study, config)
+    trained = [name for name, numbers in fits.items() if numbers]
+    result = Trained(missing=_missing(fits, study, config))
     if not trained:
         return result
-    from hitsong.training import bundle, workspace  # TensorFlow takes seconds
-
     result.corpus = corpus = Corpus(study, config, tracks, target, inputs_of_all(trained, study, config))
     for name in trained:
-        clips = {side: corpus.side(inputs_of(name, study, config), side) for side in ("validation", "test")}
-        bundles = []
-        for number, folder in folders[name].items():
-            expected = fingerprint(corpus, name, number)
-            if workspace.status(folder, expected) != "finished":
-                changed = "; ".join(changes(read_json(folder / "bundle.json")["fingerprint"], expected))
-                raise UserError(
-                    f"the model {name} was trained on other data or with other settings ({changed}); "
-                    f"run: {command('train', name)}"
-                )
-            bundles.append(bundle.load(folder))
-            bundles[-1].verify(clips["validation"])
-        values = [one.predict(clips["test"]) for one in bundles]
-        first = result.bundles[name] = bundles[0]
-        if first.info["advice"]:
-            result.advice.append(f"{name}: {first.info['advice']}")
-        result.predictions[name] = [named(p, clips["test"].track_ids, target) for p in values]
-        result.coverage[name] = conformal.coverage(
-            target, first.info["calibration"], clips["test"].y, values[0]
-        )
-        main = kinds.main(target.kind)
-        score = float(np.mean([one.info["validation"][main] for one in bundles]))
-        result.validated[name] = Validated(
-            score, _error(first, clips["validation"], target, config), _size(name, first.info)
-        )
+        made = {(one.number, one.fold): one for one in fits_of(corpus, name)}
+        _measure(result, name, [made[numbers] for numbers in fits[name]], config)
     return result
 
 
-def trained_folders(study, config):
-    """The bundles that there are of each model of `train.models`: by name, folders by the number of the seed."""
-    numbers = range(1, config.train.seeds + 1)
-    return {
-        name: {
-            number: study.model(name, number)
-            for number in numbers
-            if (study.model(name, number) / "bundle.json").exists()
+def predict_side(corpus, bundle, side):
+    """The predictions of a bundle for a side of a corpus, by track_id."""
+    examples = corpus.side(list(bundle.info["inputs"]), side)
+    return named(bundle.predict(examples), examples.track_ids, corpus.target)
+
+
+def _measure(result, name, fits, config):
+    """Predict the test tracks of a model's fits, and add what is to be known of them to the results."""
+    from hitsong.training import bundle, workspace  # TensorFlow takes seconds
+
+    bundles, predictions, coverages = {}, {}, []
+    for one in fits:
+        expected = one.fingerprint
+        if workspace.status(one.folder, expected) != "finished":
+            changed = "; ".join(changes(read_json(one.folder / "bundle.json")["fingerprint"], expected))
+            raise UserError(
+                f"the model {one.label} was trained on other data or with other settings ({changed}); "
+                f"run: {command('train', name)}"
+            )
+        loaded = bundles[one.number, one.fold] = bundle.load(one.folder)
+        loaded.verify(one.examples("validation"))
+        if one.fold_results:  # served, not measured
+            continue
+        test, target = one.examples("test"), one.corpus.target
+        p = loaded.predict(test)
+        predictions.setdefault(one.number, []).append(named(p, test.track_ids, target))
+        if one.number == fits[0].number:
+            held = conformal.coverage(target, loaded.info["calibration"], test.y, p)
+            coverages.append((len(test), held))
+    result.bundles[name] = served = bundles[min(pair for pair in bundles if not pair[1])]
+    if served.info["advice"]:
+        result.advice.append(f"{name}: {served.info['advice']}")
+    result.predictions[name] = [pd.concat(parts) for parts in predictions.values()]
+    result.coverage[name] = conformal.average_coverage(coverages)
+    measured = [one for one in fits if not one.fold_results]
+    main = kinds.main(fits[0].corpus.target.kind)
+    scores = [bundles[one.number, one.fold].info["validation"][main] for one in measured]
+    error = _error([one for one in measured if one.number == fits[0].number], config)
+    result.validated[name] = Validated(float(np.mean(scores)), error, _size(name, served.info))
+
+
+def trained_fits(study, config):
+    """The trained models of `train.models`: by name, the seed and fold of each fit.
+
+    Of a seed all folds are there, and what is served is; else the seed, or the model, is not.
+    """
+    fits = {}
+    for name in in_order(config.train.models):
+        made = [pair for pair in numbers(config) if (study.model(name, *pair) / "bundle.json").exists()]
+        folds = {
+            number: [pair for pair in numbers(config) if pair[0] == number] for number, _ in numbers(config)
         }
-        for name in in_order(config.train.models)
-    }
+        complete = [pair for pairs in folds.values() if set(pairs) <= set(made) for pair in pairs]
+        fits[name] = complete if (1, 0) in complete or not config.evaluate.folds else []
+    return fits
 
 
 def bundle_files(study, config):
     """The description of every trained bundle of `train.models`."""
     return [
-        folder / "bundle.json"
-        for seeds in trained_folders(study, config).values()
-        for folder in seeds.values()
+        study.model(name, *pair) / "bundle.json"
+        for name, pairs in trained_fits(study, config).items()
+        for pair in pairs
     ]
 
 
-def _missing(folders, study, config):
+def _missing(fits, study, config):
     """Lines on models and seeds that are not trained."""
     audio, lines = has_audio(study), []
-    untrained = [name for name, found in folders.items() if not found]
+    untrained = [name for name, pairs in fits.items() if not pairs]
     silent = [] if audio else [name for name in untrained if needs_audio(name, study, config)]
     untrained = [name for name in untrained if name not in silent]
     if silent:
@@ -138,14 +158,16 @@ def _missing(folders, study, config):
             f"no track comes with audio, so these models of train.models are left out: {', '.join(silent)}"
         )
     if untrained:
+        folds = f" in all {config.evaluate.folds} folds" if config.evaluate.folds else ""
         lines.append(
-            f"not trained, so not measured: {', '.join(untrained)}; run: {command('train', *untrained)}, or take them "
-            "out of train.models"
+            f"not trained{folds}, so not measured: {', '.join(untrained)}; run: {command('train', *untrained)}, or "
+            "take them out of train.models"
         )
-    for name, found in folders.items():
-        if 0 < len(found) < config.train.seeds:
+    for name, pairs in fits.items():
+        seeds = len({number for number, _ in pairs})
+        if 0 < seeds < config.train.seeds:
             lines.append(
-                f"{name} is trained with {len(found)} of {config.train.seeds} seeds; for the others run: "
+                f"{name} is trained with {seeds} of {config.train.seeds} seeds; for the others run: "
                 f"{command('train', name)}"
             )
     return lines
@@ -158,9 +180,11 @@ def _size(name, info):
     return float(info["parameters"]) if isinstance(MODELS[name], Network) else 1.0
 
 
-def _error(bundle, clips, target, config):
-    """The standard error of the main metric on validation."""
-    table = pd.read_parquet(bundle.folder / "validation.parquet").set_index("track_id").loc[clips.track_ids]
-    p = table.filter(regex="^prediction").to_numpy()
-    p = p[:, 0] if kinds.KINDS[target.kind].p_axes == 1 else p
-    return validation_error(target.kind, clips.y, p, clips.groups, config)
+def _error(fits, config):
+    """The standard error of the main metric on the validation tracks of some fits, one of each fold."""
+    validated = [read_validation(one) for one in fits]
+    y, p = (np.concatenate([part[place] for part in validated]) for place in (0, 1))
+    clips = [one.examples("validation") for one in fits]
+    folds = np.repeat([one.fold for one in fits], [len(part) for part in clips])
+    groups = np.concatenate([part.groups for part in clips])
+    return validation_error(fits[0].corpus.target.kind, y, p, groups, config, folds)

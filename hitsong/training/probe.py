@@ -28,7 +28,7 @@ ESTIMATORS = ("ridge", "trees", "mlp")
 _HELD_OUT = 0.15  # of the training rows, to stop the perceptron
 
 
-def fit(folder, train, validation, target, recipe):
+def fit(folder, train, validation, target, recipe, estimators=ESTIMATORS):
     """Fit the estimators and keep the best on validation; parameters as for `hitsong.training.fit.fit`.
 
     Returns
@@ -40,7 +40,7 @@ def fit(folder, train, validation, target, recipe):
     """
     X_train, X_val = (examples.table(list(train.inputs)) for examples in (train, validation))
     estimator, scores = choose_estimator(
-        X_train, train.y, X_val, validation.y, target, recipe.alphas, recipe.seed
+        X_train, train.y, X_val, validation.y, target, recipe.alphas, recipe.seed, estimators
     )
     with replacing(folder / "model.joblib") as temporary:
         joblib.dump(estimator, temporary)

@@ -36,6 +36,8 @@ class Recipe:
         The alpha of its Beta distribution; 0 is none.
     parameters : dict
         Of the trunk.
+    fixed_epochs : int, optional
+        How many epochs to train, and keep the last, where folds chose their number.
     """
 
     epochs: int
@@ -55,6 +57,7 @@ class Recipe:
     balance: bool = False
     mixed_precision: bool = False
     parameters: dict = field(default_factory=dict)
+    fixed_epochs: int | None = None
 
 
 @dataclass(frozen=True)
@@ -232,4 +235,6 @@ def changes(before, now):
             lines.append(f"other values of {kind}")
     lines += differences(before["recipe"], now["recipe"])
     lines += [f"another {part}" for part in now["parts"] if before["parts"].get(part) != now["parts"][part]]
+    if before.get("refit") != now.get("refit"):
+        lines.append("other folds")
     return lines or ["another version of the model"]

@@ -8,15 +8,10 @@ from hitsong.errors import UserError
 from hitsong.evaluation import kinds
 from hitsong.files import digest, read_json, write_json
 from hitsong.models.registry import MODELS, in_order
+from hitsong.progress import duration
 from hitsong.training import workspace
-from hitsong.training.recipe import (
-    fingerprint,
-    inputs_of,
-    needs_audio,
-    parts_of,
-    tuned_parameters,
-    tuned_recipe,
-)
+from hitsong.training.crossfit import fits_of
+from hitsong.training.recipe import needs_audio, parts_of, tuned_parameters
 
 SIDES = ("train", "validation")
 
@@ -45,11 +40,12 @@ class Plan:
 
 @dataclass(frozen=True)
 class Trained:
-    """A model after its turn: its bundle, and whether it was `trained` now or kept; `line` says so."""
+    """A fit after its turn: its bundle, whether it was `trained` now or kept (`line` says so), whether it is served."""
 
     bundle: object
     trained: bool
     line: str
+    served: bool
 
 
 def plan(names, study, config):
@@ -88,7 +84,7 @@ def plan(names, study, config):
 
 
 def train(corpus, plan, about, again=False, trials=None, report=print):
-    """Train the chosen models one after the other, each once for every seed.
+    """Train the chosen models one after the other: all their fits (`hitsong.training.crossfit`).
 
     Parameters
     ----------
@@ -113,30 +109,76 @@ def train(corpus, plan, about, again=False, trials=None, report=print):
     study, config = corpus.study, corpus.config
     repeats = _Repeats(study.models / ".training" / "again.json", plan.requested) if again else None
     for name in plan.chosen:
-        clips = {side: corpus.side(inputs_of(name, study, config), side) for side in SIDES}
-        if trials and name in plan.requested:
-            report(tuning.search(name, corpus, clips, trials))
-        if note := tuned_parameters(corpus, name)[1]:
-            report(note)
-        for number in range(1, config.train.seeds + 1):
-            folder, expected = study.model(name, number), fingerprint(corpus, name, number)
+        remarks = []
+        for one in fits_of(corpus, name):
+            if one.number == 1:
+                if trials and name in plan.requested:
+                    clips = {side: one.examples(side) for side in SIDES}
+                    report(tuning.search(name, one.corpus, clips, trials))
+                note = tuned_parameters(one.corpus, name)[1]
+                if note and note not in remarks:
+                    remarks.append(note)
+                    report(note)
+            folder, expected = one.folder, one.fingerprint
             repeat = again and name in plan.requested and not repeats.is_done(folder, expected)
             state = workspace.status(folder, expected)
             kept = not repeat and workspace.restore(folder, expected)
-            if not kept and (line := _state_line(name, state, repeat)):
+            if not kept and (line := _state_line(one.label, state, repeat)):
                 report(line)
+            logs = study.folder / "tensorboard" / folder.relative_to(study.models)
             bundle = fit.fit(
-                folder, name, clips["train"], clips["validation"],
-                target=corpus.target, recipe=tuned_recipe(corpus, name, number), fingerprint=expected, about=about,
-                parts={part: study.model(part, number) for part in parts_of(name, config)}, again=repeat,
-                logs=study.folder / "tensorboard" / name if config.train.tensorboard else None,
+                folder, name, one.training_examples(), one.examples("validation"),
+                target=one.corpus.target, recipe=one.recipe, fingerprint=expected, about=_about(one, about),
+                parts=one.parts, again=repeat, logs=logs if config.train.tensorboard else None, label=one.label,
+                folds=one.fold_results,
             )  # fmt: skip
             if repeat:
                 repeats.add(folder, expected)
-            seed = f" (seed {number})" if config.train.seeds > 1 else ""
-            yield Trained(bundle, not kept, _line(f"{name}{seed}", bundle.info, kept, state))
+            yield Trained(bundle, not kept, _line(one.label, bundle.info, kept, state), one.fold == 0)
     if again:
         repeats.finish()
+
+
+def _about(one, about):
+    """What the bundle of a fit says of its data."""
+    counts = {side: len(one.examples(side)) for side in SIDES}
+    if one.fold_results:
+        counts = {"train": sum(counts.values()), "validation": len(one.fold_results.held_out)}
+    return about | {"trained_on": counts} | ({"scheme": one.label} if one.fold else {})
+
+
+def describe_cost(corpus, plan):
+    """What cross-fitting will cost, in a sentence; None for a single split.
+
+    The time is that of the finished fits of the same models, if there are any.
+    """
+    if not corpus.config.evaluate.folds:
+        return None
+    left, seconds, known = 0, 0.0, True
+    for name in plan.chosen:
+        fits = fits_of(corpus, name)
+        finished = [one for one in fits if (one.folder / "bundle.json").exists()]
+        current = [one for one in fits[:-1] if workspace.status(one.folder, one.fingerprint) == "finished"]
+        # What is served depends on what the folds will choose.
+        if (
+            len(current) == len(fits) - 1
+            and workspace.status(fits[-1].folder, fits[-1].fingerprint) == "finished"
+        ):
+            current = fits
+        left += len(fits) - len(current)
+        if len(current) < len(fits):
+            each = [read_json(one.folder / "bundle.json")["seconds"] for one in finished]
+            known = known and bool(each)
+            seconds += (len(fits) - len(current)) * (sum(each) / len(each) if each else 0)
+    count = corpus.config.evaluate.folds
+    total = len(plan.chosen) * len(fits_of(corpus, plan.chosen[0]))
+    line = f"cross-fitting: {count} folds, and a last fit to be served: {total} fits, {total - left} of them finished"
+    if not left:
+        return line
+    shares = corpus.config.split
+    factor = (count - 2 + shares.train + shares.validation) / shares.train
+    cost = f"about {duration(seconds)}" if known else f"about {factor:.0f} times as long as a single split"
+    return f"{line}; the other {left} take {cost}" if left < total else f"{line}; they take {cost}"
 
 
 def count_sides(corpus):
@@ -146,7 +188,8 @@ def count_sides(corpus):
 
 def list_bundles(study):
     """The `bundle.json` of all models in use."""
-    return sorted([*study.models.glob("[!.]*/bundle.json"), *study.models.glob("seed-*/[!.]*/bundle.json")])
+    patterns = ("[!.]*", "seed-*/[!.]*", "fold-*/[!.]*", "fold-*/seed-*/[!.]*")
+    return sorted({path for pattern in patterns for path in study.models.glob(f"{pattern}/bundle.json")})
 
 
 class _Repeats:
@@ -192,6 +235,8 @@ def _line(name, info, kept, state):
 
 def summarise(info):
     """How a model came about, in half a line."""
+    if "refit" in info:
+        return _summarise_refit(info)
     if info["form"] == "network":
         return (
             f"{info['parameters']:,} parameters, epoch {info['best_epoch']} of {info['epochs']} "
@@ -200,3 +245,17 @@ def summarise(info):
     if info["form"] == "estimator":
         return "best of " + ", ".join(info["candidates"])
     return " + ".join(f"{weight:.2f} {name}" for name, weight in info["weights"].items() if weight >= 0.005)
+
+
+def _summarise_refit(info):
+    """How a model that is served came about after cross-fitting."""
+    refit = info["refit"]
+    if info["form"] == "network":
+        epochs = f"{refit['epochs']} epoch{'s' * (refit['epochs'] > 1)}"
+        chosen = f"{info['parameters']:,} parameters, {epochs}, the median of {refit['folds']} folds"
+    elif info["form"] == "estimator":
+        chosen = f"{refit['estimator']}, the best on average of {refit['folds']} folds"
+    else:
+        weights = [f"{weight:.2f} {name}" for name, weight in info["weights"].items() if weight >= 0.005]
+        chosen = f"{' + '.join(weights)}, the mean of {refit['folds']} folds"
+    return f"{chosen}; fitted on training and validation tracks"

@@ -10,8 +10,9 @@ from hitsong.files import read_json
 from hitsong.models.registry import in_order
 from hitsong.study import STAGES, changed_since, hashes, inputs_of, problem
 from hitsong.training import workspace
+from hitsong.training.crossfit import fits_of
 from hitsong.training.predictions import bundle_files
-from hitsong.training.recipe import changes, fingerprint, inputs_of_all
+from hitsong.training.recipe import changes, inputs_of_all
 from hitsong.training.stage import plan
 
 
@@ -92,13 +93,15 @@ def _models_problem(study, config, tracks, target):
     corpus = Corpus(study, config, tracks, target, inputs_of_all(names, study, config))
     lines = []
     for name in names:
-        for number in range(1, config.train.seeds + 1):
-            folder, expected = study.model(name, number), fingerprint(corpus, name, number)
+        for one in fits_of(corpus, name):
+            if not one.is_ready:
+                lines.append(f"{one.label}: not trained")
+                continue
+            folder, expected = one.folder, one.fingerprint
             state = workspace.status(folder, expected)
-            label = name if config.train.seeds == 1 else f"{name} (seed {number})"
             if state == "stale" and (folder / workspace.COMPLETE).exists():
                 before = read_json(folder / workspace.COMPLETE)["fingerprint"]
-                lines.append(f"{label}: {'; '.join(changes(before, expected))}")
+                lines.append(f"{one.label}: {'; '.join(changes(before, expected))}")
             elif state != "finished":
-                lines.append(f"{label}: {'interrupted' if state == 'interrupted' else 'not trained'}")
+                lines.append(f"{one.label}: {'interrupted' if state == 'interrupted' else 'not trained'}")
     return ", ".join(lines) or None

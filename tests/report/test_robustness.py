@@ -175,9 +175,25 @@ def test_the_choice_says_what_another_would_have_given():
             "validation": {"spearman": validation},
         }  # fmt: skip
 
-    result = {"main": "spearman", "best": "a", "rows": {"a": row(0.5, 0.3), "b": row(0.4, 0.35)}}
-    assert "b has 0.35 and a 0.30" in sentences.choice(result)
-    result["rows"]["b"] = row(0.4, 0.2)
+    result = {
+        "main": "spearman", "best": "a", "rows": {"a": row(0.5, 0.3), "b": row(0.4, 0.35)},
+        "choice": {"highest": "a", "standard_error": 0.1, "within": ["a", "b"]},
+        "paired": {"b": {"spearman": {"difference": -0.05, "low": -0.2, "high": 0.1}}},
+    }  # fmt: skip
+    assert "it has the highest Spearman correlation on validation, 0.50" in sentences.choice(result)
+    assert "changed the Spearman correlation by: b (best on test) 0.05 (−0.10 to 0.20)." in sentences.choice(
+        result
+    )
+    result["rows"]["b"] = row(0.55, 0.2)
+    result["choice"]["highest"] = "b"
+    text = sentences.choice(result)
+    assert (
+        "a was chosen among 2 models: it is the simplest of 2 whose Spearman on validation is within one "
+        in text
+    )
+    assert "one standard error (0.10) of the highest (0.55, b); its own is 0.50" in text
+    assert "b (highest on validation)" in text
+    result["rows"]["b"], result["choice"]["highest"] = row(0.4, 0.2), "a"
     assert "also the best" in sentences.choice(result)
     del result["rows"]["b"]
     assert sentences.choice(result) is None

@@ -30,7 +30,7 @@ from tests.planted import MEL, settings
 FINGERPRINT = {"inputs": "0a1b2c"}
 ROOT = Path(__file__).parents[2]
 TRAINED = ["inception_cnn", "crnn"]
-FILES = ["bundle.json", "history.csv", "model.keras", "validation.parquet"]
+FILES = ["bundle.json", "history.csv", "model.keras", "reference.parquet", "validation.parquet"]
 
 
 @pytest.fixture(scope="module")
