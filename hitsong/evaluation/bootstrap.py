@@ -64,12 +64,12 @@ def intervals(kind, y, p, groups, draws, seed, level=0.95, names=(), only=None, 
     return Resampling(groups, draws, seed).measure(kind, y, [p], only, folds).intervals(names, level)
 
 
-def paired(kind, y, p_a, p_b, groups, draws, seed, level=0.95, only=None):
+def paired(kind, y, p_a, p_b, groups, draws, seed, level=0.95, only=None, folds=None):
     """Bootstrap the difference between two predictions, a minus b, on the same draws.
 
     Parameters
     ----------
-    kind, y, groups, draws, seed, level, only
+    kind, y, groups, draws, seed, level, only, folds
         As for `intervals`; without `only` the metrics of `kinds.KINDS[kind].compared`.
     p_a, p_b : array-like, or list of them
         As `p` there; of a list of repetitions (seeds) the metrics are averaged.
@@ -81,7 +81,7 @@ def paired(kind, y, p_a, p_b, groups, draws, seed, level=0.95, only=None):
         artists does not explain.
     """
     resampling, only = Resampling(groups, draws, seed), only or KINDS[kind].compared
-    a, b = (resampling.measure(kind, y, p if isinstance(p, list) else [p], only) for p in (p_a, p_b))
+    a, b = (resampling.measure(kind, y, p if isinstance(p, list) else [p], only, folds) for p in (p_a, p_b))
     return a.minus(b, only, level)
 
 

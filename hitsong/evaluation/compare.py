@@ -190,6 +190,7 @@ def _compare_pair(a, b):
     ]
     truth = y.to_numpy(float)
     truth = truth.argmax(axis=1) if target.kind == "buckets" else _shape(target, truth)
+    folds = _shared_folds(shared, a["predictions"], b["predictions"])
     for what, of_a, of_b in chosen:
         p = [
             _shape(
@@ -197,10 +198,20 @@ def _compare_pair(a, b):
             )
             for run, name in ((a, of_a), (b, of_b))
         ]
-        differences = bootstrap.paired(target.kind, truth, *p, groups, DRAWS, SEED)
+        differences = bootstrap.paired(target.kind, truth, *p, groups, DRAWS, SEED, folds=folds)
         pair["differences"].append({"what": what, "metrics": differences})
     pair["verdict"] = _sentence(a, b, pair["differences"][0]["metrics"][a["main"]])
     return pair
+
+
+def _shared_folds(track_ids, *tables):
+    """The folds of tracks in all runs together: predictions of one model per run rank together. None without folds."""
+    folds = [
+        table.drop_duplicates("track_id").set_index("track_id")["fold"].loc[track_ids]
+        for table in tables
+        if "fold" in table
+    ]
+    return folds[0].str.cat(folds[1:], sep=" ").to_numpy(str) if folds else None
 
 
 def _sentence(a, b, difference):
@@ -267,7 +278,10 @@ def _flags(runs):
         ),
         (
             "the splits differ",
-            lambda sheet: sheet["split"]["scheme"],
+            lambda sheet: (
+                sheet["split"]["scheme"]
+                + (f" in {folds} folds" if (folds := sheet["split"].get("folds")) else "")
+            ),
             "random ones let models recognise artists",
         ),
     ]

@@ -131,6 +131,31 @@ def test_what_differs_between_runs_is_flagged(folders, tmp_path):
     assert "some songs are synthetic" in "\n".join(compare.compare_runs([good, classes])["flags"])
 
 
+def test_out_of_fold_predictions_are_compared_fold_by_fold(folders, tmp_path):
+    """Models of different folds may lie at different levels, which says nothing of their order within a fold."""
+
+    def shift(by):
+        def edit(folder):
+            path = folder / "report" / "predictions.parquet"
+            rows = pd.read_parquet(path)
+            first = rows["track_id"] < sorted(rows["track_id"])[len(rows) // 2]
+            rows["fold"] = np.where(first, "fold-1", "fold-2")
+            rows.loc[first, "prediction"] += by
+            rows.to_parquet(path)
+
+        return edit
+
+    level, shifted = (
+        changed(folders[0], tmp_path / name, shift(by)) for name, by in (("level", 0), ("shifted", 1000))
+    )
+    poor = changed(folders[1], tmp_path / "poor", shift(0))
+    expected, found = (
+        compare.compare_runs([one, poor])["pairs"][0]["differences"][0]["metrics"]["spearman"]
+        for one in (level, shifted)
+    )
+    assert found == expected
+
+
 def test_groups_hold_in_both_runs():
     ids = pd.Index(list("abcdef"))
     first = pd.DataFrame({"track_id": list("fedcba"), "group": list("332211")})

@@ -188,7 +188,7 @@ def test_the_choice_says_what_another_would_have_given():
     result["choice"]["highest"] = "b"
     text = sentences.choice(result)
     assert (
-        "a was chosen among 2 models: it is the simplest of 2 whose Spearman on validation is within one "
+        "a was chosen among 2 models: it is the simplest of 2 whose Spearman correlation on validation is within "
         in text
     )
     assert "one standard error (0.10) of the highest (0.55, b); its own is 0.50" in text
