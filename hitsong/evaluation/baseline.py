@@ -176,7 +176,7 @@ def _trees(X, y, groups, target, settings, seed):
     """Boosted trees; with too few tracks to hold some out, fifty of them rather than as many as help."""
     large = len(y) >= LARGE
     model = HistGradientBoostingClassifier if target.classes else HistGradientBoostingRegressor
-    held = _held_out(y, groups, target, seed)
+    held = hold_out(y, groups, target, seed, 0.05 if len(y) >= 4000 else 0.15, fewest=200, fewest_of_class=40)
     rounds = (200 if large else 400) if held is not None else 50
     shared = {
         "learning_rate": 0.1 if large else 0.06, "max_iter": rounds, "l2_regularization": 1.0,
@@ -192,15 +192,30 @@ def _trees(X, y, groups, target, settings, seed):
     return fitted(y) if y.ndim == 1 else ByColumn([fitted(column) for column in y.T])
 
 
-def _held_out(y, groups, target, seed):
-    """Some whole groups, to stop the trees: (n,) of bool; None where that would leave too little on either side."""
+def hold_out(y, groups, target, seed, share, fewest, fewest_of_class):
+    """Choose whole groups of training rows that stop a fit.
+
+    Parameters
+    ----------
+    y : np.ndarray [shape=(n,) or (n, k)]
+    groups : np.ndarray [shape=(n,)]
+    target : hitsong.data.targets.Target
+    seed : int
+    share : float
+        Of the rows, at most, but one group at least.
+    fewest, fewest_of_class : int
+        Rows, in all and of each class, below which nothing is held out.
+
+    Returns
+    -------
+    np.ndarray [shape=(n,), dtype=bool] or None
+        None where too little would be left on either side.
+    """
     rarest = np.unique(y, return_counts=True)[1].min() if target.classes else len(y)
-    if len(y) < 200 or rarest < 40 or len(np.unique(groups)) < 2:
+    if len(y) < fewest or rarest < fewest_of_class or len(np.unique(groups)) < 2:
         return None
-    share = 0.05 if len(y) >= 4000 else 0.15
     names, size = np.unique(groups, return_counts=True)
     order = np.random.default_rng(seed).permutation(len(names))
-    # At least one group, and no more than reaches the share.
     count = max(1, np.searchsorted(size[order].cumsum(), share * len(y), side="right"))
     held = np.isin(groups, names[order[:count]])
     fits = held.mean() <= 0.5 and (

@@ -148,7 +148,7 @@ MODELS = {
     ),
     "features_only": Network("two_stream.features_only", STUDY_5, ("numeric",), search=RATES | DROPOUT),
     # Today's choices
-    "embedding_probe": Probe("arXiv:1909.06654", ("embedding",), ("tags", "descriptors")),
+    "embedding_probe": Probe("arXiv:1909.06654", ("embedding",), ("tags", "descriptors"), version=2),
     "short_chunk_cnn": Network(
         "short_chunk_cnn.trunk", "arXiv:2006.00751", learning_rate=3e-4, schedule="cosine", epochs=40, batch_size=16,
         crop_seconds=3.7, search=RATES | DROPOUT | {"channels": [16, 32, 64]},

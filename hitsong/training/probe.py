@@ -9,15 +9,16 @@ The candidates are the project's linear and tree baselines, and a small multi-la
 validation best is kept.
 """
 
+import copy
 import warnings
+from dataclasses import dataclass
 
 import joblib
 import numpy as np
-from sklearn.compose import TransformedTargetRegressor
 from sklearn.exceptions import ConvergenceWarning
 from sklearn.impute import SimpleImputer
 from sklearn.neural_network import MLPClassifier, MLPRegressor
-from sklearn.pipeline import make_pipeline
+from sklearn.pipeline import Pipeline, make_pipeline
 from sklearn.preprocessing import StandardScaler
 from threadpoolctl import threadpool_limits
 
@@ -26,6 +27,7 @@ from hitsong.files import replacing
 
 ESTIMATORS = ("ridge", "trees", "mlp")
 _HELD_OUT = 0.15  # of the training rows, to stop the perceptron
+_EPOCHS, _PATIENCE = 200, 20  # of the perceptron
 
 
 def fit(folder, train, validation, target, recipe, estimators=ESTIMATORS):
@@ -40,7 +42,7 @@ def fit(folder, train, validation, target, recipe, estimators=ESTIMATORS):
     """
     X_train, X_val = (examples.table(list(train.inputs)) for examples in (train, validation))
     estimator, scores = choose_estimator(
-        X_train, train.y, X_val, validation.y, target, recipe.alphas, recipe.seed, estimators
+        X_train, train.y, X_val, validation.y, target, recipe.alphas, recipe.seed, estimators, train.groups
     )
     with replacing(folder / "model.joblib") as temporary:
         joblib.dump(estimator, temporary)
@@ -48,7 +50,9 @@ def fit(folder, train, validation, target, recipe, estimators=ESTIMATORS):
     return predictions, {"form": "estimator", "candidates": scores}
 
 
-def choose_estimator(X_train, y_train, X_val, y_val, target, alphas, seed, estimators=ESTIMATORS):
+def choose_estimator(
+    X_train, y_train, X_val, y_val, target, alphas, seed, estimators=ESTIMATORS, groups=None
+):
     """Fit the candidates on the training tracks, and choose by the validation tracks.
 
     Parameters
@@ -63,6 +67,9 @@ def choose_estimator(X_train, y_train, X_val, y_val, target, alphas, seed, estim
     seed : int
     estimators : sequence of str
         Of "ridge" (logistic regression for classes), "trees" and "mlp".
+    groups : array-like [shape=(n,)], optional
+        The artists' group of each training track: groups stay together where tracks are held out to choose a penalty
+        or to stop a fit. Without them every track is a group.
 
     Returns
     -------
@@ -77,11 +84,12 @@ def choose_estimator(X_train, y_train, X_val, y_val, target, alphas, seed, estim
         If the training tracks are too few, or all of one class.
     """
     fitted, scores = {}, {}
+    groups = np.arange(len(X_train)) if groups is None else np.unique(groups, return_inverse=True)[1]
     for name in estimators:
         if name == "mlp":
-            fitted[name] = _fit_perceptron(X_train, np.asarray(y_train, dtype=float), target, seed)
+            fitted[name] = _fit_perceptron(X_train, np.asarray(y_train, dtype=float), groups, target, seed)
         else:
-            fitted[name] = baseline.fit(X_train, y_train, target, _Penalties(alphas), seed, name)
+            fitted[name] = baseline.fit(X_train, y_train, target, _Penalties(alphas), seed, name, groups)
         measured = kinds.evaluate(
             target.kind, y_val, baseline.predict(fitted[name], X_val, target), target.names
         )
@@ -97,21 +105,53 @@ class _Penalties:
         self.alphas = alphas
 
 
-def _fit_perceptron(X, y, target, seed):
-    """One hidden layer; with enough tracks, held-out ones stop it, else only its penalty limits it."""
-    rarest = np.unique(y, return_counts=True)[1].min() if target.classes else len(y)
-    stopped = len(y) >= 100 and rarest >= 10
-    shared = {
-        "hidden_layer_sizes": (64,), "alpha": 1.0, "learning_rate_init": 1e-2, "batch_size": min(32, len(y)),
-        "max_iter": 200 if stopped else 30, "early_stopping": stopped, "validation_fraction": _HELD_OUT,
-        "n_iter_no_change": 20, "random_state": seed,
-    }  # fmt: skip
-    prepare = SimpleImputer(strategy="median", keep_empty_features=True), StandardScaler()
-    if target.classes:
-        estimator = make_pipeline(*prepare, MLPClassifier(**shared))
-    else:  # standardised, so that one feature's scale does not outweigh another's
-        inner = make_pipeline(*prepare, MLPRegressor(**shared))
-        estimator = TransformedTargetRegressor(inner, transformer=StandardScaler())
+@dataclass(frozen=True)
+class Unscaled:
+    """An estimator of standardised numbers, with predictions in their own units."""
+
+    estimator: Pipeline
+    scaler: StandardScaler
+
+    def predict(self, X):
+        p = self.estimator.predict(X)
+        return self.scaler.inverse_transform(p.reshape(len(p), -1)).reshape(p.shape)
+
+
+def _fit_perceptron(X, y, groups, target, seed):
+    """One hidden layer; with enough tracks, those of some artists stop it, else only its penalty limits it."""
+    held = baseline.hold_out(y, groups, target, seed, _HELD_OUT, fewest=100, fewest_of_class=10)
+    rows = np.ones(len(y), bool) if held is None else ~held
+    prepare = make_pipeline(SimpleImputer(strategy="median", keep_empty_features=True), StandardScaler())
+    inputs, values = prepare.fit(X[rows]).transform(X), y
+    if not target.classes:  # standardised, so that one feature's scale does not outweigh another's
+        scaler = StandardScaler().fit(y[rows].reshape(rows.sum(), -1))
+        values = scaler.transform(y.reshape(len(y), -1)).reshape(y.shape)
+    model = MLPClassifier if target.classes else MLPRegressor
+    # A generator, since `partial_fit` would draw the same order of tracks in each epoch from a number.
+    perceptron = model(
+        hidden_layer_sizes=(64,), alpha=1.0, learning_rate_init=1e-2, batch_size=min(32, rows.sum()), max_iter=30,
+        random_state=np.random.RandomState(seed),
+    )  # fmt: skip
     with threadpool_limits(1), warnings.catch_warnings():
         warnings.simplefilter("ignore", ConvergenceWarning)  # the last epoch is an end as good as any
-        return estimator.fit(X, y)
+        if held is None:
+            perceptron.fit(inputs, values)
+        else:
+            _train_until(perceptron, inputs[rows], values[rows], inputs[held], values[held])
+    estimator = Pipeline([*prepare.steps, ("perceptron", perceptron)])
+    return estimator if target.classes else Unscaled(estimator, scaler)
+
+
+def _train_until(perceptron, X, y, X_held, y_held):
+    """Train until the held-out rows get no better for some epochs, and keep the best weights."""
+    classes = {"classes": np.unique(y)} if isinstance(perceptron, MLPClassifier) else {}
+    best, since, weights = -np.inf, 0, None
+    for _ in range(_EPOCHS):
+        perceptron.partial_fit(X, y, **classes)
+        score = perceptron.score(X_held, y_held)
+        since += 1
+        if score > best:
+            best, since, weights = score, 0, copy.deepcopy((perceptron.coefs_, perceptron.intercepts_))
+        elif since >= _PATIENCE:
+            break
+    perceptron.coefs_, perceptron.intercepts_ = weights

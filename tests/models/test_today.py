@@ -315,6 +315,32 @@ def test_the_probes_ridge_is_the_baselines():
     np.testing.assert_array_equal(baseline.predict(fitted, X, target), baseline.predict(own, X, target))
 
 
+def test_probes_hold_out_whole_artists(monkeypatch):
+    """Features that identify the artist say nothing of new ones; only folds that part artists' tracks reward them."""
+    rng = np.random.default_rng(0)
+    groups = np.repeat(np.arange(40), 5)
+    X = pd.DataFrame(rng.normal(size=(40, 30))[groups] + 0.05 * rng.normal(size=(200, 30)))
+    X.columns = [f"embedding:{column}" for column in X]
+    y = (50 + 20 * rng.normal(size=40)[groups] + rng.normal(size=200)).astype(np.float32)
+    target, spreads = TARGETS["popularity"], []
+    for given in (groups, None):
+        fitted, _ = probe.choose_estimator(X, y, X, y, target, [0.1, 1e4], 1, ("ridge",), given)
+        spreads.append(np.std(baseline.predict(fitted, X, target)))
+    assert spreads[0] < 0.1 * spreads[1]  # the penalty that suits new artists, or known ones
+    held_out, hold_out = [], baseline.hold_out
+
+    def recorded(*arguments, **options):
+        held_out.append(hold_out(*arguments, **options))
+        return held_out[-1]
+
+    monkeypatch.setattr(baseline, "hold_out", recorded)
+    probe.choose_estimator(X, y, X, y, target, [0.1, 1e4], 1, ("trees", "mlp"), groups)
+    for held in held_out:
+        assert 0 < held.mean() <= 0.15
+        assert not set(groups[held]) & set(groups[~held])
+    assert len(held_out) == 2
+
+
 @pytest.mark.parametrize("kind", ["popularity", "buckets"])
 def test_the_perceptron_makes_do_with_a_dozen_tracks_and_empty_columns(kind):
     X, y = random_rows(kind)
