@@ -80,7 +80,7 @@ def build_report(study, config, result, tracks, table, target, infos, dependence
     pairs = tables.ordered_pairs(y.iloc[:, 0], p.iloc[:, 0]) if popularity else None
     used = "folds" if sheet["split"]["folds"] else sheet["split"]["scheme"]  # what was measured
     new_artists = sheet["split"]["leakage"][used]["artists"] == 0
-    verdict, answer = sentences.answer(result, len(test), new_artists, pairs)
+    verdict, answer = sentences.answer(result, len(test), new_artists, pairs, sheet["split"]["folds"])
     collected = provenance.config_of(study, "collect")
     source = "synthetic" if sheet["synthetic"] else collected.collect.source
     described = (study, tracks, table, target, result["best"], source)

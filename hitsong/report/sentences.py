@@ -18,7 +18,7 @@ def question(target, audio):
     return (kind.question if audio else kind.question_without_audio).format(names=names)
 
 
-def answer(result, n_test, new_artists, ordered_pairs):
+def answer(result, n_test, new_artists, ordered_pairs, folds=0):
     """The answer to the question: in a few words, and in a sentence with the main metric and its interval.
 
     Parameters
@@ -45,7 +45,7 @@ def answer(result, n_test, new_artists, ordered_pairs):
     else:
         short_answer = "Not shown: on these tracks the model cannot be distinguished from chance."
     artists = " of artists without training tracks" if new_artists else ""
-    if folds := result["sheet"]["split"]["folds"]:
+    if folds:
         artists += f", in {folds} folds"
     sentence = (
         f"On {n_test:,} test tracks{artists}, {best} reaches a {kinds.metric(main).label} of {number(value, bounds)} "
