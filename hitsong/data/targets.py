@@ -43,6 +43,8 @@ class Target:
         Popularity and percentile; between them the percentile is linear.
     lowest : float, optional
         What a number cannot fall below: 0 where no training track is below it.
+    highest : float, optional
+        What a number cannot exceed: 100 for percentiles and on Spotify's scale.
     """
 
     kind: str
@@ -52,6 +54,7 @@ class Target:
     transform: str | None = None
     knots: tuple | None = None
     lowest: float | None = None
+    highest: float | None = None
 
     def __post_init__(self):
         # As JSON gives them back, tuples are lists.
@@ -108,10 +111,9 @@ class Target:
 
     def clip(self, predictions):
         """Bring predicted numbers, or the ends of their intervals, into the target's range; same shape and dtype."""
-        highest = 100.0 if self.transform == "percentile" else None
-        if self.kind != "popularity" or (self.lowest, highest) == (None, None):
+        if self.kind != "popularity" or (self.lowest, self.highest) == (None, None):
             return predictions
-        return np.clip(predictions, self.lowest, highest)
+        return np.clip(predictions, self.lowest, self.highest)
 
     def truth(self, tracks):
         """The encoded target of tracks that `write` has labelled: (n,), or (n, k) for audio features."""
@@ -167,7 +169,7 @@ class Target:
         }[self.kind]
 
 
-def fit_target(settings, train):
+def fit_target(settings, train, scale=None):
     """Fit the parameters of a target on the training tracks.
 
     Parameters
@@ -175,6 +177,8 @@ def fit_target(settings, train):
     settings : config.Target
     train : array-like [shape=(n_train,) or (n_train, k)]
         Popularity, or for "audio_features" the columns of `settings.features`.
+    scale : float, optional
+        The end of the scale of popularity: Spotify's ends at 100.
 
     Returns
     -------
@@ -201,7 +205,8 @@ def fit_target(settings, train):
         raise UserError(f"target.transform log1p: popularity goes down to {train.min():g}; use percentile")
     knots = percentiles(train) if settings.transform == "percentile" else None
     lowest = 0.0 if train.min() >= 0 or knots else None
-    return Target("popularity", transform=settings.transform, knots=knots, lowest=lowest)
+    highest = {"percentile": 100.0, "log1p": scale and np.log1p(scale)}.get(settings.transform, scale)
+    return Target("popularity", transform=settings.transform, knots=knots, lowest=lowest, highest=highest)
 
 
 def _popular(settings, popularity):

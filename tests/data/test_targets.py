@@ -152,5 +152,9 @@ def test_numbers_stay_within_the_range_of_the_target():
     np.testing.assert_array_equal(counts.clip(np.array([-2.9, 4.0, 200.0])), [0, 4, 200])
     percentile = fit([-5.0, 3.0, 10.0], transform="percentile")
     np.testing.assert_array_equal(percentile.clip(np.array([-2.9, 4.0, 200.0])), [0, 4, 100])
+    spotify = targets.fit_target(config.Target(), [0.0, 60.0], scale=100.0)
+    np.testing.assert_array_equal(spotify.clip(np.array([-2.9, 4.0, 108.0])), [0, 4, 100])
+    logarithm = targets.fit_target(config.Target(transform="log1p"), [0.0, 60.0], scale=100.0)
+    np.testing.assert_allclose(logarithm.clip(np.array([-1.0, 9.0])), [0, np.log(101)])
     balance = fit([-5.0, 3.0])  # a column of a table may be below 0
     np.testing.assert_array_equal(balance.clip(np.array([-9.0])), [-9])

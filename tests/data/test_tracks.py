@@ -298,3 +298,11 @@ def test_content_hashes_tell_values_names_and_shapes_apart():
     others = [table + 1e-12, table.rename(columns={"a": "c"}), table.iloc[:1], table[["b", "a"]], table.T]
     assert len({content_hash(other) for other in [table, *others]}) == 6
     assert content_hash(np.array(["ab", "c"])) != content_hash(np.array(["a", "bc"]))
+
+
+@pytest.mark.parametrize(("source", "highest"), [("spotify, published table", 100), ("plays", None)])
+def test_predictions_end_where_spotifys_scale_ends(study, source, highest):
+    tracks = deduplicate.read(study.tracks)
+    deduplicate.write(study.tracks, tracks.assign(popularity_source=source))
+    _, target, _ = load_tracks(study, config.Config())
+    assert target.highest == highest
