@@ -18,12 +18,13 @@ import numpy as np
 import pandas as pd
 from scipy.ndimage import maximum_filter1d, uniform_filter1d
 
-VERSION = 1  # rises when the same clips would give other pairs
+VERSION = 2  # rises when the same clips would give other pairs
 THRESHOLD = 0.7  # of the correlation
 FRAME = 0.093  # seconds: shorter frames are averaged
 _BANDS, _USED, _RANGE_DB = 24, 0.7, 40  # share of the mels; below the peak
 _MEAN, _APART, _LONG = 11, 5, 16  # frames: the running mean, landmarks apart, their length
 _COMPONENTS, _ALIKE = 48, 0.75
+_EDGE = 2  # frames that are partly before or after the sound
 _OVERLAP = 4.0  # seconds, at least
 _TRIED = 12  # shifts of a pair, those of most votes
 _AT_ONCE = 2048  # rows of the similarity matrix in memory at a time
@@ -79,8 +80,19 @@ def _changes(array, rows, scale, pool):
         clips = array[rows[start : start + 256], :used, :kept].astype(np.float32)
         levels = (coarse @ clips).reshape(len(clips), len(bands), -1, pool).mean(axis=3)
         levels = np.maximum(levels, levels.max(axis=(1, 2), keepdims=True) - _RANGE_DB)
+        levels = _without_edges(levels)
         parts.append(levels - uniform_filter1d(levels, _MEAN, axis=2, mode="nearest"))
     return np.concatenate(parts)
+
+
+def _without_edges(levels):
+    """Hold the levels at a clip's first and last sound: that clips begin or end is no likeness."""
+    sounds = levels.max(axis=1) > levels.min(axis=(1, 2))[:, None]
+    frames = np.arange(levels.shape[2])
+    first = np.where(sounds, frames, len(frames)).min(axis=1, keepdims=True) + _EDGE
+    last = np.where(sounds, frames, 0).max(axis=1, keepdims=True) - _EDGE
+    held = np.clip(np.clip(frames, first, last), 0, len(frames) - 1)
+    return np.take_along_axis(levels, held[:, None, :], axis=2)
 
 
 def _landmarks(changes):

@@ -75,3 +75,11 @@ def test_silence_noise_and_few_clips_are_no_pairs(clips, rng):
     short = rng.integers(0, 255, (clips, 8, 12)).astype(np.uint8)
     for array in (none, noise, short):
         assert near_audio.find_pairs(list("abcde"[:clips]), array, np.arange(clips), specification()).empty
+
+
+def test_clips_shorter_than_their_mels_are_no_pairs():
+    times = np.arange(2 * RATE) / RATE
+    tones = [0.5 * np.sin(2 * np.pi * hz * times) for hz in range(200, 800, 50)]
+    songs = [song(seed, 10) for seed in range(8)]
+    assert not pairs_of([np.pad(clip, (0, LENGTH - len(clip))).astype(np.float32) for clip in tones])
+    assert not pairs_of([np.pad(clip, (0, LENGTH - len(clip))).astype(np.float32) for clip in songs])
