@@ -107,6 +107,8 @@ def with_target(tracks, train, config):
 
 def _end_of_scale(tracks):
     """100 if all popularity is on Spotify's scale, else None; "synthetic" are songs of the stand-in's Spotify."""
+    if "popularity_source" not in tracks:
+        return None
     sources = tracks["popularity_source"].dropna().unique()
     on_scale = [source == "synthetic" or "spotify" in source for source in sources]
     return 100.0 if on_scale and all(on_scale) and tracks["popularity"].max() <= 100 else None
