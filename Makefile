@@ -20,7 +20,7 @@ open: setup
 	@set -e; for stage in 01_collect 02_download 03_features 04_baseline 05_train 06_evaluate; do \
 		echo; echo "== $$stage.py"; $(RUN) $$stage.py $(OPEN); done
 
-PYTEST := $(RUN) -m pytest -q -n 2 --dist loadfile --no-loadscope-reorder
+PYTEST := $(RUN) -m pytest -q -n 2 --dist loadgroup --no-loadscope-reorder
 
 # All but the tests marked `long`.
 test: setup-dev

@@ -53,9 +53,14 @@ def script(name, *arguments, check=True, cwd=ROOT):
     return run
 
 
+HUNDRED = "hundred_sequences"  # each by itself takes as long as a file
 LONG = ("test_pipeline.py", "test_table.py", "test_fit.py", "test_studies.py", "test_page.py")
 
 
+@pytest.hookimpl(tryfirst=True)
 def pytest_collection_modifyitems(items):
-    """Begin with the files that take longest, so that no process is left with one of them at the end."""
+    """Begin with what takes longest, so that no process is left with it at the end; a file stays in one process."""
     items.sort(key=lambda item: item.path.name not in LONG)
+    items.sort(key=lambda item: HUNDRED not in item.name)
+    for item in items:
+        item.add_marker(pytest.mark.xdist_group(item.name if HUNDRED in item.name else str(item.path)))

@@ -126,7 +126,8 @@ def run(script, options, kill_after=None):
         code = None
     finally:
         os.replace, sys.argv = replace, arguments
-    gc.collect()  # closes the lock that a killed run holds
+    if code != 0:
+        gc.collect()  # closes the lock that a killed run holds
     return code, errors.getvalue()
 
 
@@ -219,6 +220,7 @@ def sequences(world, seed, count):
     """Sequences that go on from each other's results."""
     rng, settings, study = np.random.default_rng(seed), {}, world.folder / "data" / "small"
     for _ in range(count):
+        gc.freeze()  # what libraries keep for good need not be looked at again
         log = [f"seed {seed}, settings {settings}"]
         for _ in range(int(rng.integers(2, 6))):
             disturb(world, rng, settings, log)
