@@ -110,7 +110,7 @@ def measure(target, y, predictions, groups, validated, draws, seed, references=R
             for name, other in resampled.items()
             if best and name not in (best, "shuffled")
         },
-        "flags": [*_flags(kind, rows), *remark_on_groups(groups.reindex(ids))],
+        "flags": [*_flags(kind, rows, len(np.unique(folds)) > 1), *remark_on_groups(groups.reindex(ids))],
     }
 
 
@@ -167,10 +167,11 @@ def _row(target, truth, repetitions, folds):
     }
 
 
-def _flags(kind, rows):
-    """What a reader must know before believing the table."""
+def _flags(kind, rows, several):
+    """What a reader must know before believing the table; `several`: of several folds."""
+    where = "in at least one fold it predicts" if several else "it predicts"
     flags = [
-        f"{name} has collapsed: it predicts nearly the same for every track"
+        f"{name} has collapsed: {where} nearly the same for every track"
         for name, row in rows.items()
         if row["collapsed"]
     ]
