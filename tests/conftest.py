@@ -59,8 +59,8 @@ LONG = ("test_pipeline.py", "test_table.py", "test_fit.py", "test_studies.py", "
 
 @pytest.hookimpl(tryfirst=True)
 def pytest_collection_modifyitems(items):
-    """Begin with what takes longest, so that no process is left with it at the end; a file stays in one process."""
+    """Begin with the files that take longest, end with sequences that any process can take; a file stays in one."""
     items.sort(key=lambda item: item.path.name not in LONG)
-    items.sort(key=lambda item: HUNDRED not in item.name)
+    items.sort(key=lambda item: HUNDRED in item.name)
     for item in items:
         item.add_marker(pytest.mark.xdist_group(item.name if HUNDRED in item.name else str(item.path)))
