@@ -61,9 +61,8 @@ def write_table(path, frame):
 
 def sha256(path):
     """Hash a file's content; hexadecimal. A file that has not changed since is not read again."""
-    status = os.stat(
-        path
-    )  # the time of the last change of status cannot be set back, that of the content can
+    # The time of the last change of status is among the keys: it cannot be set back, that of the content can.
+    status = os.stat(path)
     return _sha256(os.fspath(path), status.st_ctime_ns, status.st_mtime_ns, status.st_size, status.st_ino)
 
 

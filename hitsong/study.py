@@ -35,6 +35,7 @@ STAGES = {
 }
 # Settings of a crawl that decide how it asks, not what it finds.
 PACING = {"gap_s", "longest_wait_s", "request_budget"}
+MOST_HASHED = 1 << 30  # bytes
 SHOWN = 6  # changed settings that a line names
 
 _options = ""
@@ -226,9 +227,17 @@ def hashes(study, paths):
     """Hash by path, relative to the study's folder where the file lies in it."""
     folder = study.folder
     return {
-        (path.relative_to(folder) if path.is_relative_to(folder) else path.resolve()).as_posix(): sha256(path)
+        (path.relative_to(folder) if path.is_relative_to(folder) else path.resolve()).as_posix(): _state(path)
         for path in paths
     }
+
+
+def _state(path):
+    """The hash of a file; of a dump, which takes minutes to read, its size and time."""
+    status = path.stat()
+    return (
+        sha256(path) if status.st_size < MOST_HASHED else f"{status.st_size} bytes, {status.st_mtime_ns} ns"
+    )
 
 
 def changed_since(study, stage, inputs, config):
@@ -290,7 +299,7 @@ def problem(study, stage, config=None):
         path = study.folder / name
         if not path.exists() and Path(name).is_absolute():
             continue  # a source that is no longer there; what was made of it is
-        if not path.exists() or sha256(path) != recorded:
+        if not path.exists() or _state(path) != recorded:
             return f"{path} has changed since {script} used it"
     decisive = DECISIVE.get(stage)
     if decisive and config:
@@ -411,13 +420,13 @@ def environment():
 
 def versions():
     """Installed versions of the packages that can change a result."""
-    found = {}
+    installed = {}
     for package in PACKAGES:
         try:
-            found[package] = importlib.metadata.version(package)
+            installed[package] = importlib.metadata.version(package)
         except importlib.metadata.PackageNotFoundError:
             continue
-    return found
+    return installed
 
 
 def _commit():

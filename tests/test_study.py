@@ -6,6 +6,7 @@ import pandas as pd
 import pytest
 
 from hitsong import study as studies
+from hitsong.collect import sources
 from hitsong.config import Config
 from hitsong.errors import UserError
 from hitsong.files import read_json, write_table
@@ -130,3 +131,21 @@ def test_differences_name_each_setting():
         "b.c [1, 2] -> [1]",
         "b.d none -> 2.5",
     ]
+
+
+@pytest.mark.parametrize("most", [studies.MOST_HASHED, 1])
+def test_a_changed_source_outside_the_study_is_noticed(config, tmp_path, monkeypatch, most):
+    monkeypatch.setattr(studies, "MOST_HASHED", most)  # a dump is known by size and time
+    dump = tmp_path / "dump" / "1.listens"
+    dump.parent.mkdir()
+    dump.write_text("listens")
+    (dump.parent / "COPYING").touch()
+    collect = {"source": "listenbrainz", "listens": str(dump.parent)}
+    chosen = Config(data=str(tmp_path), study="open", collect=collect)
+    assert sources.files(chosen) == [dump]
+    stage = Stage(Study.of(chosen), "collect", chosen)
+    stage.add_inputs(sources.files(chosen))
+    stage.finish([], {})
+    assert problem(stage.study, "collect", chosen) is None
+    dump.write_text("more listens")
+    assert "1.listens has changed since 01_collect.py used it" in problem(stage.study, "collect", chosen)

@@ -25,9 +25,17 @@ from hitsong.progress import bar
 VERSION = 1  # of the queries below
 MEMORY = "2GB"  # of DuckDB; more goes to disk
 _ARCHIVES = (".tar", ".tar.zst", ".tar.xz", ".tar.gz")
+_SUFFIXES = (".parquet", ".listens", *_ARCHIVES)
 _DUMP = re.compile(r"listenbrainz-(?:spark|listens)-dump-(\d+)-(\d{8})-\d+-(full|incremental)")
 _MAPPING = "STRUCT(mbid_mapping STRUCT(recording_mbid VARCHAR))"
 _JSON_COLUMNS = f"{{user_id: 'BIGINT', listened_at: 'BIGINT', track_metadata: '{_MAPPING}'}}"
+
+
+def dump_files(folder):
+    """The files of a dump, sorted."""
+    return sorted(
+        path for path in Path(folder).rglob("*") if path.name.endswith(_SUFFIXES) and path.is_file()
+    )
 
 
 class Dump:
@@ -52,12 +60,9 @@ class Dump:
         self.folder, self.cache, self.scheduler = Path(folder).resolve(), Path(cache).resolve(), scheduler
         if not self.folder.is_dir():
             raise UserError(f"collect.listens: {self.folder} is no folder; name the one that holds the dump")
-        suffixes = (".parquet", ".listens", *_ARCHIVES)
-        self.files = sorted(
-            path for path in self.folder.rglob("*") if path.name.endswith(suffixes) and path.is_file()
-        )
+        self.files = dump_files(self.folder)
         if not self.files:
-            raise UserError(f"collect.listens: {self.folder} holds no {', '.join(suffixes)} file")
+            raise UserError(f"collect.listens: {self.folder} holds no {', '.join(_SUFFIXES)} file")
         self._refuse_repeated_dumps()
         self.cache.mkdir(parents=True, exist_ok=True)
         remove_temporary(self.cache)

@@ -235,10 +235,8 @@ def _versions(song, title, by):
     return title.versions
 
 
-def _similarity(one, other):
-    if one == other:
-        return 1.0
-    return SequenceMatcher(None, one, other, autojunk=False).ratio()
+def _similarity(a, b):
+    return 1.0 if a == b else SequenceMatcher(None, a, b, autojunk=False).ratio()
 
 
 def _same_artist(ours, theirs):

@@ -23,6 +23,10 @@ def files(config):
         paths.append(Path(collect.root) / "fma_metadata" / "tracks.csv")
     elif collect.source == "table":
         paths.append(collect.table.path)
+    elif collect.source == "listenbrainz":
+        from hitsong.collect.listens import dump_files
+
+        paths.extend(dump_files(collect.listens) if collect.listens else [])
     elif collect.strategy == "ids":
         paths.append(collect.ids_file)
     return [Path(path) for path in paths if path and Path(path).is_file()]

@@ -101,17 +101,15 @@ def require_kinds(study, config):
 def with_target(tracks, train, config):
     """Fit the target on the tracks that `train` marks, and encode it for all: tracks, target."""
     columns = config.target.features if config.target.kind == "audio_features" else "popularity"
-    target = targets.fit_target(config.target, tracks.loc[train, columns], _end_of_scale(tracks))
+    target = targets.fit_target(config.target, tracks.loc[train, columns], _end_of_scale(tracks[train]))
     return target.write(tracks), target
 
 
-def _end_of_scale(tracks):
-    """100 if all popularity is on Spotify's scale, else None; "synthetic" are songs of the stand-in's Spotify."""
-    if "popularity_source" not in tracks:
-        return None
-    sources = tracks["popularity_source"].dropna().unique()
+def _end_of_scale(train):
+    """100 if popularity is on Spotify's scale, else None; "synthetic" are songs of the stand-in's Spotify."""
+    sources = train["popularity_source"].dropna().unique()
     on_scale = [source == "synthetic" or "spotify" in source for source in sources]
-    return 100.0 if on_scale and all(on_scale) and tracks["popularity"].max() <= 100 else None
+    return 100.0 if on_scale and all(on_scale) and train["popularity"].max() <= 100 else None
 
 
 def split_schemes(tracks):

@@ -151,7 +151,7 @@ def coverage(target, calibration, y, p):
         has the same for each.
     """
     y, p = validate(target.kind, y, p)
-    found = {}
+    by_level = {}
     for level in map(float, calibration["quantiles"]):
         if target.classes:
             chosen = sets(calibration, p, level)
@@ -161,13 +161,13 @@ def coverage(target, calibration, y, p):
             if _key(level) not in calibration["unbounded"]:  # as a bundle gives them
                 low, high = target.clip(low), target.clip(high)
             inside, width = (low <= y) & (y <= high), high - low
-        found[_key(level)] = _summary(inside, width)
+        by_level[_key(level)] = _summary(inside, width)
         if target.kind == "audio_features":
-            found[_key(level)]["features"] = {
+            by_level[_key(level)]["features"] = {
                 name: _summary(inside[:, column], width[:, column])
                 for column, name in enumerate(target.names)
             }
-    return found
+    return by_level
 
 
 def average_coverage(folds):

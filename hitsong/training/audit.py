@@ -107,8 +107,8 @@ def planted_leak(X, shuffled, config, rng):
         truth = baseline.matrix(division.target.truth(division.tracks), division.target)[:, 0]
         leaking = X.assign(leak=truth + rng.normal(0, truth.std() or 1, len(X)))
         pairs.append(_fit_baseline(leaking, division, config, config.baseline.models[0]))
-    found = at_chance("", shuffled[0].target.kind, pairs, rng)
-    return Check("a planted leak is found", not found.passed, found.measured)
+    check = at_chance("", shuffled[0].target.kind, pairs, rng)
+    return Check("a planted leak is found", not check.passed, check.measured)
 
 
 def planted_copy(tracks):

@@ -32,7 +32,7 @@ def study(rng):
     tracks = pd.DataFrame({
         "track_id": [f"t{i:03}" for i in range(n)], "artist_id": [f"a{i}" for i in artist],
         "group": [f"a{i}" for i in artist], "artist": side, "random": rng.permutation(side),
-        "popularity": rng.integers(0, 100, n).astype(float),
+        "popularity": rng.integers(0, 100, n).astype(float), "popularity_source": "invented",
     })  # fmt: skip
     tracks["side"] = tracks["artist"]
     return tracks, tables_of(tracks, rng.normal(size=(n, 2)))

@@ -25,6 +25,7 @@ def tracks(rng):
         "artist_ids": [[f"a{i // 4}"] for i in n], "artist_name": [f"A {i // 4}" for i in n],
         "name": [f"song {i}" for i in n], "duration_ms": 180_000 + 10_000 * n, "group": [f"a{i // 4}" for i in n],
         "popularity": 50 + 10 * (sound + 0.2 * age + rng.normal(size=240)), "sound": sound, "age": age,
+        "popularity_source": "invented",
         "side": np.repeat(["train", "validation", "test"], [140, 20, 80]),
     })  # fmt: skip
 

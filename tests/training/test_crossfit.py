@@ -33,7 +33,7 @@ def tracks_of(rng, count=90):
         "track_id": [f"t{n:02}" for n in range(count)], "group": [f"a{n:02}" for n in artist],
         "artist": np.array(["train", "train", "validation", "test"])[artist % 4],
         "popularity": 100 * energy + rng.normal(0, 5, count), "energy": energy, "valence": rng.uniform(size=count),
-        "preview_url": None, "audio_path": None,
+        "preview_url": None, "audio_path": None, "popularity_source": "invented",
     })  # fmt: skip
     tracks["side"] = tracks["artist"]
     return folds.with_sides(tracks, pd.DataFrame({"folds_3": (artist % 3 + 1).astype(str)}), 3)
