@@ -85,6 +85,11 @@ class Study:
         return self.folder / "tracks.parquet"
 
     @property
+    def history(self):
+        """Every reading of the tracks' popularity, with its time."""
+        return self.folder / "history.parquet"
+
+    @property
     def copies(self):
         """Which copies of recordings fell, at which step, in favour of which."""
         return self.folder / "duplicates.csv"
