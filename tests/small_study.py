@@ -20,7 +20,7 @@ from hitsong.study import Study
 from hitsong.training import bundle, recipe
 from hitsong.training import fit as training
 
-RATE, SECONDS, CLIPS = 22050, 3.0, 45
+RATE, SECONDS, CLIPS = 22050, 6.0, 45
 TARGETS = {
     "popularity": {"kind": "popularity"},
     "popular": {"kind": "popular"},

@@ -96,6 +96,18 @@ def length(file, demuxer):
         raise ContainerError(f"damaged {LABELS[demuxer]}, not decodable as audio") from None
 
 
+def title_and_artist(file, demuxer):
+    """The title and the artist in the tags of an open file; empty where there are none, or they cannot be read."""
+    import av
+
+    try:
+        with av.open(file, format=demuxer, metadata_errors="ignore") as container:
+            tags = {name.lower(): value for name, value in container.metadata.items()}
+    except av.FFmpegError:
+        return "", ""
+    return tags.get("title", ""), tags.get("artist", "")
+
+
 def _sound(container, label):
     """The best stream of sound, if it can be decoded."""
     stream = container.streams.best("audio")

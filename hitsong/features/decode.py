@@ -74,6 +74,19 @@ def length(path):
         raise AudioError("not decodable as audio") from None
 
 
+def title_and_artist(path):
+    """The title and the artist that a file's own tags name; empty where it names none, or cannot be read."""
+    try:
+        with open(path, "rb") as file:
+            demuxer = _demuxer(file)
+            if demuxer is not None:
+                return containers.title_and_artist(file, demuxer)
+        with soundfile.SoundFile(path) as file:
+            return file.title, file.artist
+    except (AudioError, soundfile.SoundFileError, OSError, ValueError):
+        return "", ""
+
+
 def _demuxer(file):
     """PyAV's demuxer for an open file, None if it is libsndfile's; raises AudioError for what is no audio at all."""
     head = file.read(256)

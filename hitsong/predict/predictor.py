@@ -9,7 +9,8 @@ from hitsong.evaluation import conformal
 from hitsong.features import descriptors, kinds, tags
 
 CLIPPED = 1e-3  # share of samples at full scale from which a song counts as distorted
-SHORTEST = 5.0  # seconds; shorter files get a warning
+
+MEL_WORDS = {"level": ("quieter", "louder"), "spread": ("more even", "more uneven")}
 UNUSUAL = 0.1  # share of descriptors outside their usual range; 1 % is expected by chance
 LEVEL = 0.9  # of intervals
 TAGS_SHOWN = 10
@@ -59,12 +60,15 @@ class Predictor:
     ----------
     settings : hitsong.config.Features
         For `hitsong.predict.song_features.read_features`: the kinds, with the parameters of training.
+    kinds : tuple of str
+        Those that the model itself needs.
     """
 
     def __init__(self, bundle, show=()):
         self.bundle, self.target = bundle, bundle.target
         self.inputs = bundle.info["inputs"]
         settings = kinds.settings_of({spec["kind"]: spec["parameters"] for spec in self.inputs.values()})
+        self.kinds = tuple(settings.kinds)
         self.settings = settings.model_copy(update={"kinds": list(dict.fromkeys([*settings.kinds, *show]))})
         self._residuals = residuals(bundle)
         self._tagger = None
@@ -83,12 +87,29 @@ class Predictor:
         scores = self._tagger.tag([song.features["patches"] for song in songs])
         return list(zip(scores["tags"], scores["embedding"], strict=True))
 
+    def predict_variants(self, made):
+        """Predict for variants of songs (`hitsong.predict.song_features.Variant`) in one batch.
+
+        Returns
+        -------
+        np.ndarray [shape=(n,) or (n, k)]
+            Scores, as for songs.
+        """
+        tagged = self.tag(made) if "patches" in kinds.products(self.kinds) else [(None, None)] * len(made)
+        inputs = [self._inputs(one.features, *tags) for one, tags in zip(made, tagged, strict=True)]
+        return self.bundle.predict_features(
+            {name: np.stack([features[name] for features in inputs]) for name in self.inputs}
+        )
+
+    def _inputs(self, stored, tag_scores, embedding):
+        """The model's inputs in natural units, of one song's features and its tags."""
+        if tag_scores is not None:
+            stored = stored | {"tags": tag_scores, "embedding": embedding}
+        return {name: natural_units(stored[spec["kind"]], spec) for name, spec in self.inputs.items()}
+
     def finish(self, song, tag_scores, embedding):
         """Predict for one song whose tags are known, see `tag`."""
-        stored = dict(song.features)
-        if tag_scores is not None:
-            stored |= {"tags": tag_scores, "embedding": embedding}
-        features = {name: natural_units(stored[spec["kind"]], spec) for name, spec in self.inputs.items()}
+        features = self._inputs(song.features, tag_scores, embedding)
         scores = self.bundle.predict_features({name: value[None] for name, value in features.items()})[0]
         highest = None
         if tag_scores is not None:
@@ -193,38 +214,47 @@ class Predictor:
         return dict(zip(self.target.names, map(float, values), strict=True))
 
     def _warnings(self, song, features):
-        warnings = []
+        warnings, expected = [], self.settings.mel.seconds
         if song.clipped > CLIPPED:
-            message = f"{song.clipped:.1%} of the samples are at full scale: the song sounds distorted."
-            warnings.append(("clipped", message))
-        expected = self.settings.mel.seconds
-        if song.seconds < SHORTEST:
-            message = f"The file has only {song.seconds:.1f} s: too little for a prediction to mean much."
-            warnings.append(("too_short", message))
-        elif "mel" in self.inputs and song.seconds < 0.95 * expected:
+            share = f"{song.clipped:.0%}" if song.clipped >= 0.01 else f"{song.clipped:.1%}"
             message = (
-                f"The model expects {expected:g} s; the file has {song.seconds:.1f} s, padded with silence."
+                f"Clipped: {share} of the song is cut off at full scale, so it sounds distorted. Export it again with "
+                "a lower level; its score may then be another."
+            )
+            warnings.append(("clipped", message))
+        if "mel" in self.inputs and song.seconds < 0.95 * expected:
+            message = (
+                f"Short: the song has {song.seconds:.1f} s, and the model was trained on {expected:g} s. Silence fills "
+                "the rest, which changes the score."
             )
             warnings.append(("too_short", message))
         if unusual := self._unusual(song, features):
-            warnings.append(("unusual", f"Unlike most of the training tracks: {'; '.join(unusual)}."))
+            message = (
+                f"Unlike the songs that the model was trained on: {'; '.join(unusual)}. The score is less "
+                "certain than its interval says."
+            )
+            warnings.append(("unusual", message))
         return warnings
 
     def _unusual(self, song, features):
         """Properties outside the central 99 % of the training clips, in words."""
         usual, unusual = self.bundle.info["seen"], []
         if "mel" in features and "mel" in usual:
-            for name, value in (("level", features["mel"].mean()), ("spread", features["mel"].std())):
+            measured = {"level": features["mel"].mean(), "spread": features["mel"].std()}
+            for name, (below, above) in MEL_WORDS.items():
                 low, high = usual["mel"][name]
-                if not low <= value <= high:
-                    unusual.append(f"its {name} of {value:.0f} dB (usual: {low:.0f} to {high:.0f})")
+                if not low <= measured[name] <= high:
+                    unusual.append(
+                        f"it is {below if measured[name] < low else above} than almost all of them"
+                    )
         if "descriptors" in song.features and "descriptors" in usual:
             values = dict(zip(descriptors.COLUMNS, song.features["descriptors"], strict=True))
             ranges = usual["descriptors"]
             outside = [name for name, (low, high) in ranges.items() if not low <= values[name] <= high]
             if len(outside) > UNUSUAL * len(ranges):
+                examples = ", ".join(name.replace("_", " ") for name in outside[:3])
                 unusual.append(
-                    f"{len(outside)} of {len(values)} descriptors, such as {', '.join(outside[:3])}"
+                    f"{len(outside)} of {len(values)} measurements of its sound are outside their range ({examples})"
                 )
         return unusual
 

@@ -26,7 +26,7 @@ from hitsong.service.scoring import ScoringService, shown_kinds
 from hitsong.service.server import Server
 from tests.conftest import ROOT
 from tests.serving import running
-from tests.small_study import bundle_of
+from tests.small_study import SECONDS, bundle_of
 
 LIMITS = Limits(workers=2, seconds=600.0, file_bytes=2_000_000, files=4, receive_seconds=2.0)
 
@@ -238,7 +238,7 @@ def test_a_file_that_needs_too_much_memory_is_refused_and_the_worker_lives(predi
             pool.decode(silence(590, channels=8))
         assert refused.value.code == "unreadable"
         assert "memory" in str(refused.value)
-        assert pool.decode(song).seconds == 3.0
+        assert pool.decode(song).seconds == SECONDS
         assert pool.restarts == 0
 
 
@@ -266,7 +266,7 @@ def test_a_decoder_that_takes_too_long_is_killed_and_another_takes_its_place(pre
         assert pool.restarts == 1
         for attempt in range(20):  # until the new one is warm
             try:
-                assert pool.decode(song).seconds == 3.0
+                assert pool.decode(song).seconds == SECONDS
                 break
             except DecodeError:
                 assert attempt < 19
@@ -295,7 +295,7 @@ def test_a_worker_that_dies_while_it_waits_is_replaced_before_the_next_file(pred
         process = pool._decoders[0].process
         os.kill(process.pid, signal.SIGKILL)
         process.join()
-        assert pool.decode(song).seconds == 3.0
+        assert pool.decode(song).seconds == SECONDS
         assert pool.restarts == 1
 
 
