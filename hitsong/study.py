@@ -35,6 +35,8 @@ STAGES = {
 }
 # Settings of a crawl that decide how it asks, not what it finds.
 PACING = {"gap_s", "longest_wait_s", "request_budget"}
+# Settings of the stand-in that decide how and when it is read, not which tracks it has.
+STANDIN_STATE = {"faults", "profile", "clock"}
 MOST_HASHED = 1 << 30  # bytes
 SHOWN = 6  # changed settings that a line names
 
@@ -396,7 +398,7 @@ def _crawl(config):
     collect = {key: value for key, value in config["collect"].items() if key not in PACING}
     if collect["source"] in ("fma", "table") or collect["api"] != "standin":
         return {"collect": collect}
-    standin = {key: value for key, value in config["standin"].items() if key not in ("faults", "profile")}
+    standin = {key: value for key, value in config["standin"].items() if key not in STANDIN_STATE}
     return {"collect": collect, "standin": standin}
 
 

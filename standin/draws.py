@@ -86,18 +86,32 @@ def draw_traits(rng, genre, owners):
 
 def draw_effects(rng, traits, owners, shares):
     """The three components of the latent sum, standardised, uncorrelated and weighted."""
-    audio = _standardise(appeal(traits))
-    # Artist effects may by chance go with the artists' average appeal: take that out at the level of the
-    # artists, so that the audio effect stays a pure function of the traits.
+    return pd.DataFrame(
+        draw_components(rng, appeal(traits), owners, shares),
+        columns=["artist_effect", "audio_effect", "noise"],
+    )
+
+
+def draw_components(rng, audio, owners, shares):
+    """Components of artist, audio and noise, each standardised and times the root of its share [shape=(n, 3)].
+
+    Parameters
+    ----------
+    rng : numpy.random.Generator
+    audio : numpy.ndarray
+        A function of the traits [shape=(n,)].
+    owners : numpy.ndarray
+        Number of the main artist of each recording.
+    shares : hitsong.config.Shares
+    """
+    audio = _standardise(audio)
+    # Artist effects may by chance go with the artists' average of the audio component: take that out at the level of
+    # the artists, so that the audio component stays a pure function of the traits.
     effect = rng.standard_normal(owners.max() + 1)
     average = pd.Series(audio).groupby(owners).transform("mean").to_numpy()
     artist = _standardise(_residual(effect[owners], average))
     noise = _standardise(_residual(rng.standard_normal(len(owners)), artist, audio))
-    weights = np.sqrt([shares.artist, shares.audio, shares.noise])
-    return pd.DataFrame(
-        np.column_stack([artist, audio, noise]) * weights,
-        columns=["artist_effect", "audio_effect", "noise"],
-    )
+    return np.column_stack([artist, audio, noise]) * np.sqrt([shares.artist, shares.audio, shares.noise])
 
 
 def _standardise(values):

@@ -1,12 +1,12 @@
 """A synthetic dump of listens, in the two forms of ListenBrainz: what listeners played of a world's recordings.
 
-The number of users of a recording rises with its planted popularity; listens begin with its release, and peak after it.
+The number of users of a recording rises with its planted popularity; its listens over time follow its career
+(`standin.careers`). A dump of a later day holds the listens of an earlier one and those made since.
 """
 
 import io
 import json
 import tarfile
-from datetime import UTC, datetime
 from pathlib import Path
 
 import numpy as np
@@ -14,16 +14,20 @@ import pandas as pd
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from standin import names
+from standin.careers import timestamps, years
 from standin.identities import recording_mbids
 
-FIRST, LAST = datetime(2015, 1, 1, tzinfo=UTC), datetime(2026, 10, 31, 23, 59, tzinfo=UTC)
+FIRST = years("2015-01-01")
 LISTENERS = 3000
+USERS = 8  # of a recording without popularity
 UNMAPPED = 0.1  # share of listens that name no recording
+PLAYS = 0.07  # listens of a recording by a user: 1 and a geometric number of this chance
 NAME = "listenbrainz-{}-dump-1000-20261101-000003-full"
 
 
 def draw_listens(world, rng):
-    """Listens of a world's recordings.
+    """Listens of a world's recordings until the day of the clock.
 
     Returns
     -------
@@ -32,29 +36,47 @@ def draw_listens(world, rng):
         `artist_name`; sorted by time.
     """
     parts = []
-    for recording in world.recordings:
-        users = rng.permutation(LISTENERS)[: round(8 * np.exp(recording.popularity / 20))]
-        user_id = np.repeat(users, 1 + rng.geometric(0.4, len(users)))
-        released = min(int(copy.album.date[:4]) for copy in world.copies[recording])
-        start = max(FIRST.timestamp(), datetime(released, 1, 1, tzinfo=UTC).timestamp())
-        share = rng.beta(1, 2, len(user_id))  # more listens soon after the release
-        mbids = recording_mbids(world, recording)
-        parts.append(
-            pd.DataFrame(
-                {
-                    "user_id": user_id + 1,
-                    "listened_at": (start + share * (LAST.timestamp() - start)).astype(np.int64),
-                    "recording_mbid": np.array(mbids, dtype=object)[
-                        rng.integers(len(mbids), size=len(user_id))
-                    ],
-                    "recording_name": recording.name,
-                    "artist_name": recording.artists[0].name,
-                }
-            )
+    for row, recording in enumerate(world.recordings):
+        users = rng.permutation(LISTENERS)[: round(USERS * np.exp(world.lasting[row] / 20))]
+        user_id = np.repeat(users, 1 + rng.geometric(PLAYS, len(users)))
+        times = world.careers.quantiles(row, rng.random(len(user_id)), FIRST)
+        mbids = np.array(recording_mbids(world, recording), dtype=object)
+        mbid = np.where(
+            rng.random(len(user_id)) < UNMAPPED, None, mbids[rng.integers(len(mbids), size=len(user_id))]
         )
+        parts.append(_listens(recording, user_id, times, mbid))
+        parts += [
+            _later_listens(world, row, users, len(user_id), month, mbids)
+            for month in range(int(np.ceil(12 * years(world.clock))))
+        ]
     listens = pd.concat(parts, ignore_index=True)
-    listens.loc[rng.random(len(listens)) < UNMAPPED, "recording_mbid"] = None
+    listens = listens[listens["listened_at"] < int(timestamps(years(world.clock)))]
     return listens.sort_values(["listened_at", "user_id"], kind="stable", ignore_index=True)
+
+
+def _later_listens(world, row, users, before, month, mbids):
+    """Listens of a recording in a month after REFERENCE, drawn apart: a later clock adds months and changes none."""
+    recording = world.recordings[row]
+    rng = np.random.default_rng(names.number(recording.seed, "listens", month))
+    first, last = month / 12, (month + 1) / 12
+    count = rng.poisson(before * world.careers.ratio(row, FIRST, first, last))
+    anyone = rng.integers(LISTENERS, size=count)
+    user_id = np.where(rng.random(count) < PLAYS, anyone, users[rng.integers(len(users), size=count)])
+    mbid = np.where(rng.random(count) < UNMAPPED, None, mbids[rng.integers(len(mbids), size=count)])
+    return _listens(recording, user_id, rng.uniform(first, last, count), mbid)
+
+
+def _listens(recording, user_id, times, mbid):
+    """A table of listens of a recording; times in years since REFERENCE."""
+    return pd.DataFrame(
+        {
+            "user_id": user_id + 1,
+            "listened_at": timestamps(times).astype(np.int64),
+            "recording_mbid": pd.array(mbid, dtype="str"),
+            "recording_name": recording.name,
+            "artist_name": recording.artists[0].name,
+        }
+    )
 
 
 def write_parquet(folder, listens, files=3):

@@ -195,9 +195,7 @@ def _count(mbid, by_mbid):
     listens = users = None
     if mbid in by_mbid:
         world, recording = by_mbid[mbid]
-        users = max(
-            1, round(2 * 2.718 ** (recording.popularity / 18) / len(recording_mbids(world, recording)))
-        )
+        users = max(1, round(world.users(recording) / len(recording_mbids(world, recording))))
         listens = 3 * users
     elif mbid in FAMOUS:
         users, listens = 5000, 90_000

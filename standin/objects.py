@@ -34,8 +34,8 @@ class Recording:
     features: dict | None
     traits: Traits
     seed: int
-    popularity: int
-    latent: float
+    popularity: int = 0
+    latent: float = 0.0
 
 
 @dataclass(eq=False, slots=True)

@@ -24,6 +24,22 @@ def appeal(traits):
     ).to_numpy()
 
 
+def momentum(traits):
+    """What a song's sound adds to its growth, before standardisation [shape=(n,)]; `traits` is a table of `Traits`.
+
+    Songs with a beat and bright ones gain over time, loud and dense ones lose, minor ones gain a little.
+    """
+    t = traits
+    return (
+        1.0 * t.percussion
+        + 0.5 * t.brightness
+        - 0.7 * t.loudness
+        - 0.5 * t.density
+        + 0.1 * np.tanh((t.tempo - 112) / 24)
+        - 0.1 * t["mode"]
+    ).to_numpy()
+
+
 def skew(latent):
     """Turn the latent sum into popularity: a third zeros, a median near 4, a mean near 7, a tail to 60.
 

@@ -5,6 +5,7 @@ from functools import cached_property
 
 import numpy as np
 
+from standin.careers import Careers, years
 from standin.composer import Traits
 from standin.decoys import AWAY, make_decoys
 from standin.draws import GENRES, draw_effects, draw_owners, draw_traits
@@ -33,12 +34,17 @@ class World:
         One row per recording, the columns of `Traits`.
     effects : pd.DataFrame
         One row per recording: artist_effect, audio_effect, noise, each times the root of its share.
+    careers : standin.careers.Careers
+        How popularity changes with time; recordings and tracks have that of the day of the clock.
+    lasting : numpy.ndarray
+        The popularity of each recording on `standin.careers.REFERENCE`, whatever the clock.
     """
 
     def __init__(self, settings, genre):
         self.genre = genre
         self._seed = settings.seed
         self._settings = _catalogue(settings)
+        self.clock = settings.clock
         size = GENRES[genre].size
         count = max(12, round(size * settings.recordings))
         artists = min(count, max(4, round(size * settings.artists)))
@@ -49,6 +55,7 @@ class World:
         self.effects = draw_effects(self._rng("effects"), self.traits, owners, settings.shares)
         self._record(owners)
         self._release(owners)
+        self._set_popularity(owners, settings.growth)
         self._rate()
         self._compile()
 
@@ -82,8 +89,6 @@ class World:
         """Make the recordings, with what is missing or broken about some of them."""
         rng = self._rng("recordings")
         count = len(owners)
-        latent = self.effects.sum(axis=1).to_numpy()
-        popularity = skew(latent)
         features = measure(rng, self.traits)
         names = invent(rng, SONGS, count)
         traits = [Traits(*row) for row in self.traits.itertuples(index=False)]
@@ -115,8 +120,6 @@ class World:
                 features=None if i in unmeasured else features[i],
                 traits=traits[i],
                 seed=number(self._seed, self.genre, "song", i),
-                popularity=int(popularity[i]),
-                latent=float(latent[i]),
             )
             self.recordings.append(recording)
             if recording.preview:
@@ -191,6 +194,16 @@ class World:
             if artist not in artists:
                 artist.releases["appears_on"].append(album)
 
+    def _set_popularity(self, owners, shares):
+        """Draw the careers, and set the latent sum and the popularity of each recording on the day of the clock."""
+        released = [min(copy.album.date for copy in copies) for copies in self.copies.values()]
+        self.careers = Careers(self._rng("careers"), self.traits, owners, released, shares)
+        latent = self.effects.sum(axis=1).to_numpy()
+        self.lasting = skew(latent)
+        latent = latent + self.careers.changes(self.clock)
+        for recording, value, popularity in zip(self.recordings, latent, skew(latent), strict=True):
+            recording.latent, recording.popularity = float(value), int(popularity)
+
     def _rate(self):
         """Give one copy of a recording its popularity and the others less, often none; rate artists; rank tracks.
 
@@ -215,15 +228,29 @@ class World:
             track.rank = 1_000_000 * place // (len(order) + 1)
 
     def _compile(self):
-        """Two public playlists: the genre's favourites, and a mixture; one copy of each recording, any."""
+        """Two public playlists: the genre's favourites of all time, and a mixture; one copy of each recording, any."""
         rng = self._rng("playlists")
-        best = sorted(self.recordings, key=lambda recording: -recording.latent)[:120]
+        order = np.argsort(
+            -self.effects.sum(axis=1).to_numpy(), kind="stable"
+        )  # not by what the clock changes
+        best = [self.recordings[i] for i in order[:120]]
         mixed = [self.recordings[i] for i in rng.permutation(len(self.recordings))[:80]]
         self.playlists = {}
         for index, (name, chosen) in enumerate([("Best of", best), ("A Mixture of", mixed)]):
             key, serial = self._id("playlist", index), self._serial(index)
             tracks = [copies[rng.integers(len(copies))] for copies in map(self.copies.get, chosen)]
             self.playlists[key] = Playlist(key, serial, f"{name} {self.genre.title()}", tracks)
+
+    def users(self, recording):
+        """The users of a recording in all until the day of the clock, a number that never falls."""
+        row = self._rows[recording]
+        now, begin = years(self.clock), self.careers.released[row]
+        share = self.careers.ratio(row, begin, min(now, 0.0), max(now, 0.0))
+        return 2 * 2.718 ** (self.lasting[row] / 18) * (1 + share if now > 0 else 1 - share)
+
+    @cached_property
+    def _rows(self):
+        return {recording: row for row, recording in enumerate(self.recordings)}
 
     def planted(self, service="spotify"):
         """The planted effects of each track, copies of a recording included.
@@ -232,9 +259,11 @@ class World:
         -------
         pd.DataFrame
             track_id (of the service: "spotify", "deezer" or "musicbrainz"), isrc, artist_effect, audio_effect and noise
-            (weighted: popularity rises with their sum), and the traits.
+            (weighted: popularity on `standin.careers.REFERENCE` rises with their sum), growth_artist_effect,
+            growth_effect (of the sound) and growth_noise (weighted: popularity gains over time with their sum), and the
+            traits.
         """
-        rows = self.effects.join(self.traits)
+        rows = self.effects.join(self.careers.effects).join(self.traits)
         rows.insert(0, "isrc", [recording.isrc for recording in self.recordings])
         names = {
             "spotify": lambda recording, copies: [track.id for track in copies],
@@ -301,8 +330,8 @@ class World:
 
 
 def _catalogue(settings):
-    """The settings that decide the content of the catalogue; class of app and faults do not."""
-    return settings.model_dump_json(exclude={"profile", "faults"})
+    """The settings that decide which tracks there are; class of app, faults and what changes with time do not."""
+    return settings.model_dump_json(exclude={"profile", "faults", "clock", "growth"})
 
 
 def playlist_ids(settings, genre):

@@ -148,3 +148,10 @@ def test_any_mapping_is_either_a_config_or_a_fault(tmp_path_factory, content):
     path.write_text(json.dumps(content, ensure_ascii=False), encoding="utf-8")
     if not set(content) <= set(config.Config.model_fields):
         assert str(path) in fault(path)
+
+
+@pytest.mark.parametrize("day", ["2027-02-30", "2025-12-31", "20270501", "soon"])
+def test_the_clock_of_the_standin_is_a_day_since_its_last_release(written, day):
+    with pytest.raises(UserError, match="standin.clock"):
+        config.load(written(""), [f"standin.clock={day}"])
+    assert config.load(written("standin: {clock: 2027-05-01}")).standin.clock == "2027-05-01"

@@ -63,7 +63,7 @@ def connect(config):
             session.proxies = standin.proxies
             yield Connection(
                 session=session,
-                name=f"synthetic-{digest(config.standin.model_dump(exclude={'profile', 'faults'}))}",
+                name=f"synthetic-{digest(config.standin.model_dump(exclude={'profile', 'faults', 'clock'}))}",
                 api=standin.api,
                 token_url=standin.token_url,
                 deezer=standin.deezer,

@@ -1,8 +1,9 @@
 """The sections of a config that say where tracks and their clips come from."""
 
+from datetime import date
 from typing import Annotated, Literal
 
-from pydantic import Field, model_validator
+from pydantic import AfterValidator, BeforeValidator, Field, model_validator
 
 from hitsong.config.base import AUDIO_FEATURES, Positive, Section, Seed, Share, Text, matching, nearest
 
@@ -35,8 +36,22 @@ class Fault(Section):
     path: str = ""
 
 
+def _day(text):
+    """Refuse what is no day, or lies before the releases of the stand-in's last songs."""
+    try:
+        if date.fromisoformat(text).year >= 2026 and len(text) == 10:
+            return text
+    except ValueError:
+        pass
+    raise ValueError("must be a day since 2026, such as 2027-05-01")
+
+
 class Standin(Section):
-    """The synthetic services on loopback: what kind of app they take us for, their catalogue, their faults."""
+    """The synthetic services on loopback: what kind of app they take us for, their catalogue, their faults.
+
+    `shares` are those of popularity, `growth` those of its change over time. `clock` is the day of the services, on
+    which popularity is read: moved on, it is what `01_collect.py --refresh` reads.
+    """
 
     profile: Literal["extended", "dev_old", "dev_new", "no_premium"] = "extended"
     faults: list[Fault] = []
@@ -45,6 +60,8 @@ class Standin(Section):
     seconds: Annotated[float, Field(ge=1, le=60)] = 30.0
     seed: Seed = 1
     shares: Shares = Shares()
+    growth: Shares = Shares(artist=0.20, audio=0.45, noise=0.35)
+    clock: Annotated[str, BeforeValidator(str), AfterValidator(_day)] = "2026-11-01"
 
 
 # The columns of a table of tracks that have a meaning here.

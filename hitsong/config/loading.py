@@ -36,7 +36,7 @@ def load(path, overrides=()):
         content = parse(path.read_text(encoding="utf-8"))
     except FileNotFoundError:
         raise UserError(f"{path}: there is no such config file; the presets are in configs/") from None
-    except (OSError, UnicodeDecodeError, YAMLError) as error:
+    except (OSError, ValueError, YAMLError) as error:
         raise UserError(f"{path}: cannot be read as YAML: {' '.join(str(error).split())}") from None
     content = {} if content is None else content
     if not isinstance(content, dict):
@@ -61,7 +61,7 @@ def _apply(content, override):
         raise UserError(f"--set {override}: expected key.path=value, for example --set collect.genre=hip-hop")
     try:
         value = parse(value)
-    except YAMLError:
+    except (YAMLError, ValueError):  # ValueError: a day such as 2027-02-30
         raise UserError(f"--set {override}: the value is not valid YAML") from None
     *parents, last = key.strip().split(".")
     for parent in parents:
