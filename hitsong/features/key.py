@@ -4,9 +4,11 @@ from functools import cache
 
 import numpy as np
 
+from hitsong.features.decode import resample
 from hitsong.features.stft import frame_count, power_spectra
 
-N_FFT, HOP = 8192, 4096  # at 22,050 Hz a bin is 2.7 Hz, which resolves semitones from 55 Hz on
+SAMPLE_RATE = 5512.5  # Hz, enough for the highest pitch: a quarter of the transforms at 22,050 Hz
+N_FFT, HOP = 2048, 1024  # a bin is 2.7 Hz, which resolves semitones from 55 Hz on
 LOWEST, HIGHEST = 55.0, 2100.0  # Hz, A1 to C7: above are mostly overtones
 QUIETEST = 0.05  # of a frame's highest peak: lower peaks are noise and leakage
 
@@ -23,7 +25,7 @@ def key(samples, sample_rate):
     samples : np.ndarray [shape=(n,), float32]
         Mono.
     sample_rate : int
-        In Hz; the resolution is meant for 22,050.
+        In Hz, at least `SAMPLE_RATE`.
 
     Returns
     -------
@@ -41,7 +43,7 @@ def key(samples, sample_rate):
     Albrecht and Shanahan (2013), "The use of large corpora to train a new type of key-finding algorithm",
     *Music Perception* 31(1) (the profiles).
     """
-    weights = chroma(samples, sample_rate)
+    weights = chroma(resample(samples, sample_rate, SAMPLE_RATE))
     if np.ptp(weights) <= 1e-6 * weights.max():
         return 0, 0.5, 0.0
     weights = weights - weights.mean()
@@ -50,14 +52,14 @@ def key(samples, sample_rate):
     return best % 12, float(best < 12), float(correlations[best])
 
 
-def chroma(samples, sample_rate):
-    """The weight of each pitch class in a clip: [shape=(12,)], all 0 without a peak.
+def chroma(samples):
+    """The weight of each pitch class in a clip at `SAMPLE_RATE`: [shape=(12,)], all 0 without a peak.
 
     The peaks of the spectrum, located between bins by a parabola through the logarithms, each weighted by the root of
     its amplitude, less the tuning of the whole clip. After Gomez (2006), "Tonal
     description of polyphonic audio for music content processing", *INFORMS Journal on Computing* 18(3).
     """
-    spectrum, first = _spectrum(samples, sample_rate)
+    spectrum, first = _spectrum(samples)
     below, here, above = spectrum[:-2], spectrum[1:-1], spectrum[2:]
     peaks = (here > below) & (here >= above) & (here > np.maximum(QUIETEST * here.max(axis=0), 1e-4))
     bins = np.nonzero(peaks)[0]
@@ -65,15 +67,15 @@ def chroma(samples, sample_rate):
     parts = (part[peaks].astype(float) for part in (below, here, above))
     below, here, above = (np.log(np.maximum(part, 1e-12)) for part in parts)
     bins = bins + first + 1 + 0.5 * (below - above) / (below - 2 * here + above)
-    pitches = 12 * np.log2(bins * sample_rate / N_FFT / 440) + 69  # MIDI numbers
+    pitches = 12 * np.log2(bins * SAMPLE_RATE / N_FFT / 440) + 69  # MIDI numbers
     weights = np.exp(0.5 * here)
     tuning = np.angle(weights @ np.exp(2j * np.pi * pitches)) / (2 * np.pi)  # semitones
     return np.bincount(np.rint(pitches - tuning).astype(int) % 12, weights, minlength=12)
 
 
-def _spectrum(samples, sample_rate):
+def _spectrum(samples):
     """Amplitudes between the lowest and the highest pitch [shape=(bins, frames)], and their first bin."""
-    first, last = (round(limit * N_FFT / sample_rate) for limit in (LOWEST, HIGHEST))
+    first, last = (round(limit * N_FFT / SAMPLE_RATE) for limit in (LOWEST, HIGHEST))
     spectrum = np.empty((last - first, frame_count(samples, HOP)), np.float32)
     for frames, power in power_spectra(samples, N_FFT, HOP):
         spectrum[:, frames] = np.sqrt(power[:, first:last]).T
