@@ -17,6 +17,7 @@ Spotify's audio features are trained.
 from hitsong import cli
 from hitsong.data.corpus import Corpus
 from hitsong.data.tracks import has_audio, load_tracks
+from hitsong.predict.neighbours import write_new_neighbours
 from hitsong.report import model_card, provenance
 from hitsong.study import Stage, Study
 from hitsong.training import stage as training
@@ -56,6 +57,7 @@ def main():
     for model in training.train(corpus, plan, about, arguments.again, arguments.tune):
         if model.served:
             model_card.write_new_card(model.bundle)
+            write_new_neighbours(model.bundle.folder, study, config.features, corpus.tracks)
         print(model.line, flush=True)
         counts[model.trained] += 1
 

@@ -16,6 +16,7 @@ from hitsong.data.tracks import with_target
 from hitsong.features.extract import extract
 from hitsong.features.store import Store
 from hitsong.files import sha256
+from hitsong.predict.neighbours import write_neighbours
 from hitsong.study import Study
 from hitsong.training import bundle, recipe
 from hitsong.training import fit as training
@@ -52,7 +53,8 @@ def small_study():
         soundfile.write(study.previews / f"{track_id}.wav", _song(rng, level), RATE, subtype="FLOAT")
     tracks = pd.DataFrame(
         {
-            "track_id": ids, "path": [f"previews/{track_id}.wav" for track_id in ids],
+            "track_id": ids, "name": [f"Song {number}" for number in range(CLIPS)], "artist_name": "Planted & Sons",
+            "path": [f"previews/{track_id}.wav" for track_id in ids],
             "popularity": np.round(30 + 10 * brightness + 3 * rng.normal(size=CLIPS)).clip(0, 100),
             "energy": 1 / (1 + np.exp(-brightness)), "danceability": rng.uniform(size=CLIPS),
             "popularity_source": "synthetic songs", "fetched_at": "2026-02-03T04:05:06", "licence": None,
@@ -65,6 +67,7 @@ def small_study():
     store.extend(tracks.assign(sha256=[sha256(study.folder / path) for path in tracks["path"]]))
     extract(store, config.features, study.folder, Compute(workers=1))
     _fit(study, config, tracks, "inception", study.models / "inception")
+    write_neighbours(study.models / "inception", study, config.features, tracks)
     return config, tracks
 
 

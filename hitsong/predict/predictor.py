@@ -7,6 +7,7 @@ import pandas as pd
 
 from hitsong.evaluation import conformal
 from hitsong.features import descriptors, kinds, tags
+from hitsong.predict.neighbours import Neighbours
 
 CLIPPED = 1e-3  # share of samples at full scale from which a song counts as distorted
 
@@ -39,12 +40,15 @@ class Prediction:
         The auto-tagger's highest scores; None if it did not run.
     warnings : list of (str, str)
         Reasons to doubt the prediction: a code, and a sentence.
+    neighbours : list of dict or None
+        The study's tracks whose sound is nearest (`hitsong.predict.neighbours`); None where they may not be shown.
     """
 
     scores: np.ndarray
     features: dict
     tags: list | None
     warnings: list
+    neighbours: list | None = None
 
 
 class Predictor:
@@ -71,6 +75,7 @@ class Predictor:
         self.kinds = tuple(settings.kinds)
         self.settings = settings.model_copy(update={"kinds": list(dict.fromkeys([*settings.kinds, *show]))})
         self._residuals = residuals(bundle)
+        self.neighbours = Neighbours.read(bundle.folder, self.settings)
         self._tagger = None
         if "patches" in kinds.products(self.settings.kinds):
             self._tagger = tags.Tagger(self.settings.tags.model)
@@ -115,7 +120,16 @@ class Predictor:
         if tag_scores is not None:
             order = np.argsort(-tag_scores)[:TAGS_SHOWN]
             highest = [(self._tag_names[place], float(tag_scores[place])) for place in order]
-        return Prediction(scores, features, highest, self._warnings(song, features))
+        return Prediction(
+            scores, features, highest, self._warnings(song, features), self._nearest(song, embedding)
+        )
+
+    def _nearest(self, song, embedding):
+        """The nearest tracks of the study, if they may be shown and this song has what they are compared by."""
+        if self.neighbours is None:
+            return None
+        vector = embedding if self.neighbours.kind == "embedding" else song.features.get("descriptors")
+        return None if vector is None else self.neighbours.nearest(vector)
 
     def value(self, scores):
         """A prediction in JSON's types: a number, or one for each of the target's names."""

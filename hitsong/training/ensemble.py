@@ -54,7 +54,11 @@ def copy_members(folder, parts):
     """Copy the bundles of the members into the ensemble's folder."""
     for name, path in parts.items():
         shutil.rmtree(folder / "members" / name, ignore_errors=True)
-        shutil.copytree(path, folder / "members" / name, ignore=shutil.ignore_patterns(*workspace.WORK_FILES))
+        shutil.copytree(
+            path,
+            folder / "members" / name,
+            ignore=shutil.ignore_patterns(*workspace.WORK_FILES, "neighbours.npz"),
+        )
 
 
 def fit_weights(members, y, groups, target):
