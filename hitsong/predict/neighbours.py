@@ -42,7 +42,7 @@ def write_neighbours(folder, study, settings, tracks):
     bool
         Whether there was something to write.
     """
-    free = tracks["popularity_source"].map(lambda source: any(name in source for name in FREE_SOURCES))
+    free = tracks["popularity_source"].map(_is_free)
     known = tracks[free & tracks["side"].isin(["train", "validation"]) & tracks["popularity"].notna()]
     tables = ((kind, read_table(study, kind, settings)) for kind in KINDS)
     kind, table = next(((kind, table) for kind, table in tables if table is not None), (None, None))
@@ -128,3 +128,8 @@ class Neighbours:
             }
             for row in np.argsort(distances, kind="stable")[:count]
         ]
+
+
+def _is_free(source):
+    """Whether tracks of a source of popularity may be passed on; one without a source may not."""
+    return isinstance(source, str) and any(name in source for name in FREE_SOURCES)
