@@ -1,7 +1,7 @@
 """Measure what the project costs, and write the table of benchmarks/RESULTS.md.
 
     python benchmarks/all.py CLIPS                            # short: features, tags, one training step
-    python benchmarks/all.py CLIPS --long --reference ../ref  # and the demo, `make test`, a table of 1,000,000 tracks
+    python benchmarks/all.py CLIPS --long --reference ../ref  # and the demo, the service, `make test`, a large table
     python benchmarks/all.py CLIPS --rows features tags       # some rows
 
 CLIPS is a folder with audio files, for example fma_small. The reference is a work tree of commit d513a3b with its own
@@ -68,6 +68,20 @@ def training(options):
             yield f"wait for data, {name}", values["waiting"], 0.05
 
 
+def windows(options):
+    few, many = measured("windows.py").values()
+    yield "03 with tags, slow reader: memory at 90,000 clips / at 2,000", many / few, 1.1
+
+
+def service(options):
+    """Of the demo study, whose models must have been trained."""
+    values = measured("service.py", options.clips, "--study", "demo")
+    yield "service: first answer after 07_serve.py, s", values["first_s"], 4
+    yield "service: ideal / answers a second with 16 clients", 1 / values["share"], 1 / 0.8
+    yield "service: one song of 3:30 / one of 30 s, time", values["long_s"], 2
+    yield "service: two short songs beside one of 3:30 / without it, time", values["beside"], 1.5
+
+
 def demo(options):
     """The stages of both work trees in turn, each from nothing."""
     seconds = {tree: {} for tree in (options.reference, ROOT)}
@@ -97,7 +111,7 @@ def table(options):
 
 
 SHORT = {"features": features, "tags": tags, "training": training}
-LONG = {"demo": demo, "tests": tests, "table": table}
+LONG = {"windows": windows, "demo": demo, "service": service, "tests": tests, "table": table}
 
 
 def main():
