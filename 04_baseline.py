@@ -20,7 +20,7 @@ from hitsong.evaluation import crossvalidation, fitted
 from hitsong.evaluation.divisions import divide
 from hitsong.files import read_json
 from hitsong.models.registry import in_order
-from hitsong.report import drawing, training_figures
+from hitsong.report import charts, training_figures
 from hitsong.study import Stage, Study
 from hitsong.training.recipe import inputs_of_all
 
@@ -54,7 +54,7 @@ def main():
             print(remark)
     curves = pd.read_csv(folder / "learning_curve.csv")
     figure = training_figures.learning_curve(curves, record["learning_curve"])
-    drawing.save(figure.drawing, folder / "learning_curve.png")
+    charts.save(figure.drawing, folder / "learning_curve.png")
     outputs = [folder / "metrics.json", *(folder / name for name in record["files"]), study.splits]
     stage.finish(outputs, counts)
 

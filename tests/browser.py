@@ -13,7 +13,7 @@ LOCAL = ("", "localhost", "127.0.0.1")  # "" is the host of file:, data: and blo
 
 
 @contextmanager
-def page(width, height, dark=False):
+def page(width, height, dark=False, javascript=True):
     """Open a blank page in Chromium; skips the test where there is none.
 
     Parameters
@@ -22,6 +22,8 @@ def page(width, height, dark=False):
         Of the window, in CSS pixels.
     dark : bool
         Whether the reader prefers dark pages.
+    javascript : bool
+        Whether pages may run it.
 
     Yields
     ------
@@ -41,8 +43,9 @@ def page(width, height, dark=False):
     with sync_playwright() as playwright:
         browser = playwright.chromium.launch(executable_path=chromium, args=["--no-sandbox"])
         opened = browser.new_page(
-            viewport={"width": width, "height": height}, color_scheme="dark" if dark else "light"
-        )
+            viewport={"width": width, "height": height}, color_scheme="dark" if dark else "light",
+            java_script_enabled=javascript,
+        )  # fmt: skip
         opened.on(
             "console", lambda message: message.type == "error" and trouble.append(f"console: {message.text}")
         )

@@ -54,7 +54,14 @@ def script(name, *arguments, check=True, cwd=ROOT):
 
 
 HUNDRED = "hundred_sequences"  # each by itself takes as long as a file
-LONG = ("test_pipeline.py", "test_table.py", "test_fit.py", "test_studies.py", "test_page.py")
+LONG = (
+    "test_pipeline.py",
+    "test_table.py",
+    "test_fit.py",
+    "test_studies.py",
+    "test_page.py",
+    "test_explorer.py",
+)
 
 
 @pytest.hookimpl(tryfirst=True)

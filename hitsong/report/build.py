@@ -21,22 +21,29 @@ from hitsong.report import (
     tables,
     training_figures,
 )  # fmt: skip
-from hitsong.report.formats import dates, short
+from hitsong.report.explorer import explore
+from hitsong.report.formats import dates, interval, number, short
 from hitsong.study import STAGES
 from hitsong.training.stage import summarise
 
-CONTENTS = {
-    "data": "The data",
-    "split": "Split and leakage checks",
-    "models": "Models",
-    "predictions": "Predicted and actual",
-    "errors": "Errors by kind of track",
-    "training": "Training",
-    "dependence": "What the predictions depend on",
-    "tracks": "Best and worst predictions",
-    "reading": "How to read this",
-    "facts": "Facts",
-    "repeat": "How to repeat this",
+CONTENTS = {  # the heading of each section, and its name in the navigation
+    "models": ("Models", "Models"),
+    "tracks": ("Predicted and actual, track by track", "Tracks"),
+    "predictions": ("Calibration and certainty", "Calibration"),
+    "errors": ("Errors by kind of track", "Errors"),
+    "dependence": ("What the predictions depend on", "Dependence"),
+    "data": ("The data", "Data"),
+    "split": ("Split and leakage checks", "Split"),
+    "training": ("Training", "Training"),
+    "reading": ("How to read this", "Reading"),
+    "facts": ("Facts", "Facts"),
+    "repeat": ("How to repeat this", "Repeat"),
+}
+_SOURCES = {
+    "spotify": "https://developer.spotify.com/documentation/web-api",
+    "deezer": "https://developers.deezer.com/api",
+    "fma": "https://github.com/mdeff/fma",
+    "listenbrainz": "https://listenbrainz.org/data/",
 }
 _EXAMPLES = 6
 _DRAWN = 8  # models whose predictions are drawn in the page; those of all are files
@@ -74,15 +81,17 @@ def build_report(study, config, result, tracks, table, target, infos, dependence
     y, p = select_model(table, result["best"], target.names)
     test = tracks[tracks["track_id"].isin(table["track_id"])].set_index("track_id", drop=False)
     gallery = page.Gallery(study.report)
+    collected = provenance.config_of(study, "collect")
+    source = "synthetic" if sheet["synthetic"] else collected.collect.source
+    explorer = explore(study, tracks, table, target, result["best"], source)
     figures = _draw(gallery, study, result, tracks, table, target, infos, fitted, names, drawn, dependence)
+    figures["tracks"] = gallery.add(explorer.draw, data=explorer.name)
     model_table.write_tables(study.report, result)
     popularity = target.kind == "popularity"
     pairs = tables.ordered_pairs(y.iloc[:, 0], p.iloc[:, 0]) if popularity else None
     used = "folds" if sheet["split"]["folds"] else sheet["split"]["scheme"]  # what was measured
     new_artists = sheet["split"]["leakage"][used]["artists"] == 0
     verdict, answer = sentences.answer(result, len(test), new_artists, pairs, sheet["split"]["folds"])
-    collected = provenance.config_of(study, "collect")
-    source = "synthetic" if sheet["synthetic"] else collected.collect.source
     described = (study, tracks, table, target, result["best"], source)
     best, worst = extreme_tracks.find_extremes(table, target, result["best"])
     missing = {"errors": not figures["errors"], "dependence": not dependence}
@@ -108,7 +117,9 @@ def build_report(study, config, result, tracks, table, target, infos, dependence
         against=sentences.against_baseline(result, served[0]),
         flags=[flag for flag in flags if flag],
         shares=collected.standin.shares,
-        contents={name: title for name, title in CONTENTS.items() if not missing.get(name)},
+        contents={name: titles for name, titles in CONTENTS.items() if not missing.get(name)},
+        source_page=_SOURCES.get(source),
+        explorer=explorer,
         used=used,
         reading=sentences.explanation(result, target, pairs, real_audio),
         descriptions=_descriptions(infos, served, result),
@@ -151,7 +162,8 @@ def _results(result, kind, used):
         "paired_support": model_table.typical_intervals(paired.values(), paired_names),
         "measured": [used, *result["schemes"]],
         "schemes": _schemes(result, used),
-        "share_of_ceiling": _share_of_ceiling(result),
+        "to_ceiling": _to_ceiling(result),
+        "chances": model_table.chances(result),
         "coverage": {name: row["coverage"] for name, row in ranked(result) if row.get("coverage")},
     }
 
@@ -186,6 +198,11 @@ def _draw(gallery, study, result, tracks, table, target, infos, fitted, names, d
     if target.kind != "audio_features":
         where["popularity"] = tables.popularity_cells(test["popularity"])
     source = result["sheet"]["popularity"]["source"]
+    predictions = [
+        (table, name, target, rows[name]["metrics"].get("confusion"))
+        for name in drawn
+        if name != best or target.kind != "popularity"  # whose tracks are a section of their own
+    ]
     return {
         "data": gallery.add(data_figures.popularity, tracks, source)
         + gallery.add_each(
@@ -193,10 +210,8 @@ def _draw(gallery, study, result, tracks, table, target, infos, fitted, names, d
         ),
         "comparison": gallery.add(result_figures.comparison, model_table.main_values(result), target.kind),
         "curves": gallery.add(result_figures.curves, table, drawn) if target.kind == "popular" else [],
-        "predictions": gallery.add_each(
-            result_figures.predictions,
-            [(table, name, target, rows[name]["metrics"].get("confusion")) for name in drawn],
-        ),
+        "confusion": gallery.add_each(result_figures.predictions, predictions[: target.classes]),
+        "predictions": gallery.add_each(result_figures.predictions, predictions[target.classes :]),
         "calibration": gallery.add(result_figures.calibration, y, p, test["group"], target, best),
         "coverage": gallery.add(result_figures.coverage, rows, names, target.classes),
         "errors": gallery.add_each(
@@ -235,15 +250,13 @@ def _histories(study, infos, folds):
     return histories
 
 
-def _share_of_ceiling(result):
-    """The best model's skill as a share of that of the planted effect; None where the test tracks do not show it."""
-    if "planted" not in result["rows"]:
+def _to_ceiling(result):
+    """By how much the best model differs from the planted effect, with the interval, or None."""
+    difference = result["paired"].get("planted", {}).get(result["main"])
+    if not difference:
         return None
-    chance = kinds.chance(result["kind"])
-    best, ceiling = (
-        result["rows"][name]["metrics"][result["main"]] - chance for name in (result["best"], "planted")
-    )
-    return best / ceiling if ceiling > 0 else None
+    bounds = (difference["low"], difference["high"])
+    return f"{number(difference['difference'], bounds)} ({interval(bounds)})"
 
 
 def _descriptions(infos, served, result):

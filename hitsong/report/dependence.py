@@ -12,8 +12,8 @@ from hitsong.explain import across_tracks, mels
 from hitsong.explain.occlusion import occlusion
 from hitsong.explain.permutation import permutation_importance
 from hitsong.features.kinds import settings_of
-from hitsong.report import explanation_figures
-from hitsong.report.drawing import Figure
+from hitsong.report import dependence_figures, explanation_figures
+from hitsong.report.figure import Figure
 from hitsong.report.formats import interval, number
 
 REPEATS = 2  # shuffles of each column
@@ -55,7 +55,7 @@ def of_model(study, config, corpus, bundle, test, prediction):
             alt = "Correlation of the predictions with music tags and descriptors, the strongest, with intervals."
 
             def correlations():
-                return Figure("correlations", explanation_figures.correlations(table), table, alt)
+                return Figure("correlations", dependence_figures.correlations(table), table, alt)
 
             result.add(across_tracks.describe_correlations(table), correlations)
     return result
@@ -78,11 +78,11 @@ def _measure_exchanges(result, config, corpus, bundle, test, output, unit):
         alt = "Mean change of the score when {} comes from another song, with intervals."
         return [
             Figure(
-                "importance_of_bands", explanation_figures.importance_of_bands(bands, unit), bands,
+                "importance_of_bands", dependence_figures.importance_of_bands(bands, unit), bands,
                 alt.format("a frequency band"),
             ),
             Figure(
-                "importance_of_parts", explanation_figures.importance_of_parts(parts, unit), parts,
+                "importance_of_parts", dependence_figures.importance_of_parts(parts, unit), parts,
                 alt.format("a part of the clip"),
             ),
         ]  # fmt: skip
@@ -124,7 +124,7 @@ def of_baseline(config, target, estimator, X, test):
     alt = f"Decrease of {metric} when each column is shuffled among the test tracks, with intervals."
 
     def importance():
-        return Figure("importance", explanation_figures.importance(table, metric), table, alt)
+        return Figure("importance", dependence_figures.importance(table, metric), table, alt)
 
     result.add(
         f"Shuffling {first['column']} among the test tracks costs most: {metric} decreases by "

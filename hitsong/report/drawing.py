@@ -6,27 +6,26 @@ page the colours of the palette become CSS variables, for a light and a dark pag
 
 import io
 import re
-import unicodedata
 import warnings
-from dataclasses import dataclass
 
 import matplotlib
 import numpy as np
-import pandas as pd
 from matplotlib import font_manager
 from matplotlib.figure import Figure as Drawing
 
 from hitsong.files import replacing
+from hitsong.report.figure import (
+    CARD,
+    GRID,
+    INK,
+    LONGEST_ROW,
+    MUTED,
+    plain,
+    with_variables,
+)
 
-INK, MUTED, GRID, CARD = "#1f2933", "#616e7c", "#dfe3e8", "#ffffff"
-ACCENT, SECOND, THIRD = "#0b6e8f", "#c2571f", "#8a963a"
 DASHED = {"color": MUTED, "linewidth": 1, "linestyle": "--"}
-LINES = [ACCENT, SECOND, THIRD, MUTED]
-VARIABLES = {
-    INK: "ink", MUTED: "muted", GRID: "line", CARD: "card", ACCENT: "accent", SECOND: "second", THIRD: "third",
-}  # fmt: skip
 WIDTH = 4.5  # inches
-LONGEST, LONGEST_ROW = 60, 28  # Latin characters of a title, and of a label beside a row
 
 _RASTER_DPI = 180  # of pixels inside an SVG
 _CJK = {
@@ -74,44 +73,10 @@ matplotlib.rcParams.update(
 )
 
 
-@dataclass(frozen=True)
-class Figure:
-    """A figure with its numbers and description.
-
-    Attributes
-    ----------
-    name : str
-        Of its files, without suffix.
-    drawing : matplotlib.figure.Figure
-    table : pandas.DataFrame
-        Its numbers.
-    alt : str
-        The same in words, for screen readers.
-    caption : str
-    """
-
-    name: str
-    drawing: Drawing
-    table: pd.DataFrame
-    alt: str
-    caption: str = ""
-
-
 def new_figure(height=3.2, width=WIDTH, rows=1, columns=1, **options):
     """An empty figure of a size in inches, and its axes (an array of them if there are several)."""
     drawing = Drawing(figsize=(width, height), layout="constrained")
     return drawing, drawing.subplots(rows, columns, **options)
-
-
-def plain(text, longest=LONGEST):
-    """Any text as a label: one line without control characters, shortened if it is long.
-
-    >>> plain("A\\n\\x00 song"), len(plain("x" * 100))
-    ('A song', 60)
-    """
-    text = " ".join("".join(c if c.isprintable() else " " for c in str(text)).split())
-    ends = np.cumsum([1 + (unicodedata.east_asian_width(c) in "WF") for c in text])
-    return text if not text or ends[-1] <= longest else text[: np.searchsorted(ends, longest)] + "…"
 
 
 def save(drawing, path):
@@ -139,9 +104,7 @@ def svg(drawing, name):
     text = re.sub(r'<g id="[^"]*"', "<g", text)  # matplotlib counts them anew in each figure
     text = re.sub(r"(font: [^;\"]*?px) [^;\"]*", r"\1 var(--font)", text)
     text = re.sub(r"<!--.*?-->|\n\s*", lambda match: "" if match[0][0] == "<" else " ", text, flags=re.DOTALL)
-    for colour, variable in VARIABLES.items():
-        text = text.replace(colour, f"var(--{variable})")
-    return text
+    return with_variables(text)
 
 
 def _savefig(drawing, target, **options):

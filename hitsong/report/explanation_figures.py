@@ -1,4 +1,4 @@
-"""Figures of explanations: maps over a spectrogram, importance of bands, parts and columns, correlations."""
+"""Figures of explanations: maps over a spectrogram."""
 
 import io
 
@@ -6,23 +6,12 @@ import numpy as np
 from matplotlib.colors import LinearSegmentedColormap, ListedColormap, Normalize
 from PIL import Image
 
-from hitsong.explain.across_tracks import DISCOVERY_RATE
 from hitsong.explain.mels import band_edges
-from hitsong.report.drawing import (
-    ACCENT,
-    INK,
-    MUTED,
-    SECOND,
-    clip_to,
-    draw_intervals,
-    name_rows,
-    new_figure,
-    plain,
-)
+from hitsong.report.drawing import new_figure
+from hitsong.report.figure import ACCENT, MUTED, SECOND, plain
 
 HERTZ = (200, 500, 1000, 2000, 5000, 10000, 20000)
 STRONGEST = 0.85  # opacity of the largest values: the spectrogram stays visible
-SHOWN = 12  # columns in a figure
 
 # What the values of each kind of map are, to be filled with the unit of the score.
 LABELS = {
@@ -78,7 +67,7 @@ def over_spectrogram(mel, values, settings, label, title=""):
     axes.set(xlabel="time (s)", ylabel="frequency (Hz)", title=plain(title))
     edges = band_edges(settings)
     ticks = [hertz for hertz in HERTZ if edges[0] <= hertz <= edges[-1]]
-    axes.set_yticks(np.interp(ticks, edges, np.arange(len(edges))), [_short(hertz) for hertz in ticks])
+    axes.set_yticks(np.interp(ticks, edges, np.arange(len(edges))), [short_hertz(hertz) for hertz in ticks])
     axes.grid(visible=False)
     return drawing
 
@@ -93,66 +82,10 @@ def overlay_png(values):
     return file.getvalue()
 
 
-def importance_of_bands(bands, unit):
-    """Draw the table of `hitsong.explain.across_tracks.band_importance`; importance in this unit."""
-    drawing, axes = new_figure(3.4)
-    axes.barh(
-        range(len(bands)), bands["importance"], height=0.8, color=ACCENT, error_kw={"ecolor": INK, "elinewidth": 1},
-        xerr=clip_to(bands["importance"], bands["low"], bands["high"]),
-    )  # fmt: skip
-    edges = [*bands["begin"], bands["end"].iat[-1]]
-    axes.set_yticks(np.arange(len(edges)) - 0.5, [_short(hertz) for hertz in edges])
-    axes.set(xlabel=f"mean change ({unit})", ylabel="frequency (Hz)", title="Exchanging a frequency band")
-    axes.grid(axis="y", visible=False)
-    return drawing
+def short_hertz(hertz):
+    """A frequency as the label of an axis.
 
-
-def importance_of_parts(parts, unit):
-    """Draw the table of `hitsong.explain.across_tracks.time_importance`; importance in this unit."""
-    drawing, axes = new_figure(3.4)
-    axes.bar(
-        range(len(parts)), parts["importance"], width=0.8, color=SECOND, error_kw={"ecolor": INK, "elinewidth": 1},
-        yerr=clip_to(parts["importance"], parts["low"], parts["high"]),
-    )  # fmt: skip
-    edges = [*parts["begin"], parts["end"].iat[-1]]
-    axes.set_xticks(np.arange(len(edges)) - 0.5, [f"{second:.2g}" for second in edges])
-    axes.set(xlabel="time (s)", ylabel=f"mean change ({unit})", title="Exchanging a part of the clip")
-    axes.grid(axis="x", visible=False)
-    return drawing
-
-
-def correlations(table):
-    """Draw the strongest rows of `hitsong.explain.across_tracks.correlate_columns`, and which of them may be chance."""
-    shown = table.head(SHOWN).iloc[::-1]
-    significant = (shown["q"] <= DISCOVERY_RATE).to_numpy()
-    drawing, axes = new_figure(1.5 + 0.27 * len(shown))
-    axes.axvline(0, color=INK, linewidth=0.8)
-    for rows, colour, label in (
-        (significant, ACCENT, f"false discovery rate ≤ {DISCOVERY_RATE:.0%}"),
-        (~significant, MUTED, "may be chance"),
-    ):
-        if rows.any():
-            draw_intervals(axes, np.flatnonzero(rows), shown[rows], "spearman", colour, label)
-    name_rows(axes, range(len(shown)), shown["column"])
-    axes.set(xlabel="Spearman correlation, 95 % interval", title="Correlation with the predictions")
-    drawing.legend(loc="outside lower center", ncols=2)
-    return drawing
-
-
-def importance(table, metric):
-    """Draw the table of `hitsong.explain.permutation.permutation_importance`; `metric` is its label."""
-    shown = table.head(SHOWN).iloc[::-1]
-    drawing, axes = new_figure(1.1 + 0.27 * len(shown))
-    axes.axvline(0, color=INK, linewidth=0.8)
-    draw_intervals(axes, range(len(shown)), shown, "importance", ACCENT)
-    name_rows(axes, range(len(shown)), shown["column"])
-    axes.set(xlabel=f"decrease of {metric}, 95 % interval", title="Shuffling a column")
-    return drawing
-
-
-def _short(hertz):
-    """
-    >>> [_short(hertz) for hertz in (428.2, 1000, 5512.5)]
+    >>> [short_hertz(hertz) for hertz in (428.2, 1000, 5512.5)]
     ['430', '1k', '5.5k']
     """
     hertz = float(f"{hertz:.2g}")

@@ -87,26 +87,49 @@ def describe_tracks(track_ids, study, tracks, table, target, model, source):
     list of Track
     """
     y, p = select_model(table, model, target.names)
-    paths = {}
-    if study.downloads.exists():
-        downloads = pd.read_parquet(study.downloads, columns=["track_id", "status", "path"])
-        paths = downloads[downloads["status"] == "ok"].set_index("track_id")["path"].to_dict()
-    described = []
+    sounds, described = Sounds(study, source), []
     for track in tracks.set_index("track_id", drop=False).loc[track_ids].itertuples():
-        path = paths.get(track.track_id)
-        allowed = path is not None and _may_be_copied(track, source) and (study.folder / path).exists()
+        path = sounds.path(track)
         described.append(
             Track(
                 name=_known(track.name) or track.track_id,
                 artist=_known(track.artist_name) or "unknown artist",
                 year=(_known(track.release_date) or "")[:4],
                 predictions=_predictions(y.loc[track.track_id], p.loc[track.track_id], target),
-                audio=encode_excerpt(study.folder / path) if allowed else None,
-                link=None if allowed else _link(track, source),
+                audio=encode_excerpt(path) if path else None,
+                link=sounds.link(track),
                 licence=_known(track.licence),
             )
         )
     return described
+
+
+class Sounds:
+    """Where the sound of a study's tracks may be played: in the page, or on a page elsewhere.
+
+    Parameters
+    ----------
+    study : hitsong.study.Study
+    source : str
+        As for `describe_tracks`.
+    """
+
+    def __init__(self, study, source):
+        self._folder, self._source, self._paths = study.folder, source, {}
+        if study.downloads.exists():
+            downloads = pd.read_parquet(study.downloads, columns=["track_id", "status", "path"])
+            self._paths = downloads[downloads["status"] == "ok"].set_index("track_id")["path"].to_dict()
+
+    def path(self, track):
+        """The clip (pathlib.Path) of a track, a row of `tracks`, if the page may copy it, or None."""
+        path = self._paths.get(track.track_id)
+        if path is None or not _may_be_copied(track, self._source) or not (self._folder / path).exists():
+            return None
+        return self._folder / path
+
+    def link(self, track):
+        """The address where a track can be played, if the page may not copy its clip, or None."""
+        return None if self.path(track) else _link(track, self._source)
 
 
 def encode_excerpt(path):

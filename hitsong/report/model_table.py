@@ -39,6 +39,20 @@ def typical_intervals(rows, names):
     return by_name
 
 
+def chances(result):
+    """What guessing reaches in each metric where higher is better, as text by name.
+
+    Where no constant is known, it is what the row `mean` reaches, which predicts one value for all tracks.
+    """
+    texts, mean = {}, result["rows"]["mean"]["metrics"]
+    for metric in kinds.metrics_of(result["kind"]).values():
+        if metric.chance is not None:
+            texts[metric.name] = f"{metric.chance:g}"
+        elif metric.higher_is_better and metric.name in mean:
+            texts[metric.name] = number(mean[metric.name], (0, 0.5))
+    return texts
+
+
 def main_values(result):
     """The main metric of each row: model, value, low, high, reference, chosen."""
     main = kinds.metric(result["main"])

@@ -1,14 +1,16 @@
 """Pages of one HTML file each, with their figures and their style inside."""
 
+import re
 import sys
 from dataclasses import dataclass
 from pathlib import Path
 
+import altair as alt
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
-from markupsafe import Markup
+from markupsafe import Markup, escape
 
 from hitsong.files import replacing, write_table
-from hitsong.report import drawing, formats, model_table
+from hitsong.report import charts, drawing, formats, model_table
 
 
 @dataclass(frozen=True)
@@ -32,14 +34,16 @@ class Gallery:
         self.folder = folder
         self.failures = []
 
-    def add(self, draw, *arguments):
+    def add(self, draw, *arguments, data=None):
         """Draw figures, write their files and embed them: a list of `Picture`.
 
-        `draw(*arguments)` returns a `hitsong.report.drawing.Figure`, a list of them, or None.
+        `draw(*arguments)` returns a `hitsong.report.figure.Figure`, a list of them, or None; `data` as for `embed`.
         """
         try:
             figures = draw(*arguments) or []
-            return [self._write(figure) for figure in (figures if isinstance(figures, list) else [figures])]
+            return [
+                self._write(figure, data) for figure in (figures if isinstance(figures, list) else [figures])
+            ]
         except Exception as error:  # of any kind: the page names it
             name = draw.__name__.lstrip("_").replace("_", " ")
             self.failures.append(f"figure {name}: could not be drawn ({type(error).__name__}: {error})")
@@ -51,20 +55,35 @@ class Gallery:
         """`add` once for each row of arguments."""
         return [picture for arguments in rows for picture in self.add(draw, *arguments)]
 
-    def _write(self, figure):
+    def _write(self, figure, data):
         write_table(self.folder / "data" / f"{figure.name}.csv", figure.table)
-        picture = embed(figure)
-        drawing.save(figure.drawing, self.folder / f"{figure.name}.png")
+        picture = embed(figure, data)
+        path = self.folder / f"{figure.name}.png"
+        if isinstance(figure.drawing, alt.TopLevelMixin):
+            charts.save(figure.drawing, path)
+        else:
+            drawing.save(figure.drawing, path)
         return picture
 
 
-def embed(figure):
-    """A figure as a part of a page."""
+def embed(figure, data=None):
+    """A figure as a part of a page: its picture, and for a chart what `report.js` needs to draw it.
+
+    `data` is the name of data that the page adds to the chart.
+    """
     html = Markup('<div class="{}" role="img" aria-label="{}">{}</div>')
-    kind = "drawing map" if any(axes.images for axes in figure.drawing.axes) else "drawing"
-    return Picture(
-        html.format(kind, figure.alt, Markup(drawing.svg(figure.drawing, figure.name))), figure.caption
-    )
+    if not isinstance(figure.drawing, alt.TopLevelMixin):
+        kind = "drawing map" if any(axes.images for axes in figure.drawing.axes) else "drawing"
+        svg = drawing.svg(figure.drawing, figure.name)
+        return Picture(html.format(kind, figure.alt, Markup(svg)), figure.caption)
+    fixed = charts.is_fixed(figure.drawing)
+    kind = "drawing" if fixed else f"drawing chart {data or ''}".strip()
+    picture = html.format(kind, figure.alt, Markup(charts.svg(figure.drawing, figure.name)))
+    if fixed:
+        return Picture(picture, figure.caption)
+    program = Markup(charts.program(figure.drawing, data))
+    script = Markup('<script type="application/json" class="chart">{}</script>').format(program)
+    return Picture(picture + script, figure.caption)
 
 
 def write(path, template, **content):
@@ -85,9 +104,21 @@ def write(path, template, **content):
         "interval": formats.interval,
         "count": "{:,}".format,
         "percent": formats.percent,
+        "linked": _linked,
     }
     environment.tests["undefined_in"] = model_table.is_undefined
     css = Markup((here / "report.css").read_text(encoding="utf-8"))
-    page = environment.get_template(template).render(css=css, **content)
+    page = environment.get_template(template).render(css=css, scripts=_scripts(here), **content)
     with replacing(path) as temporary:
         temporary.write_text(page, encoding="utf-8")
+
+
+def _scripts(here):
+    """The JavaScript of a page with charts."""
+    return [Markup(text) for text in (charts.javascript(), (here / "report.js").read_text(encoding="utf-8"))]
+
+
+def _linked(text):
+    """The same text with its arXiv numbers as links."""
+    link = r'<a href="https://arxiv.org/abs/\2" rel="noreferrer">\1</a>'
+    return Markup(re.sub(r"(arXiv[: ](\d{4}\.\d{4,5}))", link, str(escape(text))))

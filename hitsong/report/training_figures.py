@@ -1,25 +1,35 @@
 """Figures of training: learning curves of baselines, losses of networks."""
 
+import altair as alt
 import pandas as pd
-from matplotlib.ticker import MaxNLocator
 
-from hitsong.report.drawing import ACCENT, DASHED, LINES, SECOND, Figure, new_figure, plain, save
+from hitsong.report import charts
+from hitsong.report.figure import ACCENT, LINES, SECOND, Figure, plain
 
 
 def learning_curve(table, verdicts):
     """Train and test error of the baselines against the number of training tracks, with the `verdict` of each."""
-    drawing, axes = new_figure(3.6)
-    for colour, (name, curve) in zip(LINES, table.groupby("model", sort=False), strict=False):
-        for side, style, alpha in (("test", "o-", 1), ("train", "o--", 0.6)):
-            axes.plot(
-                curve["n_train"], curve[f"{side}_error"], style, color=colour, markersize=4, alpha=alpha,
-                label=f"{plain(name)}, {side}",
-            )  # fmt: skip
-    axes.set(xlabel="training tracks", ylabel="mean squared error", title="Learning curves of the baselines")
-    drawing.legend(loc="outside lower center", ncols=2)
+    models = [plain(name) for name in table["model"].unique()]
+    long = table.assign(model=table["model"].map(plain)).melt(
+        ["model", "n_train"], ["test_error", "train_error"], "tracks", "error"
+    )
+    long["tracks"] = long["tracks"].str.removesuffix("_error")
+    lines = (
+        alt.Chart(long)
+        .mark_line(point=True)
+        .encode(
+            x=alt.X("n_train:Q", title="training tracks", axis=alt.Axis(format="~s")),
+            y=alt.Y("error:Q", title="mean squared error", axis=alt.Axis(format="~s"), scale=alt.Scale(zero=False)),
+            color=alt.Color("model:N", **charts.colours(models, (LINES * len(models))[: len(models)])),
+            strokeDash=alt.StrokeDash("tracks:N", scale=alt.Scale(domain=["test", "train"], range=[[1, 0], [5, 3]])),
+            tooltip=[
+                "model:N", "tracks:N", alt.Tooltip("n_train:Q", format=","), alt.Tooltip("error:Q", format=",.3~r"),
+            ],
+        )
+    )  # fmt: skip
     text = " ".join(f"{name}: {curve['verdict']}." for name, curve in verdicts.items())
     return Figure(
-        "learning_curve", drawing, table,
+        "learning_curve", charts.framed(lines, "Learning curves of the baselines", 290), table,
         f"Train and test error of the baselines against the number of training tracks. {text}",
         "Where the test error still falls at the right end, more tracks would help.",
     )  # fmt: skip
@@ -27,20 +37,31 @@ def learning_curve(table, verdicts):
 
 def history(table, name, best_epoch):
     """Training loss of a network per epoch, and validation loss if there was validation."""
-    drawing, axes = new_figure()
-    axes.plot(table["epoch"], table["loss"], color=ACCENT, label="train")
+    names = {"loss": "train", "val_loss": "validation"}
+    long = table.melt("epoch", [column for column in names if column in table], "side", "loss_value")
+    long["side"] = long["side"].map(names)
+    lines = (
+        alt.Chart(long)
+        .mark_line()
+        .encode(
+            x=alt.X("epoch:Q", axis=alt.Axis(tickMinStep=1, format="d"), scale=alt.Scale(nice=False)),
+            y=alt.Y("loss_value:Q", title="loss", scale=alt.Scale(zero=False)),
+            color=alt.Color("side:N", **charts.colours(["train", "validation"], [ACCENT, SECOND])),
+            tooltip=["side:N", "epoch:Q", alt.Tooltip("loss_value:Q", title="loss", format=",.3~r")],
+        )
+    )
+    layers, caption = [lines], ""
     if "val_loss" in table:
-        axes.plot(table["epoch"], table["val_loss"], color=SECOND, label="validation")
-        axes.axvline(best_epoch, **DASHED, label=f"best epoch ({best_epoch})")
-    axes.xaxis.set_major_locator(MaxNLocator(integer=True))
-    axes.set(xlabel="epoch", ylabel="loss", title=f"Training of {plain(name)}")
-    axes.legend()
-    alt = f"Training and validation loss of {name} over {len(table)} epochs; epoch {best_epoch} is used."
-    return Figure(f"history_{name.split(',')[0]}", drawing, table, alt)
+        layers.insert(0, charts.rule(best_epoch, dashed=True))
+        caption = f"The dashed line is the best epoch, {best_epoch}, which is used."
+    text = f"Training and validation loss of {name} over {len(table)} epochs; epoch {best_epoch} is used."
+    chart = charts.framed(alt.layer(*layers), f"Training of {name}", 220)
+    return Figure(f"history_{name.split(',')[0]}", chart, table, text, caption)
 
 
 def save_history(folder, info):
     """Draw `history.png` beside the `history.csv` of a bundle; models that are not networks have none."""
     path = folder / "history.csv"
     if path.exists():
-        save(history(pd.read_csv(path), info["name"], info["best_epoch"]).drawing, folder / "history.png")
+        figure = history(pd.read_csv(path), info["name"], info["best_epoch"])
+        charts.save(figure.drawing, folder / "history.png")

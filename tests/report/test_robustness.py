@@ -25,6 +25,7 @@ from hitsong.report import (
     sentences,
     training_figures,
 )
+from hitsong.report.figure import plain
 from tests import finished
 
 TITLES = [
@@ -45,7 +46,7 @@ def test_any_title_can_be_drawn(tmp_path, rng, title):
     text = drawing.svg(figure, "name")
     root = ElementTree.fromstring(text.replace("xlink:", ""))
     drawn = "".join(root.itertext())
-    assert drawing.plain(title) in drawn
+    assert plain(title) in drawn
     drawing.save(figure, tmp_path / "figure.png")
     assert (tmp_path / "figure.png").stat().st_size > 1000
 
