@@ -89,7 +89,9 @@ def silence(seconds, channels=1, rate=44100):
 @pytest.mark.long
 def test_hundreds_of_hostile_uploads_change_nothing(server, service, song):
     before = predict(server, song).json()["prediction"]
-    whole = wav(*soundfile.read(io.BytesIO(song)))  # of floats, hardly one flipped file would be left without a NaN
+    whole = wav(
+        *soundfile.read(io.BytesIO(song))
+    )  # of floats, hardly one flipped file would be left without a NaN
     table = benchmark.attack(server.url, [whole], 20 * len([*benchmark.FILES, *benchmark.REQUESTS]), seed=1)
     statuses = {status for row in table.values() for status in row}
     assert statuses <= {200, 400, 403, 404, 405, 413, 415, 421, 422, 431, 501, 503, "closed"}
