@@ -227,7 +227,12 @@ class Stage:
 def inputs_of(study, stage):
     """The files that a stage reads of the earlier stages that have run: hash by path."""
     earlier = [study.record(name) for name in STAGES[stage][1] if study.record(name).exists()]
-    return {path: recorded for record in earlier for path, recorded in read_json(record)["outputs"].items()}
+    outputs = {
+        path: recorded for record in earlier for path, recorded in read_json(record)["outputs"].items()
+    }
+    if stage != "evaluate":  # targets of time are part of a fingerprint; a refresh makes nothing else stale
+        outputs.pop(study.history.name, None)
+    return outputs
 
 
 def hashes(study, paths):
@@ -281,7 +286,7 @@ def _damage(study, record, script):
     return None
 
 
-def problem(study, stage, config=None):
+def problem(study, stage, config=None, ignored=()):
     """Say why the results of a stage cannot be used: missing, unfinished, stale, or of other settings.
 
     Parameters
@@ -290,6 +295,8 @@ def problem(study, stage, config=None):
         A key of `STAGES`.
     config : hitsong.config.Config, optional
         The settings of the run that would use them.
+    ignored : container of str
+        Inputs that may have changed.
 
     Returns
     -------
@@ -304,7 +311,7 @@ def problem(study, stage, config=None):
         return damage
     for name, recorded in record["inputs"].items():
         path = study.folder / name
-        if not path.exists() and Path(name).is_absolute():
+        if name in ignored or (not path.exists() and Path(name).is_absolute()):
             continue  # a source that is no longer there; what was made of it is
         if not path.exists() or _state(path) != recorded:
             return f"{path} has changed since {script} used it"

@@ -13,10 +13,12 @@ from datetime import UTC, datetime
 
 import pandas as pd
 
+from hitsong.collect.readings import APART, Readings
+from hitsong.collect.readings import SCHEMA as READINGS
 from hitsong.config import AUDIO_FEATURES
 from hitsong.errors import UserError
 
-VERSION = 2  # of the tables below, kept in the file
+VERSION = 3  # of the tables below, kept in the file
 TRACK_COLUMNS = [
     "track_id", "name", "artist_ids", "artist_names", "album_id", "album_name", "album_type", "release_date",
     "release_date_precision", "duration_ms", "explicit", "isrc", "preview_url", "popularity", "fetched_at",
@@ -35,7 +37,23 @@ CREATE TABLE IF NOT EXISTS lookups (
 CREATE TABLE IF NOT EXISTS downloads (
     track_id TEXT PRIMARY KEY, status TEXT, path TEXT, bytes INTEGER, sha256 TEXT, seconds REAL, error TEXT,
     source TEXT, mtime_ns INTEGER);
+{READINGS}"""
+# Version 2 had no readings: its tracks' own are the first.
+UPGRADE = f"""
+BEGIN IMMEDIATE;
+{SCHEMA}
+INSERT OR IGNORE INTO readings
+    SELECT scope, track_id, 'popularity', fetched_at, popularity FROM tracks WHERE popularity IS NOT NULL;
 PRAGMA user_version = {VERSION};
+COMMIT;
+"""
+# A track that was read before keeps its first popularity with the time of that reading; one that is gone keeps all.
+_PUT_TRACK = f"""
+INSERT INTO tracks VALUES ({", ".join("?" * (len(TRACK_COLUMNS) + 2))})
+ON CONFLICT (scope, track_id) DO UPDATE SET with_previews = excluded.with_previews,
+    {", ".join(f"{name} = iif(excluded.name IS NULL, {name}, excluded.{name})" for name in TRACK_COLUMNS[1:-2])},
+    popularity = coalesce(popularity, excluded.popularity),
+    fetched_at = iif(popularity IS NULL, excluded.fetched_at, fetched_at)
 """
 
 
@@ -67,6 +85,12 @@ class Catalog:
         The SQLite file; made if it is missing.
     scope : str
         The service and market that pages and tracks belong to: the same id may mean another thing elsewhere.
+    now : callable, optional
+        Gives the time at the service, at which popularity is read; the stand-in has a clock of its own.
+
+    Attributes
+    ----------
+    readings : hitsong.collect.readings.Readings
 
     Raises
     ------
@@ -74,22 +98,25 @@ class Catalog:
         If the file was written by an earlier version of this program.
     """
 
-    def __init__(self, path, scope=""):
+    def __init__(self, path, scope="", now=None):
         self.scope = scope
+        self.now = now or (lambda: datetime.now(UTC))
         self.connection = sqlite3.connect(path, isolation_level=None)
         self.connection.row_factory = sqlite3.Row
         version, tables = (
             self.connection.execute(sql).fetchone()[0]
             for sql in ("PRAGMA user_version", "SELECT count(*) FROM sqlite_master")
         )
-        if tables and version != VERSION:
+        if tables and version not in (2, VERSION):
             self.connection.close()
             raise UserError(
                 f"{path} is from an earlier version of this program: delete it and run 01_collect.py"
             )
         self.connection.execute("PRAGMA journal_mode=WAL")
         self.connection.execute("PRAGMA synchronous=NORMAL")
-        self.connection.executescript(SCHEMA)
+        if version != VERSION:
+            self.connection.executescript(UPGRADE)
+        self.readings = Readings(self)
 
     def __enter__(self):
         return self
@@ -134,7 +161,10 @@ class Catalog:
     # ------------------------------------------------------------------ tracks
 
     def store_tracks(self, rows, with_previews=True):
-        """Store tracks: dicts with `track_id` and any of `TRACK_COLUMNS`; all other columns become NULL.
+        """Store tracks: dicts with `track_id` and any of `TRACK_COLUMNS`, and their popularity as a reading.
+
+        The popularity of a track is that of its first reading: it decides which copy of a recording stays, and so which
+        tracks a study has. Later readings stand in `readings`.
 
         Parameters
         ----------
@@ -147,21 +177,23 @@ class Catalog:
             self._put_tracks(rows, with_previews)
 
     def _put_tracks(self, rows, with_previews):
-        now = datetime.now(UTC).isoformat(timespec="seconds")
+        now = self.now().isoformat(timespec="seconds")
+        rows = [{**row, "fetched_at": now} for row in rows]
         self.connection.executemany(
-            f"INSERT OR REPLACE INTO tracks VALUES ({', '.join('?' * (len(TRACK_COLUMNS) + 2))})",
+            _PUT_TRACK,
             (
                 (
                     self.scope,
                     *(
                         json.dumps(value) if isinstance(value, list) else value
-                        for value in map({**row, "fetched_at": now}.get, TRACK_COLUMNS)
+                        for value in map(row.get, TRACK_COLUMNS)
                     ),
                     with_previews,
                 )
                 for row in rows
             ),
         )
+        self.readings.add(((row["track_id"], row.get("popularity"), now) for row in rows), apart=APART)
 
     def known_tracks(self, with_previews=False):
         """The ids of all stored tracks; optionally only of those read by an app that is given previews."""
@@ -245,8 +277,16 @@ class Catalog:
         ).fetchone()
         if row is None:
             return None
-        age = datetime.now(UTC) - datetime.fromisoformat(row["sent_at"])
+        age = self.now() - datetime.fromisoformat(row["sent_at"])
         return None if max_age_days is not None and age.days >= max_age_days else json.loads(row["items"])
+
+    def lookup_times(self, kind):
+        """When each request that begins with `kind` was answered: ISO 8601 by the rest of the request."""
+        rows = self.connection.execute(
+            "SELECT substr(request, ?) AS rest, sent_at FROM lookups WHERE scope = ? AND request GLOB ?",
+            (len(kind) + 2, self.scope, f"{kind} *"),
+        )
+        return {row["rest"]: row["sent_at"] for row in rows}
 
     def store_lookup(self, request, items):
         """Store the response to a request, with the time."""
@@ -254,7 +294,7 @@ class Catalog:
 
     def store_lookups(self, items_by_request):
         """Store the responses to several requests together: all or none."""
-        now = datetime.now(UTC).isoformat(timespec="seconds")
+        now = self.now().isoformat(timespec="seconds")
         with self.transaction():
             self.connection.executemany(
                 "INSERT OR REPLACE INTO lookups VALUES (?, ?, ?, ?)",

@@ -4,6 +4,7 @@ import os
 from collections.abc import Callable
 from contextlib import contextmanager
 from dataclasses import dataclass
+from datetime import UTC, datetime
 
 import requests
 
@@ -22,6 +23,8 @@ class Connection:
         Of the stand-in: from track ids to a table of their planted effects.
     genres : tuple of str
         All genres of the stand-in.
+    clock : str, optional
+        The day of the stand-in, on which popularity is read.
     """
 
     session: requests.Session
@@ -35,10 +38,19 @@ class Connection:
     client_secret: str | None = None
     planted: Callable | None = None
     genres: tuple = ()
+    clock: str | None = None
 
     @property
     def synthetic(self):
         return self.planted is not None
+
+    def now(self):
+        """The time at the service."""
+        return (
+            datetime.now(UTC)
+            if self.clock is None
+            else datetime.fromisoformat(self.clock).replace(tzinfo=UTC)
+        )
 
 
 @contextmanager
@@ -73,4 +85,5 @@ def connect(config):
                 client_secret=standin.client_secret,
                 planted=standin.planted,
                 genres=tuple(GENRES),
+                clock=config.standin.clock,
             )

@@ -1,13 +1,18 @@
-"""Common part of the crawls of Spotify and Deezer: lists read page by page, and the export of tracks."""
+"""Common part of the crawls of services: lists read page by page, popularity read again, and the export of tracks."""
+
+import pandas as pd
 
 from hitsong.collect.filters import ArtistList, select_tracks
+from hitsong.collect.readings import POPULARITY
+from hitsong.errors import UserError
+from hitsong.progress import bar
 
 
 class Crawl:
     """A crawl of one service as the settings describe it.
 
-    Subclasses set `service`, `live_notice`, `client` (with a `throttle`) and `popularity_source`, and implement
-    `collect`.
+    Subclasses set `service`, `source` and `quantity` (in `hitsong.collect.history.SCHEMA`), `live_notice`, `client`
+    (with a `throttle`) and `popularity_source`, and implement `collect` and `read_again`.
 
     Parameters
     ----------
@@ -16,11 +21,14 @@ class Crawl:
 
     Attributes
     ----------
+    stored_quantity : str
+        What the catalogue calls the popularity of this service.
     with_previews : bool
         Whether the service would give this app preview addresses.
     """
 
-    service = live_notice = client = popularity_source = None
+    service = source = quantity = live_notice = client = popularity_source = None
+    stored_quantity = POPULARITY
     with_previews = True
 
     def __init__(self, connection, config, catalog):
@@ -78,6 +86,49 @@ class Crawl:
             page = self.page(name, offset, request)
             yield from page.items
             offset = page.next_offset
+
+    # ------------------------------------------------------------------ readings
+
+    def refresh(self, track_ids):
+        """Read the popularity of tracks again, or go on with an interrupted refresh.
+
+        Raises
+        ------
+        UserError
+            If the service does not give this app popularity, or the request budget does not allow for the tracks.
+        ComeBackLater
+        """
+        readings = self.catalog.readings
+        started = readings.begin()
+        missing = readings.unread(track_ids, started, self.stored_quantity)
+        if len(missing) < len(track_ids):
+            n_read = len(track_ids) - len(missing)
+            print(
+                f"{n_read:,} of {len(track_ids):,} tracks have been read since {started[:16]}; not read again"
+            )
+        with bar(desc="popularity of", unit="track", total=len(missing)) as progress:
+            for values in self.read_again(missing):
+                readings.store(values)
+                progress.update(len(values[self.stored_quantity]))
+        readings.finish()
+
+    def read_again(self, track_ids):
+        """Yield what each request reads: by quantity and track id, None where it is unknown."""
+        raise NotImplementedError
+
+    def readings(self, tracks):
+        """All readings of tracks of `tracks.parquet`: the columns of `hitsong.collect.history.SCHEMA`."""
+        readings = self.catalog.readings.of(tracks["track_id"])
+        readings = readings[readings["quantity"] == self.stored_quantity]
+        return readings.assign(source=self.source, quantity=self.quantity, start=pd.NaT)
+
+    def check_budget(self, requests, purpose):
+        """Refuse to read one by one what would exceed the budget. Raises UserError."""
+        if requests > self.settings.request_budget:
+            raise UserError(
+                f"{self.service}: {purpose} one by one needs {requests:,} requests, more than collect.request_budget "
+                f"({self.settings.request_budget:,}): raise it, or narrow the crawl by years"
+            )
 
     # ------------------------------------------------------------------ the export
 

@@ -17,6 +17,7 @@ from hitsong.collect.catalog import Page
 from hitsong.collect.crawl import Crawl
 from hitsong.collect.deduplicate import normalised
 from hitsong.collect.filters import in_years, read_lines
+from hitsong.collect.readings import POPULARITY
 from hitsong.collect.throttle import RefusedError, RetryableError, Throttle, retry_after
 from hitsong.errors import UserError
 from hitsong.progress import bar
@@ -38,7 +39,7 @@ class Deezer(Crawl):
         If the strategy is not one of Deezer's.
     """
 
-    service = "Deezer"
+    service, source, quantity = "Deezer", "deezer", "rank"
     live_notice = "Deezer's terms allow personal, non-commercial use of its API: see README.md."
 
     def __init__(self, connection, config, catalog):
@@ -151,11 +152,21 @@ class Deezer(Crawl):
         """Read each track that the catalogue lacks."""
         missing = sorted(set(track_ids) - self.catalog.known_tracks())
         for track_id in bar(missing, desc="rank of", unit="track"):
-            try:
-                row = track(self.client.get(f"track/{_number(track_id)}", "id"))
-            except RefusedError:
-                row = {"track_id": track_id}
-            self.catalog.store_tracks([{**row, "track_id": track_id}])
+            self.catalog.store_tracks([self._track(track_id)])
+
+    def _track(self, track_id):
+        """The catalogue's row for a track; nothing but its id where Deezer no longer has it."""
+        try:
+            row = track(self.client.get(f"track/{_number(track_id)}", "id"))
+        except RefusedError:
+            row = {}
+        return {**row, "track_id": track_id}
+
+    def read_again(self, track_ids):
+        """Yield the rank of each track (see `Crawl.read_again`): Deezer has no batches."""
+        self.check_budget(len(track_ids), "reading popularity again")
+        for track_id in track_ids:
+            yield {POPULARITY: {track_id: self._track(track_id).get("popularity")}}
 
 
 class Client:

@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pandas as pd
 
+from hitsong.collect import history
 from hitsong.collect.deduplicate import SCHEMA
 from hitsong.collect.filters import select_tracks
 from hitsong.errors import UserError
@@ -52,6 +53,14 @@ class Fma:
             raise UserError(f"collect.root: {root} holds none of {', '.join(f'fma_{s}' for s in subsets)}")
         self.filters, self.subset = settings, settings.subset or present[0]
         self.clips = root / f"fma_{present[0]}"
+
+    def readings(self, tracks):
+        """The one reading of each track, of the day of the dump."""
+        return history.of_tracks(tracks, "fma", self.filters.popularity)
+
+    def refresh(self, track_ids):
+        """Refuse: a dataset has one reading. Raises UserError."""
+        raise UserError("--refresh: FMA's listens were read once, when the dataset was made")
 
     def planted(self, track_ids):
         """Nothing: these tracks are real."""

@@ -22,7 +22,51 @@ SCHEMA = pa.schema(
         "read_at": _TIME,  # null: a table that does not say on which day it was read
     }
 )
+_DAY = r"\d{4}-\d\d-\d\d(?:[T ].*)?"
 KEY = ["track_id", "source", "quantity", "start", "read_at"]
+
+
+def of_tracks(tracks, source, quantity):
+    """The one reading of each track of a source that is a file; a date that is not known to the day stays unknown.
+
+    Parameters
+    ----------
+    tracks : pandas.DataFrame
+        With `track_id`, `popularity` and `fetched_at`.
+    source, quantity : str
+    """
+    day = tracks["fetched_at"].astype("str")
+    read_at = pd.to_datetime(
+        day.where(day.str.fullmatch(_DAY).fillna(False).astype(bool)), utc=True, format="ISO8601"
+    )
+    return pd.DataFrame(
+        {
+            "track_id": tracks["track_id"],
+            "source": source,
+            "quantity": quantity,
+            "value": tracks["popularity"],
+        }
+    ).assign(start=pd.NaT, read_at=read_at)
+
+
+def of_months(months, last, source, quantities):
+    """Counts by month as readings, a row for each quantity.
+
+    Months without a row count 0, from the first month of any track to the last.
+
+    Parameters
+    ----------
+    months : pandas.DataFrame
+        `track_id`, `month` (200501 is January 2005) and the quantities.
+    last : pandas.Timestamp
+        When the counts end (UTC): the month in which this lies is not complete.
+    source : str
+    quantities : sequence of str
+    """
+    start = pd.to_datetime(months["month"].astype("str"), format="%Y%m", utc=True)
+    read_at = (start + pd.offsets.MonthBegin(1)).clip(upper=last)
+    rows = months[["track_id"]].assign(source=source, start=start, read_at=read_at)
+    return pd.concat([rows.assign(quantity=name, value=months[name].astype(float)) for name in quantities])
 
 
 def write(path, readings):
@@ -53,3 +97,28 @@ def read(path):
     if not path.exists():
         return SCHEMA.empty_table().to_pandas()
     return pq.read_table(path, schema=SCHEMA).to_pandas()
+
+
+def describe(readings):
+    """How many readings there are of each track, and of which days, in a line."""
+    if readings.empty:
+        return "no reading of popularity"
+    levels, counts = readings[readings["start"].isna()], readings[readings["start"].notna()]
+    parts = []
+    if len(levels):
+        number = levels.groupby(["track_id", "quantity"]).size()
+        many = (
+            f"{number.min():,}" if number.min() == number.max() else f"{number.min():,} to {number.max():,}"
+        )
+        days = levels["read_at"].dropna().dt.strftime("%Y-%m-%d")
+        when = (
+            f"{days.min()} to {days.max()}"
+            if days.nunique() > 1
+            else days.max()
+            if len(days)
+            else "no known day"
+        )
+        parts.append(f"{many} reading{'s' if number.max() > 1 else ''} of each track ({when})")
+    if len(counts):
+        parts.append(f"counts by month ({counts['start'].min():%Y-%m} to {counts['start'].max():%Y-%m})")
+    return ", ".join(parts)

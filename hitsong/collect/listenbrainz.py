@@ -15,17 +15,18 @@ import re
 import numpy as np
 import pandas as pd
 
-from hitsong.collect import musicbrainz
+from hitsong.collect import history, musicbrainz
 from hitsong.collect.crawl import Crawl
-from hitsong.collect.deduplicate import SCHEMA
-from hitsong.collect.filters import read_lines, select_tracks
-from hitsong.collect.matching import TOLERANCE_S, fold, take_apart
+from hitsong.collect.filters import read_lines
+from hitsong.collect.readings import APART
+from hitsong.collect.recordings import RECORDING_COLUMNS, group_songs, popularity, recording
 from hitsong.collect.throttle import RefusedError, Throttle
 from hitsong.errors import ComeBackLater, UserError
 from hitsong.files import write_table
 from hitsong.progress import bar
 from hitsong.study import Study
 
+COUNTS = ["users", "listens"]
 BATCH = 1000  # recordings of a request
 FEW_USERS = 10  # below it, popularity is mostly chance
 GAP_S = 0.35  # ListenBrainz states its limit in headers: 30 requests in 10 s
@@ -47,7 +48,7 @@ class ListenBrainz(Crawl):
     catalog : hitsong.collect.catalog.Catalog
     """
 
-    service = "MusicBrainz and ListenBrainz"
+    service, source = "MusicBrainz and ListenBrainz", "listenbrainz"
     live_notice = (
         "MusicBrainz's core data and ListenBrainz's dumps are CC0; tags are CC BY-NC-SA 3.0: a genre made from them is "
         "for non-commercial use."
@@ -63,6 +64,8 @@ class ListenBrainz(Crawl):
         self.listenbrainz = musicbrainz.Api(
             "ListenBrainz", connection.session, connection.listenbrainz, throttle
         )
+        self._refreshed = False
+        self._months = history.SCHEMA.empty_table().to_pandas()
         self.synthetic = "synthetic " if connection.synthetic else ""
 
     @staticmethod
@@ -77,23 +80,29 @@ class ListenBrainz(Crawl):
 
     def collect(self):
         """Bring the catalogue up to date, count, and export one row per song."""
-        dump = None
-        if self.settings.listens:
-            from hitsong.collect.listens import Dump
-
-            dump = Dump(self.settings.listens, self.study.folder / "listens", self.config.compute.scheduler)
-        elif not self._has_popularity():
-            raise UserError(
-                "ListenBrainz's popularity route is not available now: try again later, or download a dump of listens "
-                "and name its folder as collect.listens"
-            )
+        dump = self._open_dump()
         genres = self._recordings(dump)
         tracks = group_songs(self._describe(genres))
         if tracks.empty:
             raise UserError("MusicBrainz describes none of these recordings; nothing to collect")
         tracks["genre"] = tracks["track_id"].map(genres)
+        mbids = tracks.set_index("track_id")["mbids"]
+        self.catalog.store_lookups({f"song {track_id}": values for track_id, values in mbids.items()})
         tracks = self._count(tracks, dump) if dump else self._ask(tracks)
         return self._select(tracks)
+
+    def _open_dump(self):
+        """The dump of listens; None if the popularity route is to be used, which must then be available."""
+        if self.settings.listens:
+            from hitsong.collect.listens import Dump
+
+            return Dump(self.settings.listens, self.study.folder / "listens", self.config.compute.scheduler)
+        if not self._has_popularity():
+            raise UserError(
+                "ListenBrainz's popularity route is not available now: try again later, or download a dump of listens "
+                "and name its folder as collect.listens"
+            )
+        return None
 
     # ------------------------------------------------------------------ which recordings
 
@@ -182,11 +191,17 @@ class ListenBrainz(Crawl):
                 f"collect.listens: the dump in {self.settings.listens} holds no listen of these {len(tracks):,} songs; "
                 "is it of this MusicBrainz, or of the stand-in with other settings?"
             )
-        write_table(self.study.folder / "listens.parquet", months.rename(columns={"key": "track_id"}))
+        months = months.rename(columns={"key": "track_id"})
+        write_table(self.study.folder / "listens.parquet", months)
         print(f"{rows:,} listens until {last}, {mapped / max(1, rows):.0%} of them of a known recording")
         counts = tracks[["track_id"]].merge(totals, left_on="track_id", right_on="key", how="left")
         tracks["users"] = counts["users"].fillna(0).to_numpy(float)
         tracks["listens"] = counts["listens"].fillna(0).to_numpy(float)
+        end = pd.Timestamp(last, tz="UTC")
+        by_track = tracks.set_index("track_id")
+        self.catalog.readings.store({f"dump {name}": by_track[name] for name in COUNTS}, end.isoformat())
+        self._refreshed = False
+        self._months = history.of_months(months, end, self.source, COUNTS)
         return tracks.assign(fetched_at=last, source="listenbrainz dump")
 
     def _has_popularity(self):
@@ -205,120 +220,98 @@ class ListenBrainz(Crawl):
 
     def _ask(self, tracks):
         """Listens and users of each song from the popularity route: the sums over its recordings that are known."""
-
-        def request(batch):
-            try:
-                items = self.listenbrainz.post("1/popularity/recording", {"recording_mbids": batch})
-            except RefusedError as error:
-                raise UserError(f"{error} What was read is kept; come back later") from None
-            known = {item["recording_mbid"]: popularity(item) for item in items}
-            return {mbid: known.get(mbid) for mbid in batch}
-
         mbids = sorted(tracks["mbids"].explode())
-        known = self._in_batches("popularity", mbids, request, "popularity of")
-        values = [[known[mbid] for mbid in each if known[mbid]] for each in tracks["mbids"]]
-        tracks["users"] = [sum(v[1] for v in each) if each else np.nan for each in values]
-        tracks["listens"] = [sum(v[0] for v in each) if each else np.nan for each in values]
-        return tracks.assign(
-            fetched_at=pd.Timestamp.now("UTC").date().isoformat(), source="listenbrainz popularity"
-        )
+        counts = self._in_batches("popularity", mbids, self._request_popularity, "popularity of")
+        times = self.catalog.lookup_times("popularity")
+        by_song = [_sum(counts, each) for each in tracks["mbids"]]
+        for place, name in enumerate(("listens", "users")):
+            tracks[name] = [np.nan if values is None else values[place] for values in by_song]
+        fetched_at = pd.Series([max(map(times.get, each)) for each in tracks["mbids"]], tracks.index)
+        known = tracks[tracks["users"].notna()].assign(fetched_at=fetched_at)
+        for read_at, songs in known.set_index("track_id").groupby("fetched_at"):
+            self.catalog.readings.store({name: songs[name] for name in COUNTS}, read_at, APART)
+        return tracks.assign(fetched_at=fetched_at, source="listenbrainz popularity")
 
-    def _select(self, tracks):
-        """The songs that pass the filters, with their popularity; prints how many have few users."""
-        tracks = tracks[tracks["users"].notna()]
-        enough = (tracks["users"] >= FEW_USERS).mean() if len(tracks) else 0
+    def _request_popularity(self, mbids):
+        """Listens and users of recordings, None where they are unknown: by MBID."""
+        try:
+            items = self.listenbrainz.post("1/popularity/recording", {"recording_mbids": mbids})
+        except RefusedError as error:
+            raise UserError(f"{error} What was read is kept; come back later") from None
+        counts = {item["recording_mbid"]: popularity(item) for item in items}
+        return {mbid: counts.get(mbid) for mbid in mbids}
+
+    # ------------------------------------------------------------------ readings
+
+    @property
+    def quantity(self):
+        """What popularity counts: users or listens."""
+        return self.settings.popularity
+
+    @property
+    def stored_quantity(self):
+        """What the catalogue calls it: counts of a dump and of the route differ."""
+        return f"dump {self.quantity}" if self.settings.listens else self.quantity
+
+    def refresh(self, track_ids):
+        """Count the songs of tracks in the present dump, or read the popularity route again (see `Crawl.refresh`)."""
+        dump = self._open_dump()
+        if dump is None:
+            super().refresh(track_ids)
+        else:
+            self._refreshed = True
+            self._count(self._songs(track_ids), dump)
+
+    def read_again(self, track_ids):
+        """Yield the users and listens of songs, as many as fit into a request (see `Crawl.read_again`)."""
+        batches = [[]]
+        for track_id, mbids in self._songs(track_ids).itertuples(index=False):
+            if batches[-1] and sum(len(other) for _, other in batches[-1]) + len(mbids) > BATCH:
+                batches.append([])
+            batches[-1].append((track_id, mbids))
+        for songs in filter(None, batches):
+            counts = self._request_popularity([mbid for _, mbids in songs for mbid in mbids])
+            values = {track_id: _sum(counts, mbids) for track_id, mbids in songs}
+            yield {
+                name: {track_id: value and value[place] for track_id, value in values.items()}
+                for place, name in enumerate(("listens", "users"))
+            }
+
+    def _songs(self, track_ids):
+        """The recordings of songs as 01 has grouped them: `track_id` and `mbids`."""
+        mbids = [self.catalog.lookup(f"song {track_id}") for track_id in track_ids]
+        if None in mbids:
+            raise UserError(
+                "this study was collected by an earlier version of this program; run 01 without --refresh"
+            )
+        return pd.DataFrame({"track_id": track_ids, "mbids": mbids})
+
+    def readings(self, tracks):
+        """All readings of tracks, and the counts by month of this dump and of earlier ones (see `Crawl.readings`).
+
+        Of a month that several dumps hold, a refresh keeps the counts that were there, and 01 without it counts anew.
+        """
+        months = [history.read(self.study.history), self._months]
+        if self._refreshed:
+            _compare(*months)
+        months = pd.concat(months if self._refreshed else months[::-1])
+        months = months[months["start"].notna() & months["track_id"].isin(set(tracks["track_id"]))]
+        return pd.concat([super().readings(tracks), months], ignore_index=True)
+
+
+def _compare(before, now):
+    """Print how much the counts of months differ from those of the same months before, if they do."""
+    both = before.merge(now, on=history.KEY, suffixes=("", "_now"))
+    both = both[both["start"].notna() & (both["quantity"] == "listens")]
+    change = both["value_now"].sum() / both["value"].sum() - 1 if len(both) else 0.0
+    if abs(change) > 0.01:
         print(
-            f"{enough:.0%} of {len(tracks):,} songs have at least {FEW_USERS} users: below, popularity is mostly chance"
+            f"the dump has {change:+.0%} listens in months that were counted before; their counts were kept "
+            "(01_collect.py without --refresh counts all anew)"
         )
-        tracks = tracks[tracks["users"] >= self.fewest]
-        counted = self.settings.popularity
-        tracks = tracks.assign(
-            popularity=tracks[counted],
-            popularity_source=f"{self.synthetic}" + tracks["source"] + f", {counted}",
-        )
-        return select_tracks(tracks, self.settings).reindex(columns=SCHEMA.names)
 
 
-# ---------------------------------------------------------------------- the wire format
-
-RECORDING_COLUMNS = [
-    "track_id", "name", "artist_id", "artist_ids", "artist_name", "artist_names", "album_id", "album_name",
-    "release_date", "release_date_precision", "duration_ms", "isrcs",
-]  # fmt: skip
-
-
-def recording(mbid, item):
-    """A row of `RECORDING_COLUMNS` from a metadata object; None if it lacks a name or an artist."""
-    about, credit, release = (item.get(key) or {} for key in ("recording", "artist", "release"))
-    artists = [artist for artist in credit.get("artists") or [] if artist.get("artist_mbid")]
-    name = about.get("name")
-    if not name or not artists:
-        return None
-    date = about.get("first_release_date") or (str(release["year"]) if release.get("year") else None)
-    return {
-        "track_id": mbid,
-        "name": name,
-        "artist_id": artists[0]["artist_mbid"],
-        "artist_ids": [artist["artist_mbid"] for artist in artists],
-        "artist_name": artists[0].get("name") or credit.get("name"),
-        "artist_names": [artist.get("name") or "" for artist in artists],
-        "album_id": release.get("mbid"),
-        "album_name": release.get("name"),
-        "release_date": date,
-        "release_date_precision": date and {4: "year", 7: "month", 10: "day"}.get(len(date)),
-        "duration_ms": about.get("length"),
-        "isrcs": sorted(about.get("isrcs") or []),
-    }
-
-
-def popularity(item):
-    """Listens and users of a popularity object; None if they are unknown, which is not 0."""
-    counts = item.get("total_listen_count"), item.get("total_user_count")
-    return None if None in counts else list(counts)
-
-
-def group_songs(recordings):
-    """One row per song: recordings of an artist that share an ISRC, or title and duration (3 s), are one.
-
-    Parameters
-    ----------
-    recordings : pandas.DataFrame
-        `RECORDING_COLUMNS`.
-
-    Returns
-    -------
-    pandas.DataFrame
-        The rows of the earliest recording of each song, sorted by `track_id`, with `mbids`, the list of its recordings,
-        and `isrc`.
-    """
-    recordings = recordings.sort_values("track_id", ignore_index=True)
-    parent = list(range(len(recordings)))
-
-    def root(row):
-        while parent[row] != row:
-            parent[row] = parent[parent[row]]
-            row = parent[row]
-        return row
-
-    first, by_title = {}, {}
-    for row, item in enumerate(recordings.itertuples(index=False)):
-        for isrc in item.isrcs:
-            parent[root(row)] = root(first.setdefault((item.artist_id, isrc), row))
-        title = take_apart(item.name)
-        key = item.artist_id, title.core, title.versions, title.numbers, fold(item.name) if title.rest else ""
-        if pd.notna(item.duration_ms):
-            by_title.setdefault(key, []).append((item.duration_ms, row))
-    for rows in by_title.values():
-        rows.sort()
-        for (shorter, one), (longer, other) in zip(rows, rows[1:], strict=False):
-            if longer - shorter <= 1000 * TOLERANCE_S:
-                parent[root(other)] = root(one)
-    recordings["song"] = [root(row) for row in range(len(recordings))]
-    groups = recordings.groupby("song", sort=False)
-    order = recordings.sort_values(["release_date", "track_id"], na_position="last", kind="stable")
-    songs = order.drop_duplicates("song").set_index("song")
-    songs["mbids"] = groups["track_id"].agg(list)
-    songs["isrc"] = groups["isrcs"].agg(
-        lambda lists: min((isrc for each in lists for isrc in each), default=None)
-    )
-    return songs.drop(columns="isrcs").sort_values("track_id", ignore_index=True)
+def _sum(counts, mbids):
+    """Listens and users of a song: the sums over those of its recordings that are known; None if none is."""
+    known = [counts[mbid] for mbid in mbids if counts[mbid]]
+    return [sum(values) for values in zip(*known, strict=True)] or None

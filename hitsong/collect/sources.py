@@ -4,6 +4,8 @@ A source has
 
 - ``collect()``, which reads what is missing and returns a pandas.DataFrame of every track that passes the
   filters, copies of a recording included, in columns of `hitsong.collect.deduplicate.SCHEMA`;
+- ``refresh(track_ids)``, which reads the popularity of known tracks again, and raises UserError for files;
+- ``readings(tracks)``, all that has been read of tracks, in columns of `hitsong.collect.history.SCHEMA`;
 - ``requests``, the number of requests sent by then, and ``cost(n_tracks)``, a line on what they were spent on;
 - ``planted(track_ids)``, a table of what was planted in synthetic tracks, None for real ones;
 - ``notice``, a line that the user should read first, or None.
@@ -61,7 +63,7 @@ def open_source(config, path):
         from hitsong.collect.spotify import Spotify as Crawl
     with (
         connect(config) as connection,
-        Catalog(path, Crawl.scope(connection, config.collect)) as catalog,
+        Catalog(path, Crawl.scope(connection, config.collect), connection.now) as catalog,
     ):
         yield Crawl(connection, config, catalog)
 

@@ -21,6 +21,7 @@ from datetime import UTC, datetime, timedelta
 from hitsong.collect import spotify_api as api
 from hitsong.collect.crawl import Crawl
 from hitsong.collect.filters import in_years, read_text, select_tracks
+from hitsong.collect.readings import POPULARITY
 from hitsong.collect.spotify_api import ALBUMS, ALTERNATIVES, CEILING, FEATURES, TRACKS, Capabilities, Client
 from hitsong.collect.spotify_query import Narrowing, Query
 from hitsong.collect.throttle import RefusedError
@@ -36,7 +37,7 @@ _ID = "[0-9A-Za-z]{22}"
 class Spotify(Crawl):
     """A crawl of Spotify."""
 
-    service = "Spotify"
+    service, source, quantity = "Spotify", "spotify", "popularity"
     live_notice = "Spotify's Developer Terms (IV.2) forbid training models on its content: see README.md."
 
     def __init__(self, connection, config, catalog):
@@ -112,14 +113,6 @@ class Spotify(Crawl):
         self.capabilities  # noqa: B018 - the first request of a crawl is the probe
         self.least_requests += 1
         return self.client.get(path, need, market=self.settings.market, **parameters)
-
-    def _check_budget(self, requests, purpose):
-        """Refuse to read one by one what would exceed the budget."""
-        if requests > self.settings.request_budget:
-            raise UserError(
-                f"this app may not read in batches, and {purpose} one by one needs {requests:,} requests, more than "
-                f"collect.request_budget ({self.settings.request_budget:,}): raise it, or narrow the crawl by years"
-            )
 
     # ------------------------------------------------------------------ searches
 
@@ -335,6 +328,13 @@ class Spotify(Crawl):
         if gone and missing:
             print(f"{gone:,} tracks are gone from Spotify; left out")
 
+    def read_again(self, track_ids):
+        """Yield the popularity of tracks, a batch at a time (see `Crawl.read_again`)."""
+        size = self._batch_size(track_ids, TRACKS, "reading popularity again")
+        for ids in _batches(track_ids, size):
+            items = self._batch("tracks", "tracks", ids, size)
+            yield {POPULARITY: {track_id: item and item.get("popularity") for track_id, item in items}}
+
     def _read_features(self, track_ids):
         missing = sorted(set(track_ids) - self.catalog.known_features())
         if not missing:
@@ -356,7 +356,7 @@ class Spotify(Crawl):
         """The size of a batch, after making sure that the budget allows for it."""
         if missing and self.capabilities.batches:
             return size
-        self._check_budget(len(missing), purpose)
+        self.check_budget(len(missing), f"this app may not read in batches, and {purpose}")
         return 1
 
     def _batch(self, path, need, ids, size):

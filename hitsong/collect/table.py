@@ -15,6 +15,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
+from hitsong.collect import history
 from hitsong.collect.artist_cells import artist_remarks, parse_artists
 from hitsong.collect.cells import find_notation, parse_dates, parse_numbers
 from hitsong.collect.deduplicate import MOST_TITLES, SCHEMA, normalised, title_counts
@@ -63,6 +64,16 @@ class TableFile:
         self.path = Path(self.settings.path).resolve()
         if not self.path.is_file():
             raise UserError(f"collect.table.path: {self.path} is no file; name a CSV, TSV or Parquet table")
+
+    def readings(self, tracks):
+        """The one reading of each track; of the day that the table or `collect.table.read_at` gives, if any."""
+        return history.of_tracks(tracks, "table", "popularity")
+
+    def refresh(self, track_ids):
+        """Refuse: a table has one reading. Raises UserError."""
+        raise UserError(
+            "--refresh: a table's popularity was read once; collect from a service to read it again"
+        )
 
     def planted(self, track_ids):
         """Nothing: these tracks are real."""

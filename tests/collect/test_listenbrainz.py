@@ -8,7 +8,8 @@ import pandas as pd
 import pytest
 import requests
 
-from hitsong.collect import listenbrainz, musicbrainz, sources, throttle
+from hitsong.collect import musicbrainz, sources, throttle
+from hitsong.collect import recordings as wire
 from hitsong.collect.catalog import Catalog
 from hitsong.collect.throttle import RefusedError, RetryableError, Throttle
 from hitsong.config import Config
@@ -152,17 +153,17 @@ def sample(shared):
 
 def test_real_metadata(sample):
     (mbid, item), *_ = sample("listenbrainz/mb_metadata_cache_example").items()
-    assert listenbrainz.recording(mbid, item) is None  # an example without the recording's name
+    assert wire.recording(mbid, item) is None  # an example without the recording's name
     named = {**item, "recording": {**item["recording"], "name": "Strangers", "isrcs": None}}
-    row = listenbrainz.recording(mbid, named)
+    row = wire.recording(mbid, named)
     assert (row["artist_name"], row["album_name"], row["release_date"]) == ("Portishead", "Dummy", "1994")
     assert (row["release_date_precision"], row["duration_ms"], row["isrcs"]) == ("year", None, [])
 
 
 def test_real_popularity(sample):
     known, unknown = sample("listenbrainz/popularity_recording_response")
-    assert listenbrainz.popularity(known) == [1000, 10]
-    assert listenbrainz.popularity(unknown) is None
+    assert wire.popularity(known) == [1000, 10]
+    assert wire.popularity(unknown) is None
 
 
 def test_a_real_list_of_recordings(sample):
@@ -221,12 +222,12 @@ def test_real_errors_become_a_line(sample):
 
 
 def recordings(*rows):
-    columns = {name: None for name in listenbrainz.RECORDING_COLUMNS}
+    columns = {name: None for name in wire.RECORDING_COLUMNS}
     return pd.DataFrame([{**columns, "artist_id": "a", "isrcs": [], **row} for row in rows])
 
 
 def test_recordings_of_one_song():
-    songs = listenbrainz.group_songs(
+    songs = wire.group_songs(
         recordings(
             {
                 "track_id": "1",
