@@ -17,7 +17,8 @@ import pandas as pd
 
 from hitsong.collect import history, musicbrainz
 from hitsong.collect.crawl import Crawl
-from hitsong.collect.filters import read_lines
+from hitsong.collect.deduplicate import SCHEMA
+from hitsong.collect.filters import read_lines, select_tracks
 from hitsong.collect.readings import APART
 from hitsong.collect.recordings import RECORDING_COLUMNS, group_songs, popularity, recording
 from hitsong.collect.throttle import RefusedError, Throttle
@@ -200,7 +201,6 @@ class ListenBrainz(Crawl):
         end = pd.Timestamp(last, tz="UTC")
         by_track = tracks.set_index("track_id")
         self.catalog.readings.store({f"dump {name}": by_track[name] for name in COUNTS}, end.isoformat())
-        self._refreshed = False
         self._months = history.of_months(months, end, self.source, COUNTS)
         return tracks.assign(fetched_at=last, source="listenbrainz dump")
 
@@ -240,6 +240,21 @@ class ListenBrainz(Crawl):
             raise UserError(f"{error} What was read is kept; come back later") from None
         counts = {item["recording_mbid"]: popularity(item) for item in items}
         return {mbid: counts.get(mbid) for mbid in mbids}
+
+    def _select(self, tracks):
+        """The songs that pass the filters, with their popularity; prints how many have few users."""
+        tracks = tracks[tracks["users"].notna()]
+        enough = (tracks["users"] >= FEW_USERS).mean() if len(tracks) else 0
+        print(
+            f"{enough:.0%} of {len(tracks):,} songs have at least {FEW_USERS} users: below, popularity is mostly chance"
+        )
+        tracks = tracks[tracks["users"] >= self.fewest]
+        counted = self.settings.popularity
+        tracks = tracks.assign(
+            popularity=tracks[counted],
+            popularity_source=f"{self.synthetic}" + tracks["source"] + f", {counted}",
+        )
+        return select_tracks(tracks, self.settings).reindex(columns=SCHEMA.names)
 
     # ------------------------------------------------------------------ readings
 
