@@ -226,10 +226,13 @@ def text(result):
     lines = [f"{'':{wide}}{main:>15}   95 % interval   {companion:>8}"]
     for name, row in ranked(result):
         low, high = row["intervals"][main]
+        measured = f"{row['metrics'][main]:15.3f}   {low:6.3f} {high:6.3f}"
+        if low == high == kinds.chance(result["kind"]):  # one value for all tracks has no order
+            measured = f"{'–':>15}   {'–':>6} {'–':>6}"
         value = row["metrics"].get(companion)
         mark = " <- chosen on validation" if name == result["best"] else ""
         shown = " " * 8 if value is None else f"{value:8.3f}" if abs(value) < 1000 else f"{value:8.0f}"
-        lines.append(f"{name:{wide}}{row['metrics'][main]:15.3f}   {low:6.3f} {high:6.3f}   {shown}{mark}")
+        lines.append(f"{name:{wide}}{measured}   {shown}{mark}")
     choice = result["choice"]
     if choice and choice["highest"] != result["best"]:
         lines.append(

@@ -169,8 +169,9 @@ METRICS = [
         metrics.mae, higher_is_better=False, resampled=resampled.mae, scale="error",
     ),
     Metric(
-        "ndcg@100", ("popularity",), "nDCG@100", "nDCG@100",
-        "whether the 100 highest predictions are the most popular tracks: 1 is the best list",
+        "ndcg@10%", ("popularity",), "nDCG@10\xa0%", "nDCG@10\xa0%",
+        "whether the highest tenth of the predictions are the most popular tracks: 1 is the best list; the row mean is "
+        "chance",
         metrics.ndcg, resampled=resampled.ndcg,
     ),
     Metric(

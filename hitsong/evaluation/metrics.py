@@ -15,7 +15,7 @@ import numpy as np
 from scipy import stats
 from sklearn import metrics as sk
 
-TOP = 100
+TOP = 10  # nDCG looks at one track in so many
 THRESHOLD = 0.5
 NARROW = 0.05  # of the truth's standard deviation: predictions of less are nearly all the mean
 
@@ -41,8 +41,16 @@ def pearson(y, p):
 
 
 def ndcg(y, p):
-    """Popularity gained among the 100 highest predictions, relative to the best order (Järvelin & Kekäläinen, 2002)."""
-    return sk.ndcg_score([gains(y)], [p], k=TOP)
+    """Popularity gained in the highest tenth of predictions, relative to the best order (Järvelin & Kekäläinen, 2002).
+
+    A prediction that is the same for all tracks has the value of chance.
+    """
+    return sk.ndcg_score([gains(y)], [p], k=places(len(y)))
+
+
+def places(tracks):
+    """How many tracks the highest tenth of a number of tracks holds, at least one."""
+    return -(-tracks // TOP)
 
 
 def roc_auc(y, p):

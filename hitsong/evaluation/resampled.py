@@ -8,7 +8,7 @@ row counts in a draw, which gives (draws,). With whole numbers as weights it equ
 
 import numpy as np
 
-from hitsong.evaluation.metrics import TOP, answers, gains
+from hitsong.evaluation.metrics import answers, gains, places
 
 
 def mse(y, p):
@@ -173,19 +173,20 @@ def _dcg(gained, p):
     """Discounted gain of the top, rows of equal prediction sharing their places (McSherry & Najork, 2008)."""
     runs = _Runs(-p)
     ends = np.r_[runs.starts[1:], len(p)]
-    discounts = np.concatenate([[0], 1 / np.log2(np.arange(TOP) + 2)]).cumsum()
 
     def measure(w):
-        rows, count = runs.order, min(4 * TOP, len(p))
+        top_places = places(w.sum(axis=0).astype(int))  # a draw has more or fewer tracks than there are
+        discounts = np.concatenate([[0], 1 / np.log2(np.arange(top_places.max()) + 2)]).cumsum()
+        rows, count = runs.order, min(4 * places(len(p)), len(p))
         # Only as many of the highest predictions as fill the places in every draw.
-        while count < len(p) and w[rows[:count]].sum(axis=0).min() < TOP:
+        while count < len(p) and (w[rows[:count]].sum(axis=0) < top_places).any():
             count = min(4 * count, len(p))
         last = np.searchsorted(ends, count)
         count, starts = ends[last], runs.starts[: last + 1]
         top = w[rows[:count]]
         size = np.add.reduceat(top, starts, axis=0)
         mean_gain = _ratio(np.add.reduceat(gained[rows[:count], None] * top, starts, axis=0), size, 0.0)
-        discount = discounts[np.minimum(size.cumsum(axis=0), TOP).astype(int)]
+        discount = discounts[np.minimum(size.cumsum(axis=0), top_places).astype(int)]
         return (mean_gain * np.diff(discount, axis=0, prepend=0)).sum(axis=0)
 
     return measure

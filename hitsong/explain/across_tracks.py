@@ -149,11 +149,11 @@ def describe_importance(bands, parts, unit):
     """Describe the results of `band_importance` and `time_importance` in two or three sentences."""
     band, part = (table.loc[table["importance"].idxmax()] for table in (bands, parts))
     return (
-        f"Exchanging the band from {band['begin']:,.0f} to {band['end']:,.0f} Hz with another song moves the score by "
-        f"{_amount(band, unit)}. This is the largest effect of {len(bands)} bands, and {band['share']:.0%} of the "
-        f"effect of exchanging the whole song. Exchanging {part['begin']:.0f} to {part['end']:.0f} s moves it by "
-        f"{_amount(part, unit)}, the largest effect of {len(parts)} parts of the clip. This shows what the model uses, "
-        "right or wrong; it does not show what makes songs popular."
+        "A part of a song was replaced by the same part of another song, and the change of the score was measured. "
+        f"Of {len(bands)} frequency bands, {band['begin']:,.0f} to {band['end']:,.0f} Hz matters most: the score "
+        f"changes by {_amount(band, unit)}, {band['share']:.0%} of its change when the whole song is replaced. Of "
+        f"{len(parts)} parts in time, {part['begin']:.0f} to {part['end']:.0f} s matters most: {_amount(part, unit)}. "
+        "This shows what the model uses, right or wrong. It does not show what makes songs popular."
     )
 
 
@@ -166,6 +166,7 @@ def describe_correlations(table):
             f"(false discovery rate {DISCOVERY_RATE:.0%})."
         )
     strongest = ", ".join(f"{row.column} ({row.spearman:+.2f})" for row in significant.head(5).itertuples())
+    strongest = strongest.replace("(-", "(−")
     return (
         f"{len(significant)} of {len(table)} tags and descriptors correlate with the predictions; about "
         f"{DISCOVERY_RATE:.0%} of these are expected to be chance. The strongest (Spearman): {strongest}. Correlation "

@@ -107,7 +107,7 @@ def write_tables(folder, result):
         temporary.write_text("\n".join([*latex, r"\end{tabular}"]) + "\n", encoding="utf-8")
 
 
-_LATEX = {"_": r"\_", "%": r"\%", "&": r"\&", "−": "$-$", "²": "$^2$", "–": "--"}
+_LATEX = {"_": r"\_", "%": r"\%", "&": r"\&", "−": "$-$", "²": "$^2$", "–": "--", "\xa0": "~"}
 
 
 def _latex(text):

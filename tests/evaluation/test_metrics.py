@@ -72,14 +72,20 @@ class TestPublishedValues:
         assert result == pytest.approx(-4 / np.sqrt(8 * 9))
 
     def test_ndcg(self):
-        result = regression([10, 0, 0, 1, 5], [0.1, 0.2, 0.3, 4, 70])["ndcg@100"]
-        gained = 5 + 1 / np.log2(3) + 10 / np.log2(6)
-        assert result == pytest.approx(gained / (10 + 5 / np.log2(3) + 1 / np.log2(4)))
+        y, p = [10, 0, 0, 1, 5] + [0] * 20, [0.1, 0.2, 0.3, 4, 70, *range(-20, 0)]
+        gained = 5 + 1 / np.log2(3)  # 3 of 25 tracks: 5, 1 and 0
+        assert regression(y, p)["ndcg@10%"] == pytest.approx(gained / (10 + 5 / np.log2(3) + 1 / np.log2(4)))
 
-    def test_ndcg_sees_the_top_hundred_only(self, rng):
+    def test_ndcg_sees_the_top_tenth_only(self, rng):
         y = np.r_[np.zeros(100), np.ones(50)]
-        assert regression(y, -np.arange(150.0))["ndcg@100"] == 0
-        assert regression(y, np.arange(150.0))["ndcg@100"] == pytest.approx(1)
+        assert regression(y, -np.arange(150.0))["ndcg@10%"] == 0
+        assert regression(y, np.arange(150.0))["ndcg@10%"] == pytest.approx(1)
+        assert [metrics.places(count) for count in (2, 10, 11, 30, 88, 1000)] == [1, 1, 2, 3, 9, 100]
+
+    def test_ndcg_of_a_constant_is_chance(self, rng):
+        y = rng.gamma(1, 10, 60)
+        random = [regression(y, rng.random(60))["ndcg@10%"] for _ in range(2000)]
+        assert regression(y, np.ones(60))["ndcg@10%"] == pytest.approx(np.mean(random), abs=0.02)
 
     def test_binary(self):
         result = binary([0, 0, 1, 1], [0.1, 0.4, 0.35, 0.8])
@@ -155,7 +161,7 @@ class TestExtremes:
     def test_perfect(self, rng):
         y = rng.integers(0, 100, 50)
         assert regression(y, y) == pytest.approx(
-            {"mse": 0, "rmse": 0, "mae": 0, "r2": 1, "spearman": 1, "kendall": 1, "ndcg@100": 1}
+            {"mse": 0, "rmse": 0, "mae": 0, "r2": 1, "spearman": 1, "kendall": 1, "ndcg@10%": 1}
         )
         y = y % 2
         assert binary(y, y) == {
@@ -185,7 +191,7 @@ class TestExtremes:
     def test_constant_truth(self):
         result = regression([5, 5, 5], [1, 2, 3])
         assert (result["spearman"], result["kendall"], result["r2"]) == (0, 0, 0)
-        assert regression([0, 0], [1, 2])["ndcg@100"] == 0
+        assert regression([0, 0], [1, 2])["ndcg@10%"] == 0
         result = binary([0, 0], [0.1, 0.9])
         assert result["brier"] == pytest.approx(0.41)
         assert {**result, "brier": None} == {
@@ -194,7 +200,7 @@ class TestExtremes:
         }  # fmt: skip
 
     def test_negative_targets(self):
-        assert regression([-3, -2, -1], [0, 1, 2])["ndcg@100"] == 1
+        assert regression([-3, -2, -1], [0, 1, 2])["ndcg@10%"] == 1
 
     def test_collapsed(self, rng):
         y = rng.normal(20, 10, 1000)
