@@ -11,7 +11,6 @@ the requests in flight. On a network, put a proxy with TLS before it: the token 
 """
 
 import os
-import signal
 from pathlib import Path
 
 from hitsong import cli
@@ -46,14 +45,14 @@ def main():
     from hitsong.predict.choose import choose_bundle, load_bundle
     from hitsong.service.access import AccessControl
     from hitsong.service.app import start
+    from hitsong.service.middleware import write_access_log
 
     bundle, reason = choose_bundle(config, arguments.model) if config else load_bundle(arguments.bundle)
     access = AccessControl(arguments.host, token)
     with start(bundle, access, limits, arguments.host, arguments.port) as server:
-        for name in (signal.SIGINT, signal.SIGTERM):
-            signal.signal(name, server.stop)
         for line in options.describe(bundle, reason):
             print(line)
+        write_access_log()
         print(f"serving on {server.url} (Ctrl-C stops)", flush=True)
         server.run()
     print("serve: stopped; the requests in flight were finished")

@@ -203,7 +203,7 @@ FILES = {
 
 def endless(rng, songs):
     """Chunks without end; at most 200 MB, in case no one stops it."""
-    yield head(f"{MULTIPART}Transfer-Encoding: chunked\r\n")
+    yield head(f"{MULTIPART}Transfer-Encoding: chunked\r\n") + b"%x\r\n%s\r\n" % (len(PART), PART)
     chunk = b"10000\r\n" + bytes(65536) + b"\r\n"
     for _ in range(3000):
         yield chunk

@@ -1,10 +1,11 @@
-"""The service in tests: behind its real server on loopback, or as Flask's test client."""
+"""The service in tests: behind its real server on loopback, or in this process."""
 
 import io
 import threading
 from contextlib import contextmanager
 
 import soundfile
+from starlette.testclient import TestClient
 
 from hitsong.report import model_card
 from hitsong.service.access import AccessControl
@@ -13,7 +14,6 @@ from hitsong.service.limits import Limits
 from tests.small_study import RATE, bundle_of
 
 LIMITS = Limits(workers=1, seconds=60.0, file_bytes=2_000_000, files=4)
-HOST = {"Host": "127.0.0.1:8787"}
 
 
 @contextmanager
@@ -38,8 +38,9 @@ def running(server):
         assert not thread.is_alive()
 
 
-def client_of(service, token=None):
-    return create_app(service, AccessControl("127.0.0.1", token)).test_client()
+def client_of(service, token=None, origins=()):
+    app = create_app(service, AccessControl("127.0.0.1", token, origins))
+    return TestClient(app, base_url="http://127.0.0.1:8787", raise_server_exceptions=False)
 
 
 def wav(samples, rate=RATE, **options):
@@ -48,11 +49,9 @@ def wav(samples, rate=RATE, **options):
     return file.getvalue()
 
 
-def predict(client, audio, name="song.wav", **headers):
-    form = {"file": (io.BytesIO(audio), name)}
-    return client.post("/predict", data=form, headers=HOST | headers)
+def predict(client, audio, name="song.wav", fields="", **headers):
+    return client.post(f"/predict?{fields}", files={"file": (name, audio)}, headers=headers)
 
 
 def rank(client, audios):
-    form = {"files": [(io.BytesIO(audio), name) for name, audio in audios.items()]}
-    return client.post("/rank", data=form, headers=HOST)
+    return client.post("/rank", files=[("files", (name, audio)) for name, audio in audios.items()])

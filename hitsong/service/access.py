@@ -7,9 +7,12 @@ header that a foreign name leads here (DNS rebinding).
 
 import hmac
 import ipaddress
+import re
 from urllib.parse import urlsplit
 
 from hitsong.service.problems import Problem
+
+PUBLIC = re.compile(r"/|/page/.*|/docs(/.*)?|/openapi\.json|/health/(live|ready)")  # paths without token
 
 # Responses load nothing from elsewhere, are never shown in another site's frame, and keep their declared type.
 SECURITY_HEADERS = {
@@ -41,29 +44,32 @@ class AccessControl:
         The address that the service listens on. On loopback, `Host` must be a name of loopback.
     token : str or None
         The token that `Authorization: Bearer` must carry; None if anybody may use the service.
+    origins : sequence of str
+        Other sites whose pages may use the service, as browsers name them in `Origin`.
     """
 
-    def __init__(self, host, token=None):
+    def __init__(self, host, token=None, origins=()):
         self.local = is_loopback(host)
+        self.origins = tuple(origins)
         self._token = None if token is None else token.encode()
 
-    def check(self, method, headers, public):
+    def check(self, method, path, headers):
         """Raise `Problem` unless a request is allowed.
 
         Parameters
         ----------
-        method : str
+        method, path : str
         headers : mapping
             Of the request, by case-insensitive name.
-        public : bool
-            Whether the resource needs no token.
         """
         host = headers.get("Host", "")
         if self.local and not is_loopback(_split(f"//{host}").hostname or ""):
             raise Problem(421, "wrong_host", "this service can be used as localhost only")
-        if method not in ("GET", "HEAD", "OPTIONS"):
+        if method == "OPTIONS":
+            return  # tells methods only; browsers send it without a token
+        if method != "GET" and headers.get("Origin") not in self.origins:
             _require_same_site(host, headers)
-        if self._token is not None and not public:
+        if self._token is not None and not PUBLIC.fullmatch(path):
             self._require_token(headers.get("Authorization", ""))
 
     def _require_token(self, authorization):

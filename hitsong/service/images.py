@@ -1,4 +1,4 @@
-"""Images of a song as PNG: its spectrogram, and the overlay of what raises and lowers its score."""
+"""A song's spectrogram, and what raises and lowers its score: as PNG, and as numbers."""
 
 import io
 
@@ -23,8 +23,8 @@ def spectrogram_png(codes):
     return file.getvalue()
 
 
-def explanation_png(predict, features, target, settings, frames, output=None):
-    """How the score changes where a part of the spectrogram is hidden, as a transparent overlay: bytes.
+def occlusion_of(predict, features, target, settings, output=None):
+    """How the score changes where a part of the spectrogram is hidden: a `hitsong.explain.occlusion.Occlusion`.
 
     Parameters
     ----------
@@ -34,15 +34,52 @@ def explanation_png(predict, features, target, settings, frames, output=None):
         One track's inputs, "mel" among them.
     target : hitsong.data.targets.Target
     settings : hitsong.config.Mel
-    frames : int
-        Of the spectrogram that are not padding.
     output : str, optional
         Which of several audio features.
     """
     from hitsong.explain import mels  # with Matplotlib and librosa, half a second that no prediction needs
     from hitsong.explain.occlusion import occlusion
-    from hitsong.report.explanation_figures import overlay_png
 
     score = mels.score_of_mels(lambda inputs: target.score(predict(inputs), output), features)
-    result = occlusion(score, features["mel"], mels.patch_size(settings), overlap=1)
-    return overlay_png(np.ascontiguousarray(result.values[:, :frames]))
+    return occlusion(score, features["mel"], mels.patch_size(settings), overlap=1)
+
+
+def overlay(values):
+    """A map (n_mels, frames) as a transparent picture of the spectrogram's size: bytes of a PNG."""
+    from hitsong.report.explanation_figures import overlay_png
+
+    return overlay_png(np.ascontiguousarray(values))
+
+
+def occlusion_table(values, score, settings, start):
+    """A map of equal rectangles as numbers.
+
+    Parameters
+    ----------
+    values : np.ndarray [shape=(n_mels, frames)]
+    score : float
+        Of the whole excerpt.
+    settings : hitsong.config.Mel
+    start : float
+        Of the excerpt in the file, in seconds.
+
+    Returns
+    -------
+    dict
+        In the form of `hitsong.service.schemas.Occlusion`.
+    """
+    from hitsong.explain.mels import band_edges
+
+    rows, columns = _edges(values), _edges(values.T)
+    return {
+        "score": score,
+        "hertz": band_edges(settings)[rows].tolist(),
+        "seconds": (start + columns * settings.hop_length / settings.sample_rate).tolist(),
+        "values": values[np.ix_(rows[:-1], columns[:-1])].tolist(),
+    }
+
+
+def _edges(values):
+    """Where rows differ from the row before, with both ends."""
+    changes = np.flatnonzero((np.diff(values, axis=0) != 0).any(axis=1)) + 1
+    return np.concatenate([[0], changes, [len(values)]])

@@ -44,11 +44,10 @@ class Limits:
     kept_seconds: float = 1800.0
 
     @property
-    def predict_bytes(self):
-        """Of the body of a prediction: the file, and the form around it."""
-        return self.file_bytes + FORM_BYTES
-
-    @property
     def rank_bytes(self):
         """Of the body of a ranking."""
         return 4 * self.file_bytes + self.files * FORM_BYTES
+
+    def body_bytes(self, path):
+        """Of the body of a request to this path: one file and the form around it, but for rankings."""
+        return self.rank_bytes if path == "/rank" else self.file_bytes + FORM_BYTES

@@ -26,10 +26,8 @@ class Metrics:
         self._registry = CollectorRegistry()
         shared = {"namespace": "hitsong", "registry": self._registry}
         ProcessCollector(namespace="hitsong", registry=self._registry)
-        self._requests = Counter("requests", "Requests, by response.", ["endpoint", "status"], **shared)
-        self._seconds = Histogram(
-            "request_seconds", "Time to respond.", ["endpoint"], buckets=SECONDS, **shared
-        )
+        self._requests = Counter("requests", "Requests, by response.", ["route", "status"], **shared)
+        self._seconds = Histogram("request_seconds", "Time to respond.", ["route"], buckets=SECONDS, **shared)
         self.steps = Histogram(
             "step_seconds", "Time for a file, by step.", ["step"], buckets=SECONDS, **shared
         )
@@ -40,15 +38,14 @@ class Metrics:
         restarts = Gauge("worker_restarts", "Decoder processes replaced, crashed or too slow.", **shared)
         restarts.set_function(lambda: decoders.restarts)
 
-    def count(self, endpoint, status, seconds):
+    def count(self, route, status, seconds):
         """Count a response."""
-        endpoint = endpoint or "none"
-        self._requests.labels(endpoint, status).inc()
-        self._seconds.labels(endpoint).observe(seconds)
+        self._requests.labels(route, status).inc()
+        self._seconds.labels(route).observe(seconds)
 
     def requests_in_flight(self):
         return self._registry.get_sample_value("hitsong_in_flight")
 
     def exposition(self):
-        """The measurements as text, with status and headers."""
-        return generate_latest(self._registry), 200, {"Content-Type": CONTENT_TYPE_LATEST}
+        """The measurements as text (bytes), and its media type."""
+        return generate_latest(self._registry), CONTENT_TYPE_LATEST

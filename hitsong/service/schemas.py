@@ -1,6 +1,18 @@
-"""The API's results as Pydantic models, from which OpenAPI schemas are made."""
+"""The API's results as Pydantic models, from which FastAPI makes the OpenAPI schemas."""
 
-from pydantic import BaseModel, ConfigDict, Field
+from typing import Annotated, Literal
+
+from pydantic import BaseModel, ConfigDict, Field, PlainSerializer
+
+DIGITS = 5  # significant ones
+
+
+def _rounded(number):
+    return float(f"{number:.{DIGITS}g}")
+
+
+Number = Annotated[float, PlainSerializer(_rounded, return_type=float)]
+Seconds = Annotated[float, PlainSerializer(lambda number: round(number, 3), return_type=float)]
 
 
 class Schema(BaseModel):
@@ -9,7 +21,7 @@ class Schema(BaseModel):
     model_config = ConfigDict(extra="forbid")
 
 
-Value = float | dict[str, float]
+Value = Number | dict[str, Number]
 
 
 class Target(Schema):
@@ -25,7 +37,7 @@ class Target(Schema):
 class Interval(Schema):
     """Split-conformal interval: `low` and `high` for numbers, a `set` for classes."""
 
-    level: float = Field(description="The share of tracks whose true value lies inside", ge=0, le=1)
+    level: Number = Field(description="The share of tracks whose true value lies inside", ge=0, le=1)
     low: Value | None = None
     high: Value | None = None
     set: list[str] | None = None
@@ -34,8 +46,10 @@ class Interval(Schema):
 class Percentile(Schema):
     """The percentile of the prediction, 0 to 100."""
 
-    among_tracks: float | None = Field(description="Among the popularity of the study's tracks", ge=0, le=100)
-    among_predictions: float | None = Field(
+    among_tracks: Number | None = Field(
+        description="Among the popularity of the study's tracks", ge=0, le=100
+    )
+    among_predictions: Number | None = Field(
         description="Among predictions for tracks not used for fitting", ge=0, le=100
     )
     explained: str = Field(description="What the two are, and why they differ")
@@ -44,7 +58,7 @@ class Percentile(Schema):
 class Distribution(Schema):
     """A histogram to draw the prediction against."""
 
-    edges: list[float]
+    edges: list[Number]
     counts: list[int]
 
 
@@ -52,21 +66,21 @@ class Tag(Schema):
     """A score of the auto-tagger."""
 
     name: str
-    score: float = Field(ge=0, le=1)
+    score: Number = Field(ge=0, le=1)
 
 
 class Descriptor(Schema):
     """A number measured in the sound."""
 
-    value: float
+    value: Number
     unit: str | None
 
 
 class Excerpt(Schema):
     """The part of the file that the spectrogram shows, in seconds."""
 
-    start: float
-    end: float
+    start: Seconds
+    end: Seconds
 
 
 class Model(Schema):
@@ -94,25 +108,25 @@ class Song(Schema):
 
     id: str = Field(description="For /spectrogram and /explain, for about half an hour")
     name: str = Field(description="The file's name, as sent")
-    seconds: float
+    seconds: Seconds
     excerpt: Excerpt
     target: Target
     prediction: Value
     interval: Interval
     percentile: Percentile | None
-    distribution: Distribution | None
+    distribution: Distribution | None = Field(None, description="With `fields=distribution` only")
     tags: list[Tag] | None = Field(description="The highest; null without the auto-tagger")
-    descriptors: dict[str, Descriptor]
+    descriptors: dict[str, Descriptor] | None = Field(None, description="With `fields=descriptors` only")
     model: Model
     warnings: list[SongWarning]
-    timings: dict[str, float] = Field(description="Seconds by step, waiting included")
+    timings: dict[str, Seconds] = Field(description="Seconds by step, waiting included")
 
 
 class RankedSong(Song):
     """A song of a ranking."""
 
     rank: int | None = Field(description="From 1, the highest; null for audio features, which have no order")
-    above_next: float | None = Field(
+    above_next: Number | None = Field(
         description="The probability that its true value is above the next song's", ge=0, le=1
     )
 
@@ -138,20 +152,35 @@ class ModelCard(Model):
 
     target: Target
     inputs: dict[str, list[int]] = Field(description="The model's inputs and their shapes")
-    validation: dict[str, float] = Field(description="Metrics on the validation tracks")
+    validation: dict[str, Number] = Field(description="Metrics on the validation tracks")
     card: str | None = Field(description="The model card, as Markdown")
     largest_bytes: int = Field(description="Of one file")
-    longest_seconds: float = Field(description="Of one file, decoded")
+    longest_seconds: Number = Field(description="Of one file, decoded")
     most_files: int = Field(description="Of one ranking")
 
 
-class Health(Schema):
-    """Whether the service works."""
+class Occlusion(Schema):
+    """How much the score falls when a part of the spectrogram is hidden; negative where it rises."""
 
-    status: str
+    score: Number = Field(description="Of the whole excerpt, in the prediction's unit")
+    hertz: list[Number] = Field(description="Edges of the rows, from the lowest")
+    seconds: list[Seconds] = Field(description="Edges of the columns, in the file's time")
+    values: list[list[Number]] = Field(description="Rows of values, the lowest frequencies first")
+
+
+class Live(Schema):
+    """The process responds."""
+
+    status: Literal["live"] = "live"
+
+
+class Ready(Schema):
+    """Whether songs can be scored."""
+
+    status: Literal["ready"] = "ready"
     model: str
-    in_flight: int
-    workers: int
+    in_flight: int = Field(description="Requests in work or waiting")
+    workers: int = Field(description="Decoder processes")
 
 
 class Problem(Schema):

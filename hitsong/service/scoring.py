@@ -123,7 +123,7 @@ class ScoringService:
             self.metrics.dropped.inc()
             raise
         codes, start, end = shown_mel(song, self.predictor.settings)
-        song_id = self.recent.put(RecentSong(codes, prediction.features))
+        song_id = self.recent.put(RecentSong(codes, prediction.features, start))
         finished = time.perf_counter()
         timings = {"decode": decoded - started, "predict": finished - decoded, "total": finished - started}
         for step in ("decode", "predict"):
@@ -155,14 +155,29 @@ class ScoringService:
         return result, prediction.scores
 
     def explain(self, recent, output):
-        """The overlay of a recent song: PNG bytes, made once."""
+        """How the score of a recent song changes where a part of its spectrogram is hidden; computed once.
+
+        Parameters
+        ----------
+        recent : RecentSong
+        output : str or None
+            Which of several audio features.
+
+        Returns
+        -------
+        values : np.ndarray [shape=(n_mels, frames), float32]
+            Without padding.
+        score : float
+            Of the whole excerpt.
+        """
         with recent.lock:
-            if output not in recent.overlays:
-                recent.overlays[output] = images.explanation_png(
+            if output not in recent.occlusions:
+                recent.occlusions[output] = images.occlusion_of(
                     self._networks.predict_features, recent.features, self.predictor.target,
-                    self.predictor.settings.mel, recent.codes.shape[1], output,
+                    self.predictor.settings.mel, output,
                 )  # fmt: skip
-            return recent.overlays[output]
+        occlusion = recent.occlusions[output]
+        return occlusion.values[:, : recent.codes.shape[1]], occlusion.score
 
 
 class _Networks:
@@ -206,11 +221,21 @@ class _Networks:
 
 
 class RecentSong:
-    """What the images of a song are made from."""
+    """What a song's images are made from.
 
-    def __init__(self, codes, features):
-        self.codes, self.features = codes, features
-        self.overlays, self.lock = {}, threading.Lock()
+    Parameters
+    ----------
+    codes : np.ndarray [shape=(n_mels, frames), uint8]
+        The spectrogram of the excerpt.
+    features : dict of str to np.ndarray
+        The model's inputs.
+    start : float
+        Of the excerpt in the file, in seconds.
+    """
+
+    def __init__(self, codes, features, start):
+        self.codes, self.features, self.start = codes, features, start
+        self.occlusions, self.lock = {}, threading.Lock()
 
 
 class RecentSongs:

@@ -1,160 +1,127 @@
-"""The HTTP server: waitress, with stricter limits.
+"""The HTTP server: uvicorn, with stricter limits.
 
-Waitress receives requests in one thread, spools bodies beyond half a megabyte to unnamed files, passes complete
-requests to its threads, and limits the size of headers and bodies. Added here: a request that its headers forbid is
-refused before its body is received; its own errors as problem+json; limits on the time in which a request must arrive,
-and on the lines around chunks, whose parsing time grows with their square; a few seconds in which a client that is
-still sending can read why it was refused; notice of clients that disconnect while their request is in work; and a stop
-that finishes the requests in flight.
+Uvicorn passes a request on as soon as its headers are complete, so that the app decides on them before the body, and
+limits the size of headers. It has no limits on the time in which a request must arrive (Kludex/uvicorn, issue 157) nor
+on idle connections. They are added here, with problem+json for what is no valid HTTP.
 """
 
 import contextlib
-import copy
+import http
 import logging
+import signal
 import socket
+import sys
+import threading
 import time
-from http import HTTPStatus
 
-from waitress import wasyncore
-from waitress.adjustments import Adjustments
-from waitress.channel import HTTPChannel
-from waitress.parser import HTTPRequestParser
-from waitress.server import TcpWSGIServer
-from waitress.task import ErrorTask
-from waitress.utilities import BadRequest
+import h11
+import uvicorn
+from uvicorn.protocols.http.h11_impl import H11Protocol
 
 from hitsong.errors import UserError
 from hitsong.service.access import SECURITY_HEADERS
+from hitsong.service.middleware import LINGER_SECONDS
 from hitsong.service.problems import MEDIA_TYPE, Problem
 
 HEADER_BYTES = 16_384
-CHUNK_LINE_BYTES = 4096  # of a chunk's size and extensions, and of the trailer
 HEADER_SECONDS = 20.0
 IDLE_SECONDS = 60
-LINGER_SECONDS = 3.0
 GRACE_SECONDS = 60.0  # to finish the requests in flight
-CONNECTIONS = 200
-SPARE_THREADS = 8  # beyond those in work, for refusals and quick requests
+CONNECTIONS = 500  # beyond them, those that wait for headers are closed, the oldest first
+BACKLOG = 1024
 
 REASONS = {
     400: ("bad_request", "this is no valid HTTP request"),
     431: ("headers_too_large", f"the headers have more than {HEADER_BYTES} bytes"),
-    500: ("internal", "an internal error; the service's log has the details"),
     501: ("not_implemented", "this transfer encoding is not supported"),
 }
 
 
-class _Problem(ErrorTask):
-    """An error that is found before the app is called, as problem+json."""
+class _Connection(H11Protocol):
+    """A connection, whose requests must arrive in time."""
 
-    def execute(self):
-        problem = self._problem(self.request.error, self.request.adj)
-        body = problem.body()
-        self.status = f"{problem.status} {HTTPStatus(problem.status).phrase}"
-        headers = [*problem.headers.items(), *SECURITY_HEADERS.items()]
-        self.response_headers = [("Content-Type", MEDIA_TYPE), *headers]
-        self.set_close_on_finish()
-        self.content_length = len(body)
-        self.channel.refused = True
-        self.write(body)
+    receive_seconds = 300.0  # of a whole request; `Server` sets it
+    _deadline = None  # a timer, of the headers or of the whole request
+    _refused = False
 
-    @staticmethod
-    def _problem(error, adj):
-        """An error of waitress, or of the check of the headers, as `Problem`."""
-        if isinstance(error, Problem):
-            return error
-        if error.code == 413:
-            megabytes = (adj.max_request_body_size - 1) / 1e6
-            return Problem(413, "too_large", f"the request's body has more than {megabytes:.3g} MB")
-        return Problem(error.code, *REASONS[error.code])
+    def connection_made(self, transport):
+        super().connection_made(transport)
+        self._begun = time.monotonic()
+        if len(self.connections) > CONNECTIONS:
+            self._close_oldest()
+        self._set_deadline(HEADER_SECONDS)
 
+    def connection_lost(self, exc):
+        self._cancel_deadline()
+        super().connection_lost(exc)
 
-class _Parser(HTTPRequestParser):
-    """A request as it arrives."""
-
-    path = ""  # of an invalid request; waitress names it in its log
-
-    def __init__(self, adj):
-        super().__init__(adj)
-        self.started = time.monotonic()
-
-    def parse_header(self, header_plus):
-        super().parse_header(header_plus)
-        if self.path != "/rank":
-            self.adj = self.adj.one_file
-        try:
-            self.adj.check_headers(self.command, self.path, self.headers)
-        except Problem as problem:
-            self.error = problem
-
-    def received(self, data):
-        consumed = super().received(data)
-        if self.error is not None:
-            self.completed = True
-        if self.chunked and self.error is None:
-            receiver = self.body_rcv
-            if len(receiver.control_line) > CHUNK_LINE_BYTES or len(receiver.trailer) > CHUNK_LINE_BYTES:
-                self.error, self.completed = BadRequest("chunk"), True
-        if self.error is not None:
-            self.expect_continue = False  # do not invite a refused body
-        return consumed
-
-    def overdue(self, now, receive_seconds):
-        """Whether it should have arrived by now."""
-        return now - self.started > (receive_seconds if self.headers_finished else HEADER_SECONDS)
-
-
-class _Channel(HTTPChannel):
-    """A connection."""
-
-    parser_class, error_task_class = _Parser, _Problem
-    refused = False  # by waitress, perhaps while the client still sends
-    lingers_until = None  # when to close the connection of such a client
-
-    def received(self, data):
-        return False if self.lingers_until else super().received(data)
-
-    def readable(self):
-        return bool(self.lingers_until) or super().readable()
-
-    def handle_close(self):
-        """Close; after a refusal only once the client has closed, or a few seconds later.
-
-        Closing a socket with unread data resets the connection, and the client may lose the response.
-        """
-        response_sent = self.refused and self.connected and not self.total_outbufs_len
-        if not response_sent or self.lingers_until:
-            super().handle_close()
+    def data_received(self, data):
+        if self._refused:
             return
-        self.lingers_until, self.will_close = time.monotonic() + LINGER_SECONDS, False
-        with contextlib.suppress(OSError):
-            self.socket.shutdown(socket.SHUT_WR)
+        if self._deadline is None and self.conn.their_state is h11.IDLE:  # of the next request
+            self._begun = time.monotonic()
+            self._set_deadline(HEADER_SECONDS)
+        super().data_received(data)
 
-    @property
-    def busy(self):
-        """Whether a request is arriving, in work, or its response being sent."""
-        return bool(self.requests or self.request is not None or self.total_outbufs_len)
+    def handle_events(self):
+        in_headers = self.conn.their_state is h11.IDLE
+        super().handle_events()
+        state = self.conn.their_state
+        if state is h11.SEND_BODY:
+            if in_headers:
+                self._set_deadline(self.receive_seconds)
+        elif state not in (h11.IDLE, h11.ERROR):
+            self._cancel_deadline()
 
-    def overdue(self, now, receive_seconds):
-        """Whether the client has used all of its time."""
-        if self.lingers_until:
-            return self.lingers_until < now
-        return self.request is not None and self.request.overdue(now, receive_seconds)
+    def send_400_response(self, msg):
+        """Refuse what is no valid HTTP; close once the client has closed, or a few seconds later."""
+        in_body = self.cycle is not None and not self.cycle.response_complete
+        status = 400 if in_body else getattr(sys.exception(), "error_status_hint", 400)
+        problem = Problem(status, *REASONS.get(status, REASONS[400]))
+        self._refused = True
+        if self.conn.our_state in (h11.IDLE, h11.SEND_RESPONSE):
+            body = problem.body()
+            headers = {"Content-Type": MEDIA_TYPE, "Content-Length": str(len(body)), "Connection": "close"}
+            reason = http.HTTPStatus(status).phrase
+            head = h11.Response(
+                status_code=status, headers=[*(headers | SECURITY_HEADERS).items()], reason=reason.encode()
+            )
+            for event in (head, h11.Data(data=body), h11.EndOfMessage()):
+                self.transport.write(self.conn.send(event))
+        if in_body:  # the app waits for the rest of a body
+            self.cycle.disconnected = True
+            self.cycle.message_event.set()
+        self.flow.resume_reading()
+        with contextlib.suppress(OSError, NotImplementedError):
+            self.transport.write_eof()
+        self._set_deadline(LINGER_SECONDS)
+
+    def _set_deadline(self, seconds):
+        self._cancel_deadline()
+        self._deadline = self.loop.call_later(seconds, self.transport.abort)
+
+    def _cancel_deadline(self):
+        if self._deadline is not None:
+            self._deadline.cancel()
+            self._deadline = None
+
+    def _close_oldest(self):
+        """Close the connection that has waited longest for a request's headers; this one if no other waits."""
+        waiting = [item for item in self.connections if item.conn.their_state is h11.IDLE]
+        min(waiting, key=lambda item: item._begun).transport.abort()
 
 
-class Server(TcpWSGIServer):
+class Server:
     """The server; it listens once made, and responds once it runs.
 
     Parameters
     ----------
     app : callable
-        WSGI.
+        ASGI.
     host : str
     port : int
         0 takes any free port.
     limits : hitsong.service.limits.Limits
-    check_headers : callable
-        Raises `Problem` for a method, a path, and headers by names like `CONTENT_TYPE`.
 
     Attributes
     ----------
@@ -166,66 +133,34 @@ class Server(TcpWSGIServer):
         If it cannot listen there.
     """
 
-    channel_class = _Channel
-
-    def __init__(self, app, host, port, limits, check_headers):
+    def __init__(self, app, host, port, limits):
         try:
-            adjustments = Adjustments(
-                host=host,
-                port=port,
-                threads=limits.in_flight + SPARE_THREADS,
-                ident="hitsong",
-                recv_bytes=1 << 16,
-                connection_limit=CONNECTIONS,
-                cleanup_interval=1,
-                channel_timeout=IDLE_SECONDS,
-                log_socket_errors=False,
-                max_request_header_size=HEADER_BYTES,
-                max_request_body_size=limits.rank_bytes + 1,
-                asyncore_use_poll=True,
-                channel_request_lookahead=1,  # read on while a request is in work, to notice a closed connection
-            )
-            adjustments.check_headers = check_headers
-            adjustments.one_file = copy.copy(adjustments)
-            adjustments.one_file.max_request_body_size = limits.predict_bytes + 1
-            super().__init__(app, {}, adj=adjustments)
-        except (OSError, ValueError) as error:
+            family = socket.AF_INET6 if ":" in host else socket.AF_INET
+            self._socket = socket.create_server((host.strip("[]"), port), family=family, backlog=BACKLOG)
+        except (OSError, OverflowError) as error:
             raise UserError(
                 f"cannot listen on {host}:{port}: {error}; choose another --port or --host"
             ) from None
-        logging.getLogger("waitress.queue").setLevel(
-            logging.ERROR
-        )  # no warnings about a queue: the service limits it itself
-        self._receive_seconds, self._stopping = limits.receive_seconds, False
-        name = f"[{self.effective_host}]" if ":" in self.effective_host else self.effective_host
-        self.url = f"http://{name}:{self.effective_port}"
-
-    def maintenance(self, now):
-        super().maintenance(now)
-        for channel in list(self.active_channels.values()):
-            if channel.overdue(time.monotonic(), self._receive_seconds):
-                channel.will_close = True
+        connection = type("Connection", (_Connection,), {"receive_seconds": limits.receive_seconds})
+        logging.getLogger("uvicorn.error").setLevel(logging.CRITICAL)  # the app logs its errors itself
+        self._server = uvicorn.Server(
+            uvicorn.Config(
+                app, http=connection, ws="none", loop="asyncio", lifespan="off", log_config=None,
+                access_log=False, server_header=False, proxy_headers=False, backlog=BACKLOG,
+                h11_max_incomplete_event_size=HEADER_BYTES, timeout_keep_alive=IDLE_SECONDS,
+                timeout_graceful_shutdown=GRACE_SECONDS,
+            )
+        )  # fmt: skip
+        address, port = self._socket.getsockname()[:2]
+        self.url = f"http://[{address}]:{port}" if ":" in address else f"http://{address}:{port}"
 
     def run(self):
-        """Serve until `stop` is called, then finish the requests in flight."""
-        while not self._stopping:
-            self._run_once()
-        wasyncore.dispatcher.close(self)  # accepts no more connections
-        last = time.monotonic() + GRACE_SECONDS
-        while time.monotonic() < last and any(
-            channel.busy for channel in list(self.active_channels.values())
-        ):
-            self.maintenance(time.time())
-            self._run_once()
-        self.task_dispatcher.shutdown(timeout=1)
-        wasyncore.close_all(self._map)
+        """Serve until `stop` is called, or until SIGINT or SIGTERM; then finish the requests in flight."""
+        if threading.current_thread() is threading.main_thread():
+            for name in (signal.SIGINT, signal.SIGTERM):  # uvicorn has its own, and raises the signal again
+                signal.signal(name, signal.SIG_IGN)
+        self._server.run(sockets=[self._socket])
 
-    def stop(self, *_):
-        """Stop, from another thread or as the handler of a signal; a second call stops at once."""
-        if self._stopping:
-            raise KeyboardInterrupt
-        self._stopping = True
-        self.pull_trigger()
-
-    def _run_once(self):
-        wasyncore.loop(timeout=1, use_poll=True, map=self._map, count=1)
+    def stop(self):
+        """Stop, from another thread."""
+        self._server.should_exit = True

@@ -1,79 +1,141 @@
-"""The files of a multipart form, read one at a time, with limits on sizes and numbers."""
+"""The files of a request: of a multipart form, or the body itself; received within limits on sizes and numbers."""
 
+import logging
 import re
+import tempfile
 import unicodedata
+from dataclasses import dataclass
+from typing import BinaryIO
 
-from werkzeug.exceptions import RequestEntityTooLarge
-from werkzeug.sansio.multipart import Data, Epilogue, Field, File, MultipartDecoder, NeedData
+from starlette.datastructures import UploadFile
+from starlette.formparsers import MultiPartException, MultiPartParser
 
 from hitsong.service.problems import Problem
 
-CHUNK = 1 << 16  # bytes read at a time
-BUFFER = 1 << 20  # bytes of anything but a file's content
+SPOOL_BYTES = 1 << 20  # a larger body waits in an unnamed file
 LONGEST_NAME = 120
+LONGEST_BOUNDARY = 100  # RFC 2046 allows 70; some clients send more
+logging.getLogger("python_multipart").setLevel(logging.ERROR)  # no line for each broken form
+RAW_TYPES = ("audio/", "video/", "application/octet-stream")
 
 
-def read_files(stream, boundary, field, file_bytes, most):
-    """Read the files of a form.
+@dataclass
+class Upload:
+    """A file that was received.
+
+    Attributes
+    ----------
+    name : str
+        Fit to be shown.
+    file : file-like
+    """
+
+    name: str
+    file: BinaryIO
+
+    def read(self):
+        """The content: bytes."""
+        self.file.seek(0)
+        return self.file.read()
+
+
+class _FormParser(MultiPartParser):
+    """Starlette's parser of forms, which knows whether the form was complete."""
+
+    complete = False
+
+    def on_end(self):
+        self.complete = True
+
+
+async def receive_files(request, field, limits, most):
+    """Receive the files of a form; the caller closes them.
 
     Parameters
     ----------
-    stream : file-like
-        The request's body.
-    boundary : str
-        Between the parts, as the request's Content-Type names it.
+    request : starlette.requests.Request
     field : str
         The only field that the form may have.
-    file_bytes : int
-        Largest size of a file.
+    limits : hitsong.service.limits.Limits
     most : int
         Largest number of files.
 
-    Yields
-    ------
-    (str, bytes)
-        A name that is fit to be shown, and the content.
+    Returns
+    -------
+    list of Upload
 
     Raises
     ------
     Problem
         If the form is broken, has another field, no file at all, or too many or too large ones.
     """
-    count = 0
-    for part, data in _parts(stream, boundary, file_bytes):
-        if not isinstance(part, File) or part.name != field:
-            raise Problem(400, "wrong_field", f"send audio files in the field {field!r}, and nothing else")
-        count += 1
-        if count > most:
-            raise Problem(413, "too_many_files", f"more than {most} file{'s' * (most > 1)} in one request")
-        yield clean_name(part.filename), data
-    if not count:
-        raise Problem(400, "no_file", f"the form has no file in the field {field!r}")
-
-
-def _parts(stream, boundary, file_bytes):
-    """Each part of a form with its content."""
-    decoder = MultipartDecoder(boundary.encode(), BUFFER)
-    part, content = None, bytearray()
+    kind, parameters = content_type(request)
+    if kind != "multipart/form-data":
+        raise Problem(
+            415, "no_form", f"send a form (multipart/form-data) with audio files in the field {field!r}"
+        )
+    boundary = parameters.get("boundary", "")
+    if not (boundary.isascii() and 1 <= len(boundary) <= LONGEST_BOUNDARY):
+        raise Problem(400, "broken_form", "the Content-Type names no boundary")
+    parser = _FormParser(request.headers, request.stream(), max_files=most, max_fields=1)
     try:
-        while True:
-            event = decoder.next_event()
-            if isinstance(event, NeedData):
-                decoder.receive_data(stream.read(CHUNK) or None)
-            elif isinstance(event, Field | File):
-                part, content = event, bytearray()
-            elif isinstance(event, Data):
-                content += event.data
-                if len(content) > file_bytes:
-                    raise Problem(413, "too_large", f"a file has more than {file_bytes / 1e6:g} MB")
-                if not event.more_data:
-                    yield part, bytes(content)
-            elif isinstance(event, Epilogue):
-                return
-    except RequestEntityTooLarge:
-        raise Problem(413, "too_large", "the form's own headers are too large") from None
-    except ValueError:
+        form = await parser.parse()
+    except MultiPartException as error:
+        if error.message.startswith("Too many files"):
+            detail = f"more than {most} file{'s' * (most > 1)} in one request"
+            raise Problem(413, "too_many_files", detail) from None
         raise Problem(400, "broken_form", "the body is no complete multipart form") from None
+    try:
+        if not parser.complete:
+            raise Problem(400, "broken_form", "the body is no complete multipart form")
+        return _checked(form.multi_items(), field, limits)
+    except Problem:
+        await form.close()
+        raise
+
+
+def _checked(items, field, limits):
+    """A form's items as uploads."""
+    for name, item in items:
+        if name != field or not isinstance(item, UploadFile):
+            raise Problem(400, "wrong_field", f"send audio files in the field {field!r}, and nothing else")
+        if item.size > limits.file_bytes:
+            raise too_large(limits)
+    if not items:
+        raise Problem(400, "no_file", f"the form has no file in the field {field!r}")
+    return [Upload(clean_name(item.filename), item.file) for _, item in items]
+
+
+async def receive_body(request, limits):
+    """Receive a body that is itself an audio file: an `Upload`, which the caller closes."""
+    size, file = 0, tempfile.SpooledTemporaryFile(SPOOL_BYTES)  # noqa: SIM115
+    try:
+        async for chunk in request.stream():
+            size += len(chunk)
+            if size > limits.file_bytes:
+                raise too_large(limits)
+            file.write(chunk)
+    except BaseException:
+        file.close()
+        raise
+    return Upload(clean_name(""), file)
+
+
+def is_raw(request):
+    """Whether the body is itself an audio file."""
+    return content_type(request)[0].startswith(RAW_TYPES)
+
+
+def content_type(request):
+    """The media type of a request, in lower case, and its parameters."""
+    kind, *parameters = request.headers.get("Content-Type", "").split(";")
+    pairs = (parameter.strip().partition("=") for parameter in parameters)
+    return kind.strip().lower(), {name.lower(): value.strip('"') for name, _, value in pairs}
+
+
+def too_large(limits):
+    """The problem of a file that is too large."""
+    return Problem(413, "too_large", f"a file has more than {limits.file_bytes / 1e6:g} MB")
 
 
 def clean_name(name):

@@ -51,7 +51,7 @@ def visit(served):
 def answered(tab, files):
     """Give the page files and wait for its answer: the service's own, as the page received it."""
     path = "/rank" if len(files) > 1 else "/predict"
-    with tab.expect_response(lambda response: response.url.endswith(path)) as caught:
+    with tab.expect_response(lambda response: f"{path}?" in response.url) as caught:
         tab.locator("#files").set_input_files(files)
     expect(tab.locator("#result-title")).to_be_focused()
     return caught.value.json()
@@ -190,7 +190,7 @@ def test_a_busy_service_is_asked_again_and_a_token_is_asked_for(visit, clips):
             return route.continue_()
         route.fulfill(status=body["status"], json=body, headers=headers)
 
-    tab.route("**/predict", guard)
+    tab.route("**/predict?*", guard)
     tab.locator("#files").set_input_files(clips[0])
     expect(tab.locator("#waiting")).to_contain_text("Next try in 1 s")
     token = tab.get_by_label("access token")
@@ -217,13 +217,13 @@ def test_all_is_done_by_keyboard(visit, clips):
     with tab.expect_file_chooser() as chooser:
         press("Enter")
     held = []  # requests that are never answered
-    tab.route("**/predict", lambda route: held.append(route))
+    tab.route("**/predict?*", lambda route: held.append(route))
     chooser.value.set_files(clips[0])
     expect(tab.locator("#step-upload")).to_have_attribute("aria-current", "step")
     press("Escape")
     expect(tab.get_by_role("status")).to_have_text("Cancelled.")
     expect(tab.locator("#choose")).to_be_focused()
-    tab.unroute("**/predict")
+    tab.unroute("**/predict?*")
     answer = answered(tab, [clips[0]])
     shown(tab.locator(".overlay"))
     press("Tab")
@@ -343,8 +343,10 @@ SAID = {
 def test_every_kind_of_target_is_drawn(visit, served, clips):
     """Real answers, their targets exchanged: training a model for each would tell no more about the page."""
     tab = visit()
-    song = tab.request.post(f"{served.url}/predict", multipart={"file": clips[0]}).json()
-    tab.route("**/predict", lambda route: route.fulfill(json=song))
+    song = tab.request.post(
+        f"{served.url}/predict?fields=descriptors,distribution", multipart={"file": clips[0]}
+    ).json()
+    tab.route("**/predict?*", lambda route: route.fulfill(json=song))
     for kind, exchanged in KINDS.items():
         song |= exchanged | {"percentile": None}
         answered(tab, [clips[0]])

@@ -1,6 +1,7 @@
 """Results against independent values: scores, intervals, percentiles, warnings, rankings, images."""
 
 import io
+import re
 import tempfile
 import time
 
@@ -9,10 +10,11 @@ import pandas as pd
 import pytest
 from PIL import Image
 
+from hitsong.explain.mels import band_edges, band_medians, patch_size
 from hitsong.files import read_json
 from hitsong.predict.predictor import histogram, percentile_of
 from hitsong.service.scoring import RecentSongs
-from tests.serving import HOST, client_of, predict, rank, wav
+from tests.serving import client_of, predict, rank, wav
 from tests.small_study import RATE, SECONDS, TARGETS, bundle_of, examples
 
 
@@ -21,7 +23,7 @@ def test_the_score_is_that_of_the_evaluation(service_of, audios, kind):
     evaluated = bundle_of(kind).predict(examples(kind, "test"))
     client, names = client_of(service_of(kind)), service_of(kind).predictor.target.names
     for expected, audio in list(zip(evaluated, audios.values(), strict=True))[:5]:
-        predictions = predict(client, audio).json["prediction"]
+        predictions = predict(client, audio).json()["prediction"]
         if kind in ("popularity", "popular"):
             assert predictions == pytest.approx(expected, rel=1e-4)
         else:
@@ -30,13 +32,13 @@ def test_the_score_is_that_of_the_evaluation(service_of, audios, kind):
 
 
 def test_the_same_file_always_gets_the_same_score(client, noise):
-    first, second = predict(client, noise).json, predict(client, noise).json
+    first, second = predict(client, noise).json(), predict(client, noise).json()
     assert first["prediction"] == second["prediction"]
     assert first["id"] != second["id"]
 
 
 def test_interval_and_percentiles_follow_from_the_bundles_tables(client, study, tracks, noise):
-    answer = predict(client, noise).json
+    answer = predict(client, noise, fields="fields=distribution").json()
     validation = pd.read_parquet(study.models / "inception" / "validation.parquet")
     errors = np.abs(validation["y"] - validation["prediction"]).to_numpy()
     groups = tracks.set_index("track_id")["group"][validation["track_id"]].to_numpy()
@@ -46,8 +48,8 @@ def test_interval_and_percentiles_follow_from_the_bundles_tables(client, study, 
     half = np.sort(errors)[int(np.floor(rank * len(errors)))]
     score = answer["prediction"]
     assert answer["interval"]["level"] == 0.9
-    assert answer["interval"]["low"] == pytest.approx(max(0, score - half), rel=1e-5)
-    assert answer["interval"]["high"] == pytest.approx(score + half, rel=1e-5)
+    assert answer["interval"]["low"] == pytest.approx(max(0, score - half), rel=1e-4)
+    assert answer["interval"]["high"] == pytest.approx(score + half, rel=1e-4)
     for key, values in (
         ("among_tracks", tracks["popularity"]),
         ("among_predictions", validation["prediction"]),
@@ -66,7 +68,7 @@ def test_ties_have_their_middle_percentile():
 
 
 def test_a_result_describes_file_and_model(client, study, noise):
-    answer = predict(client, noise, name="..\\folder/my \u202esong.wav").json
+    answer = predict(client, noise, name="..\\folder/my \u202esong.wav", fields="fields=descriptors").json()
     assert answer["name"] == "my song.wav"
     assert answer["seconds"] == SECONDS
     assert answer["excerpt"] == {"start": 0, "end": SECONDS}
@@ -81,7 +83,7 @@ def test_a_result_describes_file_and_model(client, study, noise):
 
 
 def test_a_long_file_is_scored_by_its_middle(client, rng):
-    answer = predict(client, wav(0.1 * rng.normal(size=10 * RATE))).json
+    answer = predict(client, wav(0.1 * rng.normal(size=10 * RATE))).json()
     assert answer["excerpt"] == {"start": 2.0, "end": 8.0}
 
 
@@ -93,16 +95,45 @@ def test_warnings_name_what_is_wrong(client, rng, noise):
         "unusual": 0.5 * np.sin(np.arange(n) * 2 * np.pi * 9000 / RATE),
     }
     for code, samples in cases.items():
-        assert code in [warning["code"] for warning in predict(client, wav(samples)).json["warnings"]]
-    assert "clipped" not in [warning["code"] for warning in predict(client, noise).json["warnings"]]
+        assert code in [warning["code"] for warning in predict(client, wav(samples)).json()["warnings"]]
+    assert "clipped" not in [warning["code"] for warning in predict(client, noise).json()["warnings"]]
 
 
 def test_a_track_of_the_study_is_not_unusual(client, audios):
     strange = [
-        "unusual" in [warning["code"] for warning in predict(client, audio).json["warnings"]]
+        "unusual" in [warning["code"] for warning in predict(client, audio).json()["warnings"]]
         for audio in list(audios.values())[:6]
     ]
     assert sum(strange) <= 3  # fifteen clips know little of what is usual
+
+
+def test_larger_parts_come_only_where_they_are_asked_for(client, noise):
+    parts = {"descriptors", "distribution"}
+    assert not parts & set(predict(client, noise).json())
+    for fields in ("fields=descriptors,distribution", "fields=descriptors&fields=distribution"):
+        assert parts <= set(predict(client, noise, fields=fields).json())
+    assert parts & set(predict(client, noise, fields="fields=descriptors").json()) == {"descriptors"}
+    refused = predict(client, noise, fields="fields=everything")
+    assert (refused.status_code, refused.json()["code"]) == (422, "invalid_parameter")
+    row = client.post("/rank?fields=descriptors", files={"files": ("a", noise)}).json()["rows"][0]
+    assert parts & set(row) == {"descriptors"}
+
+
+def test_numbers_have_five_digits_at_most(client, noise):
+    text = predict(client, noise, fields="fields=descriptors,distribution").text
+    numbers = re.findall(r"[-\d.]+(?:e-?\d+)?", re.sub(r'"[^"]*"', "", text))
+    assert max(len(re.sub(r"e.*|\D", "", number).strip("0")) for number in numbers) == 5
+
+
+@pytest.mark.parametrize(
+    "kind", ["audio/wav", "Audio/X-WAV; rate=22050", "video/mp4", "application/octet-stream"]
+)
+def test_a_file_may_be_the_whole_body(client, noise, kind):
+    answer = client.post("/predict", content=noise, headers={"Content-Type": kind})
+    assert answer.status_code == 200
+    assert answer.json()["prediction"] == predict(client, noise).json()["prediction"]
+    too_large = client.post("/predict", content=bytes(2_000_001), headers={"Content-Type": kind})
+    assert (too_large.status_code, too_large.json()["code"]) == (413, "too_large")
 
 
 # ---------------------------------------------------------------------- rankings
@@ -110,7 +141,7 @@ def test_a_track_of_the_study_is_not_unusual(client, audios):
 
 def test_a_ranking_is_in_order_and_names_what_failed(client, audios):
     sample = dict(list(audios.items())[:3]) | {"poem.mp3": b"no song at all\n" * 30}
-    ranking = rank(client, sample).json
+    ranking = rank(client, sample).json()
     scores = [row["prediction"] for row in ranking["rows"]]
     assert scores == sorted(scores, reverse=True)
     assert [row["rank"] for row in ranking["rows"]] == [1, 2, 3]
@@ -144,7 +175,7 @@ def test_above_the_next_for_classes_is_exact(service_of, rng):
 @pytest.mark.parametrize("kind", ["popular", "buckets", "audio_features"])
 def test_every_kind_of_target_can_be_ranked(service_of, audios, kind):
     sample = dict(list(audios.items())[:3])
-    rows = rank(client_of(service_of(kind)), sample).json["rows"]
+    rows = rank(client_of(service_of(kind)), sample).json()["rows"]
     if kind == "audio_features":
         assert [(row["name"], row["rank"]) for row in rows] == [
             (name.split("/")[-1], None) for name in sample
@@ -165,33 +196,59 @@ def test_every_kind_of_target_can_be_ranked(service_of, audios, kind):
 
 
 def test_spectrogram_and_overlay_have_one_size(client, noise):
-    name = predict(client, noise).json["id"]
+    name = predict(client, noise).json()["id"]
     sizes, modes = [], []
     for path in (f"/spectrogram/{name}.png", f"/explain/{name}.png"):
-        answer = client.get(path, headers=HOST)
-        assert (answer.status_code, answer.content_type) == (200, "image/png")
-        image = Image.open(io.BytesIO(answer.data))
+        answer = client.get(path)
+        assert (answer.status_code, answer.headers["content-type"]) == (200, "image/png")
+        image = Image.open(io.BytesIO(answer.content))
         sizes.append(image.size)
         modes.append(image.mode)
     assert sizes == [(1 + int(SECONDS * RATE) // 1024, 32)] * 2
     assert modes == ["RGB", "RGBA"]
 
 
+def test_an_explanation_in_numbers_is_that_of_the_picture(service_of, client, rng):
+    name = predict(client, wav(0.1 * rng.normal(size=10 * RATE))).json()["id"]  # its middle is scored
+    numbers = client.get(f"/explain/{name}.json").json()
+    values, seconds, hertz = (np.array(numbers[key]) for key in ("values", "seconds", "hertz"))
+    assert values.shape == (len(hertz) - 1, len(seconds) - 1)
+    assert (np.diff(hertz) > 0).all()
+    assert hertz[-1] == pytest.approx(
+        band_edges(service_of("popularity").predictor.settings.mel)[-1], rel=1e-4
+    )
+    assert (seconds[0], seconds[-1]) == (2.0, pytest.approx(8.0, abs=0.1))
+    service = service_of("popularity")
+    recent = service.recent.get(name)
+    full, score = service.explain(recent, None)
+    assert numbers["score"] == pytest.approx(score, rel=1e-4)
+    rows = np.round((seconds[:-1] - 2.0) * RATE / 1024).astype(int)
+    np.testing.assert_allclose(values[0], full[0][rows], rtol=1e-4)
+    mel = service.predictor.settings.mel
+    hidden = recent.features["mel"].copy()
+    height, width = patch_size(mel)
+    hidden[:height, :width] = band_medians(hidden)[:height]
+    without = service.bundle.predict_features(
+        {**{k: v[None] for k, v in recent.features.items()}, "mel": hidden[None]}
+    )
+    assert values[0, 0] == pytest.approx(score - float(np.squeeze(without)), rel=1e-2, abs=1e-4)
+
+
 def test_the_spectrogram_of_a_short_file_has_no_padding(client, rng):
     n = int(5.5 * RATE)
-    name = predict(client, wav(0.1 * rng.normal(size=n))).json["id"]
+    name = predict(client, wav(0.1 * rng.normal(size=n))).json()["id"]
     for path in (f"/spectrogram/{name}.png", f"/explain/{name}.png"):
-        assert Image.open(io.BytesIO(client.get(path, headers=HOST).data)).size == (1 + n // 1024, 32)
+        assert Image.open(io.BytesIO(client.get(path).content)).size == (1 + n // 1024, 32)
 
 
 def test_a_model_without_spectrogram_has_one_to_show_but_no_map(service_of, noise):
     client = client_of(service_of("popular"))
-    answer = predict(client, noise).json
+    answer = predict(client, noise).json()
     assert answer["excerpt"] == {"start": 0, "end": SECONDS}
-    picture = client.get(f"/spectrogram/{answer['id']}.png", headers=HOST)
-    assert Image.open(io.BytesIO(picture.data)).size == (1 + int(SECONDS * RATE) // 2048, 128)
-    refused = client.get(f"/explain/{answer['id']}.png", headers=HOST)
-    assert (refused.status_code, refused.json["code"]) == (404, "no_map")
+    picture = client.get(f"/spectrogram/{answer['id']}.png")
+    assert Image.open(io.BytesIO(picture.content)).size == (1 + int(SECONDS * RATE) // 2048, 128)
+    refused = client.get(f"/explain/{answer['id']}.png")
+    assert (refused.status_code, refused.json()["code"]) == (404, "no_map")
 
 
 def test_recent_songs_expire_and_are_bounded():

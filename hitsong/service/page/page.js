@@ -9,6 +9,7 @@ import {showRanking} from "./ranking.js";
 import {LONGEST, record} from "./recorder.js";
 import {pairs, showSong} from "./song.js";
 
+const SHOWN = "descriptors,distribution"; // parts of a result that come only where they are asked for
 
 let sending = null; // AbortController of the running request
 let showing = new AbortController(); // of the result on the page
@@ -170,8 +171,8 @@ async function send(files, signal) {
   };
   try {
     return files.length === 1
-      ? await post("/predict", "file", files, listener, signal)
-      : await post("/rank", "files", files, listener, signal);
+      ? await post(`/predict?fields=${SHOWN}`, "file", files, listener, signal)
+      : await post(`/rank?fields=${SHOWN}`, "files", files, listener, signal);
   } finally {
     clearInterval(ticking);
   }
