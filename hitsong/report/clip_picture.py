@@ -6,7 +6,7 @@ import pandas as pd
 
 from hitsong.features import decode
 from hitsong.report import drawing
-from hitsong.report.drawing import ACCENT
+from hitsong.report.figure import ACCENT
 
 TAGS_SHOWN = 10
 

@@ -1,4 +1,4 @@
-"""The style of all figures, and their PNG files and `<svg>` elements.
+"""The style of pictures with spectrograms, drawn by Matplotlib, and their PNG files and `<svg>` elements.
 
 Figures are about as wide as a phone, so that their text is readable there and two fit side by side on a desktop. In a
 page the colours of the palette become CSS variables, for a light and a dark page.
@@ -9,7 +9,6 @@ import re
 import warnings
 
 import matplotlib
-import numpy as np
 from matplotlib import font_manager
 from matplotlib.figure import Figure as Drawing
 
@@ -18,13 +17,10 @@ from hitsong.report.figure import (
     CARD,
     GRID,
     INK,
-    LONGEST_ROW,
     MUTED,
-    plain,
     with_variables,
 )
 
-DASHED = {"color": MUTED, "linewidth": 1, "linestyle": "--"}
 WIDTH = 4.5  # inches
 
 _RASTER_DPI = 180  # of pixels inside an SVG
@@ -113,21 +109,3 @@ def _savefig(drawing, target, **options):
     ):  # a character without a glyph is a box in the PNG; browsers have more fonts
         warnings.filterwarnings("ignore", "Glyph .* missing")
         drawing.savefig(target, **options)
-
-
-def draw_intervals(axes, places, table, value, color, label=None, **marker):
-    """Draw horizontal intervals (`low`, `high`) with their value as a dot."""
-    axes.hlines(places, table["low"], table["high"], color=color, linewidth=2.2)
-    axes.plot(table[value], places, "o", color=color, label=label, **({"markersize": 6.5} | marker))
-
-
-def name_rows(axes, places, labels):
-    """Name the rows of a figure at the left."""
-    axes.set_yticks(places, [plain(label, LONGEST_ROW) for label in labels])
-    axes.grid(axis="y", visible=False)
-    axes.set_ylim(min(places) - 0.7, max(places) + 0.7)
-
-
-def clip_to(values, low, high):
-    """Lengths of whiskers from the value on, as matplotlib needs them: (2, n)."""
-    return np.clip([values - low, high - values], 0, None)

@@ -69,6 +69,26 @@ def main_values(result):
     return pd.DataFrame(rows, columns=["model", "value", "low", "high", "reference", "chosen"])
 
 
+def main_texts(result):
+    """The main metric of each row as text: (model, value, interval), headings first."""
+    main = kinds.metric(result["main"])
+    support = typical_intervals(result["rows"].values(), [main.name])[main.name]
+    texts = [("model", main.label, "95\xa0% interval")]
+    for name, row in ranked(result):
+        undefined = is_undefined(row, main)
+        name = f"{name} (chosen on validation)" if name == result["best"] else name
+        texts.append(
+            (name, DASH, DASH)
+            if undefined
+            else (
+                name,
+                number(row["metrics"][main.name], support),
+                interval(row["intervals"][main.name], support),
+            )
+        )
+    return texts
+
+
 def write_tables(folder, result):
     """Write the table as `models.csv`, for other programs, and as `models.tex`, for a paper."""
     metrics = kinds.metrics_of(result["kind"])
