@@ -348,7 +348,7 @@ def lock(folder, script):
     UserError
         If another process holds it; the message names that process.
     """
-    made = [path for path in (folder, *folder.parents) if not path.exists()]
+    new_folders = [path for path in (folder, *folder.parents) if not path.exists()]
     try:
         folder.mkdir(parents=True, exist_ok=True)
         file = (folder / ".lock").open("a+", encoding="utf-8")
@@ -364,7 +364,7 @@ def lock(folder, script):
     file.truncate(0)
     file.write(f"{script} (process {os.getpid()}, since {datetime.now().strftime('%H:%M:%S')})")
     file.flush()
-    atexit.register(_remove_empty, folder, made)
+    atexit.register(_remove_empty, folder, new_folders)
     remove_temporary(folder)
     return file
 

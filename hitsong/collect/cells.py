@@ -217,9 +217,11 @@ def parse_dates(column, name, date_format=None):
     dates = pd.Series(np.nan, cells.index, dtype="str")
     if date_format:
         parts = {"%Y": "Yy", "%m": "mbB", "%d": "d"}
-        shown = [part for part, signs in parts.items() if any(f"%{sign}" in date_format for sign in signs)]
+        precision = [
+            part for part, signs in parts.items() if any(f"%{sign}" in date_format for sign in signs)
+        ]
         read = pd.to_datetime(cells.str.strip(), format=date_format, errors="coerce")
-        dates = read.dt.strftime("-".join(shown)).astype("str")
+        dates = read.dt.strftime("-".join(precision)).astype("str")
     text = cells.where(dates.isna()).str.extract(_DATE)
     text = text[0] + ("-" + text[1].str.zfill(2)).fillna("") + ("-" + text[2].str.zfill(2)).fillna("")
     day = text + text.str.len().map({4: "-01-01", 7: "-01", 10: ""})

@@ -89,13 +89,13 @@ class Deezer(Crawl):
         """The genre, or None, of each artist of the crawl."""
         if self.settings.artists_file:
             return dict.fromkeys(self._named_artists())
-        known = {item["name"]: item["id"] for item in self._list("genre", dict)}
+        genre_ids = {item["name"]: item["id"] for item in self._list("genre", dict)}
         artists = {}
         for genre in self.settings.genres:
-            key = next((known[name] for name in known if normalised(name) == normalised(genre)), None)
+            key = next((genre_ids[name] for name in genre_ids if normalised(name) == normalised(genre)), None)
             if key is None:
                 raise UserError(
-                    f"collect.genre: Deezer has no genre {genre!r}, only {', '.join(sorted(known))}. "
+                    f"collect.genre: Deezer has no genre {genre!r}, only {', '.join(sorted(genre_ids))}. "
                     "Name the artists in collect.artists_file, or use collect.strategy: playlist with "
                     "collect.playlist: a query"
                 )

@@ -157,8 +157,8 @@ class Spotify(Crawl):
 
     def _visible_pages(self, query):
         """Yield the pages of a search that the service shows, in an order that the seed decides."""
-        shown = min(self._search_page(query, 0).total or 0, CEILING)
-        for offset in self._shuffled(range(0, max(1, shown), self.capabilities.page)):
+        visible = min(self._search_page(query, 0).total or 0, CEILING)
+        for offset in self._shuffled(range(0, max(1, visible), self.capabilities.page)):
             yield self._search_page(query, offset).items
 
     def _search_page(self, query, offset):

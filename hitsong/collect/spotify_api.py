@@ -169,8 +169,8 @@ class Capabilities:
         values = asdict(self)
         for name, label in labels.items():
             value = values[name]
-            shown = ("yes" if value else "no") if isinstance(value, bool) else str(value)
-            yield label, shown, self.why.get(name, "")
+            text = ("yes" if value else "no") if isinstance(value, bool) else str(value)
+            yield label, text, self.why.get(name, "")
 
 
 def probe(client, genre, genres=(), market=None):
@@ -203,9 +203,9 @@ def probe(client, genre, genres=(), market=None):
         response = client.get("search", "tracks", limit=SMALL_PAGE, **query)
     tracks = [item for item in response["tracks"]["items"] if item]
     if not tracks:
-        known = f"; the stand-in has {', '.join(genres)}" if genres else ""
+        hint = f"; the stand-in has {', '.join(genres)}" if genres else ""
         raise UserError(
-            f"collect.genre: Spotify has no track of the genre {genre!r}; check the spelling{known}"
+            f"collect.genre: Spotify has no track of the genre {genre!r}; check the spelling{hint}"
         )
     popularity = any(item.get("popularity") is not None for item in tracks)
     previews = any(item.get("preview_url") for item in tracks)

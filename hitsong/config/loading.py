@@ -78,11 +78,11 @@ def _explain(faults):
         # A setting of several types has a fault for each, under a name of pydantic's own.
         location = [str(part) for part in fault["loc"] if not _TYPE_NAME.match(str(part))]
         where, given = ".".join(location) or "config", fault["input"]
-        shown = "" if isinstance(given, dict | BaseModel) else f" (found {given!r})"
-        lines.setdefault((where, shown), []).append(_message(fault, location))
+        input_text = "" if isinstance(given, dict | BaseModel) else f" (found {given!r})"
+        lines.setdefault((where, input_text), []).append(_message(fault, location))
     return [
-        f"{where}: {' or '.join([first, *(m.removeprefix('must be ') for m in more)])}{shown}"
-        for (where, shown), (first, *more) in lines.items()
+        f"{where}: {' or '.join([first, *(m.removeprefix('must be ') for m in more)])}{input_text}"
+        for (where, input_text), (first, *more) in lines.items()
     ]
 
 

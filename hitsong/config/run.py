@@ -151,10 +151,10 @@ class Baseline(Section):
 
     @model_validator(mode="after")
     def _known_features(self):
-        known = [*AUDIO_FEATURES, "duration_ms"]
+        features = [*AUDIO_FEATURES, "duration_ms"]
         for name in self.features:
-            if name not in known:
-                raise ValueError(f"no audio feature is called {name!r}{nearest(name, known)}")
+            if name not in features:
+                raise ValueError(f"no audio feature is called {name!r}{nearest(name, features)}")
         return self
 
 

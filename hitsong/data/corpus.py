@@ -136,16 +136,16 @@ class Corpus:
 
     def _seen(self, train):
         """The ranges of the middle 99 % of the training clips: level and spread [dB], and descriptors."""
-        seen = {}
+        ranges = {}
         if "mel" in self.features:
             levels = mel_cache.levels(self.study, self.features["mel"]).loc[train["track_id"]]
-            seen["mel"] = dict(zip(levels.columns, _ends(levels.to_numpy()), strict=True))
+            ranges["mel"] = dict(zip(levels.columns, _ends(levels.to_numpy()), strict=True))
         table = read_table(self.study, "descriptors", self.config.features)
         if table is not None:
-            known = table.reindex(train["track_id"]).dropna()
-            if len(known):
-                seen["descriptors"] = dict(zip(known.columns, _ends(known.to_numpy()), strict=True))
-        return seen
+            complete = table.reindex(train["track_id"]).dropna()
+            if len(complete):
+                ranges["descriptors"] = dict(zip(complete.columns, _ends(complete.to_numpy()), strict=True))
+        return ranges
 
 
 def _ends(values):
@@ -155,8 +155,8 @@ def _ends(values):
 
 def last_date(times):
     """The last day of a column of ISO times; None where all are unknown."""
-    known = times.dropna()
-    return str(known.astype(str).max())[:10] if len(known) else None
+    dates = times.dropna()
+    return str(dates.astype(str).max())[:10] if len(dates) else None
 
 
 def fitted_on(tracks, scheme, target):

@@ -124,15 +124,15 @@ def unite(tracks, pairs):
     """
     ids = pd.Index(tracks["track_id"])
     a, b = (ids.get_indexer(pairs[column]) for column in ("track_id", "other"))
-    known = (a >= 0) & (b >= 0)
-    edges = coo_array((known[known], (a[known], b[known])), shape=(len(ids), len(ids)))
+    inside = (a >= 0) & (b >= 0)
+    edges = coo_array((inside[inside], (a[inside], b[inside])), shape=(len(ids), len(ids)))
     number = pd.Series(connected_components(edges, directed=False)[1])
     first = pd.Series(ids).groupby(number).transform("min")
     several = number.groupby(number).transform("size") > 1
     credits = [
         # The name comes after those of artists, so that none of these names a group of known artists.
-        [*([] if artists is None else artists), f"~recording {name}"] if one else artists
-        for artists, name, one in zip(tracks["artist_ids"], first, several, strict=True)
+        [*([] if artists is None else artists), f"~recording {name}"] if linked else artists
+        for artists, name, linked in zip(tracks["artist_ids"], first, several, strict=True)
     ]
     return tracks.assign(artist_ids=pd.Series(credits, index=tracks.index, dtype=object))
 

@@ -106,9 +106,9 @@ class Store:
             for path in [*self.folder.glob("*.json"), *self.folder.glob("*.npy"), self.failures_path]:
                 path.unlink(missing_ok=True)
         columns = ["track_id", "sha256"]
-        known = pd.MultiIndex.from_frame(self.index[columns])
+        earlier = pd.MultiIndex.from_frame(self.index[columns])
         now = pd.MultiIndex.from_frame(clips[columns])
-        new = clips.loc[~now.isin(known), [*columns, "path"]].sort_values("track_id")
+        new = clips.loc[~now.isin(earlier), [*columns, "path"]].sort_values("track_id")
         index = pd.concat([self.index.drop(columns="current"), new], ignore_index=True)
         paths = pd.Series(clips["path"].to_numpy(), now).reindex(pd.MultiIndex.from_frame(index[columns]))
         index["current"] = paths.notna().to_numpy()

@@ -115,9 +115,9 @@ def planted_copy(tracks):
     """Check that a training track repeated among the test tracks would be found."""
     original = tracks[tracks["side"] == "train"].iloc[:1]
     copy = original.assign(track_id="planted copy", side="test")
-    both = pd.concat([original, copy], ignore_index=True)
-    counts = leakage.count_leaks(both, both.set_index("track_id")["side"])
-    named = bool(leakage.same_titles(both)["track_id"].size) or original["name"].isna().all()
+    tracks_and_copy = pd.concat([original, copy], ignore_index=True)
+    counts = leakage.count_leaks(tracks_and_copy, tracks_and_copy.set_index("track_id")["side"])
+    named = bool(leakage.same_titles(tracks_and_copy)["track_id"].size) or original["name"].isna().all()
     return Check("a planted copy is found", bool(counts["artists"]) and named, leakage.leaks_line(counts))
 
 

@@ -76,8 +76,8 @@ def predict_test_tracks(study, config, tracks, target):
         return result
     result.corpus = corpus = Corpus(study, config, tracks, target, inputs_of_all(trained, study, config))
     for name in trained:
-        made = {(one.number, one.fold): one for one in fits_of(corpus, name)}
-        _measure(result, name, [made[numbers] for numbers in fits[name]], config)
+        by_number = {(fit.number, fit.fold): fit for fit in fits_of(corpus, name)}
+        _measure(result, name, [by_number[numbers] for numbers in fits[name]], config)
     return result
 
 
@@ -92,22 +92,22 @@ def _measure(result, name, fits, config):
     from hitsong.training import bundle, workspace  # TensorFlow takes seconds
 
     bundles, predictions, coverages = {}, {}, []
-    for one in fits:
-        expected = one.fingerprint
-        if workspace.status(one.folder, expected) != "finished":
-            changed = "; ".join(changes(read_json(one.folder / "bundle.json")["fingerprint"], expected))
+    for fit in fits:
+        expected = fit.fingerprint
+        if workspace.status(fit.folder, expected) != "finished":
+            changed = "; ".join(changes(read_json(fit.folder / "bundle.json")["fingerprint"], expected))
             raise UserError(
-                f"the model {one.label} was trained on other data or with other settings ({changed}); "
+                f"the model {fit.label} was trained on other data or with other settings ({changed}); "
                 f"run: {command('train', name)}"
             )
-        loaded = bundles[one.number, one.fold] = bundle.load(one.folder)
-        loaded.verify(one.examples("validation"))
-        if one.fold_results:  # served, not measured
+        loaded = bundles[fit.number, fit.fold] = bundle.load(fit.folder)
+        loaded.verify(fit.examples("validation"))
+        if fit.fold_results:  # served, not measured
             continue
-        test, target = one.examples("test"), one.corpus.target
+        test, target = fit.examples("test"), fit.corpus.target
         p = loaded.predict(test)
-        predictions.setdefault(one.number, []).append(named(p, test.track_ids, target))
-        if one.number == fits[0].number:
+        predictions.setdefault(fit.number, []).append(named(p, test.track_ids, target))
+        if fit.number == fits[0].number:
             held = conformal.coverage(target, loaded.info["calibration"], test.y, p)
             coverages.append((len(test), held))
     result.bundles[name] = served = bundles[min(pair for pair in bundles if not pair[1])]
@@ -115,10 +115,10 @@ def _measure(result, name, fits, config):
         result.advice.append(f"{name}: {served.info['advice']}")
     result.predictions[name] = [pd.concat(parts) for parts in predictions.values()]
     result.coverage[name] = conformal.average_coverage(coverages)
-    measured = [one for one in fits if not one.fold_results]
+    measured = [fit for fit in fits if not fit.fold_results]
     main = kinds.main(fits[0].corpus.target.kind)
-    scores = [bundles[one.number, one.fold].info["validation"][main] for one in measured]
-    error = _error([one for one in measured if one.number == fits[0].number], config)
+    scores = [bundles[fit.number, fit.fold].info["validation"][main] for fit in measured]
+    error = _error([fit for fit in measured if fit.number == fits[0].number], config)
     result.validated[name] = Validated(float(np.mean(scores)), error, _size(name, served.info))
 
 
@@ -129,11 +129,11 @@ def trained_fits(study, config):
     """
     fits = {}
     for name in in_order(config.train.models):
-        made = [pair for pair in numbers(config) if (study.model(name, *pair) / "bundle.json").exists()]
+        finished = [pair for pair in numbers(config) if (study.model(name, *pair) / "bundle.json").exists()]
         folds = {
             number: [pair for pair in numbers(config) if pair[0] == number] for number, _ in numbers(config)
         }
-        complete = [pair for pairs in folds.values() if set(pairs) <= set(made) for pair in pairs]
+        complete = [pair for pairs in folds.values() if set(pairs) <= set(finished) for pair in pairs]
         fits[name] = complete if (1, 0) in complete or not config.evaluate.folds else []
     return fits
 
@@ -182,9 +182,9 @@ def _size(name, info):
 
 def _error(fits, config):
     """The standard error of the main metric on the validation tracks of some fits, one of each fold."""
-    validated = [read_validation(one) for one in fits]
+    validated = [read_validation(fit) for fit in fits]
     y, p = (np.concatenate([part[place] for part in validated]) for place in (0, 1))
-    clips = [one.examples("validation") for one in fits]
-    folds = np.repeat([one.fold for one in fits], [len(part) for part in clips])
+    clips = [fit.examples("validation") for fit in fits]
+    folds = np.repeat([fit.fold for fit in fits], [len(part) for part in clips])
     groups = np.concatenate([part.groups for part in clips])
     return validation_error(fits[0].corpus.target.kind, y, p, groups, config, folds)

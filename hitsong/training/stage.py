@@ -104,47 +104,48 @@ def train(corpus, plan, about, again=False, trials=None, report=print):
     ------
     Trained
     """
-    from hitsong.training import fit, tuning  # TensorFlow takes seconds to load
+    from hitsong.training import tuning  # TensorFlow takes seconds to load
+    from hitsong.training.fit import fit as fit_model
 
     study, config = corpus.study, corpus.config
     repeats = _Repeats(study.models / ".training" / "again.json", plan.requested) if again else None
     for name in plan.chosen:
         remarks = []
-        for one in fits_of(corpus, name):
-            if one.number == 1:
+        for fit in fits_of(corpus, name):
+            if fit.number == 1:
                 if trials and name in plan.requested:
-                    clips = {side: one.examples(side) for side in SIDES}
-                    report(tuning.search(name, one.corpus, clips, trials))
-                note = tuned_parameters(one.corpus, name)[1]
+                    clips = {side: fit.examples(side) for side in SIDES}
+                    report(tuning.search(name, fit.corpus, clips, trials))
+                note = tuned_parameters(fit.corpus, name)[1]
                 if note and note not in remarks:
                     remarks.append(note)
                     report(note)
-            folder, expected = one.folder, one.fingerprint
+            folder, expected = fit.folder, fit.fingerprint
             repeat = again and name in plan.requested and not repeats.is_done(folder, expected)
             state = workspace.status(folder, expected)
             kept = not repeat and workspace.restore(folder, expected)
-            if not kept and (line := _state_line(one.label, state, repeat)):
+            if not kept and (line := _state_line(fit.label, state, repeat)):
                 report(line)
             logs = study.folder / "tensorboard" / folder.relative_to(study.models)
-            bundle = fit.fit(
-                folder, name, one.training_examples(), one.examples("validation"),
-                target=one.corpus.target, recipe=one.recipe, fingerprint=expected, about=_about(one, about),
-                parts=one.parts, again=repeat, logs=logs if config.train.tensorboard else None, label=one.label,
-                folds=one.fold_results,
+            bundle = fit_model(
+                folder, name, fit.training_examples(), fit.examples("validation"),
+                target=fit.corpus.target, recipe=fit.recipe, fingerprint=expected, about=_about(fit, about),
+                parts=fit.parts, again=repeat, logs=logs if config.train.tensorboard else None, label=fit.label,
+                folds=fit.fold_results,
             )  # fmt: skip
             if repeat:
                 repeats.add(folder, expected)
-            yield Trained(bundle, not kept, _line(one.label, bundle.info, kept, state), one.fold == 0)
+            yield Trained(bundle, not kept, _line(fit.label, bundle.info, kept, state), fit.fold == 0)
     if again:
         repeats.finish()
 
 
-def _about(one, about):
+def _about(fit, about):
     """What the bundle of a fit says of its data."""
-    counts = {side: len(one.examples(side)) for side in SIDES}
-    if one.fold_results:
-        counts = {"train": sum(counts.values()), "validation": len(one.fold_results.held_out)}
-    return about | {"trained_on": counts} | ({"scheme": one.label} if one.fold else {})
+    counts = {side: len(fit.examples(side)) for side in SIDES}
+    if fit.fold_results:
+        counts = {"train": sum(counts.values()), "validation": len(fit.fold_results.held_out)}
+    return about | {"trained_on": counts} | ({"scheme": fit.label} if fit.fold else {})
 
 
 def describe_cost(corpus, plan):
@@ -157,8 +158,8 @@ def describe_cost(corpus, plan):
     left, seconds, known = 0, 0.0, True
     for name in plan.chosen:
         fits = fits_of(corpus, name)
-        finished = [one for one in fits if (one.folder / "bundle.json").exists()]
-        current = [one for one in fits[:-1] if workspace.status(one.folder, one.fingerprint) == "finished"]
+        finished = [fit for fit in fits if (fit.folder / "bundle.json").exists()]
+        current = [fit for fit in fits[:-1] if workspace.status(fit.folder, fit.fingerprint) == "finished"]
         # What is served depends on what the folds will choose.
         if (
             len(current) == len(fits) - 1
@@ -167,7 +168,7 @@ def describe_cost(corpus, plan):
             current = fits
         left += len(fits) - len(current)
         if len(current) < len(fits):
-            each = [read_json(one.folder / "bundle.json")["seconds"] for one in finished]
+            each = [read_json(fit.folder / "bundle.json")["seconds"] for fit in finished]
             known = known and bool(each)
             seconds += (len(fits) - len(current)) * (sum(each) / len(each) if each else 0)
     count = corpus.config.evaluate.folds

@@ -93,15 +93,15 @@ def _models_problem(study, config, tracks, target):
     corpus = Corpus(study, config, tracks, target, inputs_of_all(names, study, config))
     lines = []
     for name in names:
-        for one in fits_of(corpus, name):
-            if not one.is_ready:
-                lines.append(f"{one.label}: not trained")
+        for fit in fits_of(corpus, name):
+            if not fit.is_ready:
+                lines.append(f"{fit.label}: not trained")
                 continue
-            folder, expected = one.folder, one.fingerprint
+            folder, expected = fit.folder, fit.fingerprint
             state = workspace.status(folder, expected)
             if state == "stale" and (folder / workspace.COMPLETE).exists():
                 before = read_json(folder / workspace.COMPLETE)["fingerprint"]
-                lines.append(f"{one.label}: {'; '.join(changes(before, expected))}")
+                lines.append(f"{fit.label}: {'; '.join(changes(before, expected))}")
             elif state != "finished":
-                lines.append(f"{one.label}: {'interrupted' if state == 'interrupted' else 'not trained'}")
+                lines.append(f"{fit.label}: {'interrupted' if state == 'interrupted' else 'not trained'}")
     return ", ".join(lines) or None
