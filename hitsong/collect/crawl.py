@@ -40,7 +40,7 @@ class Crawl:
     def notice(self):
         """A line to print before the crawl."""
         if self.connection.synthetic:
-            return f"{self.service} is replaced by the stand-in: artists, songs and popularity are SYNTHETIC."
+            return f"The stand-in takes the place of {self.service}: artists, songs and popularity are SYNTHETIC."
         return self.live_notice
 
     @property

@@ -179,14 +179,20 @@ def text(summary, target):
     target : hitsong.data.targets.Target
     """
     names = kinds.KINDS[target.kind].compared
-    lines = [f"{'':22}{'folds':8}" + "".join(f"{name:>15}{'95 % interval':>17}" for name in names)]
+    lines = [f"{'':22}{'folds':8}" + "".join(f"{name:>15}{'95 % interval':>18}" for name in names)]
     for row in pd.DataFrame(summary).to_dict("records"):
         line = f"{row['model']:22}{row['scheme']:8}"
         for name in names:
             low, high = row[f"{name}_low"], row[f"{name}_high"]
-            line += f"{row[name]:15.3f}" + (" " * 17 if pd.isna(low) else f"{low:9.3f}{high:8.3f}")
+            line += f"{_digits(row[name]):>15}"
+            line += " " * 18 if pd.isna(low) else f"{_digits(low):>9}{_digits(high):>9}"
         lines.append(line.rstrip())
     return "\n".join(lines)
+
+
+def _digits(value):
+    """A number in at most eight characters."""
+    return f"{value:.3f}" if abs(value) < 1000 else f"{value:.4g}"
 
 
 def learning_curve(X, y, groups, target, settings, seed, model="ridge"):
