@@ -6,10 +6,10 @@
     python 06_evaluate.py --audit                             # shuffled labels, planted leaks, controls: pass or fail
 
 Reads data/<study>/models/, baseline/, features/ and the frozen splits; leaves data/<study>/report/:
-report.html, metrics.json, predictions.parquet and the figures. Models of train.models that are not trained are
-named and left out. The baselines are also measured on the test tracks of the other split schemes. Where nothing has
-changed since the last report, it is kept. A comparison measures nothing anew, and leaves data/compare.html; an audit
-prints pass or fail for each check, and leaves nothing.
+report.html, a summary of one page, metrics.json, predictions.parquet and the figures, and data/index.html, which lists
+all studies. Models of train.models that are not trained are named and left out. The baselines are also measured on the
+test tracks of the other split schemes. Where nothing has changed since the last report, it is kept. A comparison
+measures nothing anew, and leaves data/compare.html; an audit prints pass or fail for each check, and leaves nothing.
 """
 
 import sys

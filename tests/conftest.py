@@ -61,6 +61,7 @@ LONG = (
     "test_studies.py",
     "test_page.py",
     "test_explorer.py",
+    "test_index.py",
 )
 
 

@@ -11,6 +11,7 @@ from hitsong.report import (
     content,
     data_figures,
     extreme_tracks,
+    index,
     model_table,
     page,
     provenance,
@@ -26,7 +27,7 @@ _DRAWN = 8  # models whose predictions are drawn in the page; those of all are f
 
 
 def build_report(study, config, result, tracks, table, target, infos, dependence=None):
-    """Draw the figures and write `report.html`, `summary.pdf` and `summary.png`.
+    """Draw the figures, write `report.html`, `summary.pdf` and `summary.png`, and list the study in `data/index.html`.
 
     Every figure is also written as `report/<name>.png` and its numbers as `report/data/<name>.csv`; the table of models
     as `report/models.csv` and `report/models.tex`. A figure that cannot be drawn is named on the page and on standard
@@ -95,6 +96,7 @@ def build_report(study, config, result, tracks, table, target, infos, dependence
         facts=content.facts(result, infos, target),
         commands="\n".join(provenance.commands(study, config, content.stages(audio, infos))),
     )
+    index.write_index(study.folder.parent)
     return path
 
 

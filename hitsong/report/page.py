@@ -86,10 +86,11 @@ def embed(figure, data=None):
     return Picture(picture + script, figure.caption)
 
 
-def write(path, template, **content):
+def write(path, template, with_charts=True, **content):
     """Render a page.
 
-    `template` is a file in the folder of this module; `content` must have every name that it uses.
+    `template` is a file in the folder of this module; `content` must have every name that it uses. A page
+    without charts needs no code of Vega, which is most of a page.
     """
     here = Path(__file__).parent
     environment = Environment(
@@ -108,14 +109,16 @@ def write(path, template, **content):
     }
     environment.tests["undefined_in"] = model_table.is_undefined
     css = Markup((here / "report.css").read_text(encoding="utf-8"))
-    page = environment.get_template(template).render(css=css, scripts=_scripts(here), **content)
+    template = environment.get_template(template)
+    page = template.render(css=css, scripts=_scripts(here, with_charts), **content)
     with replacing(path) as temporary:
         temporary.write_text(page, encoding="utf-8")
 
 
-def _scripts(here):
-    """The JavaScript of a page with charts."""
-    return [Markup(text) for text in (charts.javascript(), (here / "report.js").read_text(encoding="utf-8"))]
+def _scripts(here, with_charts):
+    """The JavaScript of a page."""
+    ours = (here / "report.js").read_text(encoding="utf-8")
+    return [Markup(text) for text in ([charts.javascript()] if with_charts else []) + [ours]]
 
 
 def _linked(text):

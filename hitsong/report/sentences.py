@@ -33,17 +33,8 @@ def answer(result, n_test, new_artists, ordered_pairs, folds=0):
     kind, main, best = result["kind"], result["main"], result["best"]
     row = result["rows"][best]
     value, bounds = row["metrics"][main], row["intervals"][main]
-    low, high = bounds
     chance = kinds.chance(kind)
-    if row["collapsed"]:
-        short_answer = "No result: the model predicts nearly the same value for every track."
-    elif low > chance:
-        extent = "To a large extent." if low > STRONG else "To some extent."
-        short_answer = extent if kind in ("popularity", "audio_features") else "Better than chance."
-    elif high < chance:
-        short_answer = "No: worse than chance."
-    else:
-        short_answer = "Not shown: on these tracks the model cannot be distinguished from chance."
+    short_answer = verdict_of(result)
     artists = " of artists without training tracks" if new_artists else ""
     if folds:
         artists += f", in {folds} folds"
@@ -73,6 +64,21 @@ def answer(result, n_test, new_artists, ordered_pairs, folds=0):
         f": highest for {first} ({each[first]:.2f}), lowest for {last} ({with_minus(f'{each[last]:z.2f}')})"
     )
     return short_answer, f"{sentence}, averaged over the audio features{ends if len(each) > 1 else ''}."
+
+
+def verdict_of(result):
+    """The answer in a few words, from the interval of the best model."""
+    kind, row = result["kind"], result["rows"][result["best"]]
+    low, high = row["intervals"][result["main"]]
+    chance = kinds.chance(kind)
+    if row["collapsed"]:
+        return "No result: the model predicts nearly the same value for every track."
+    if low > chance:
+        extent = "To a large extent." if low > STRONG else "To some extent."
+        return extent if kind in ("popularity", "audio_features") else "Better than chance."
+    if high < chance:
+        return "No: worse than chance."
+    return "Not shown: on these tracks the model cannot be distinguished from chance."
 
 
 def against_baseline(result, baseline):
