@@ -7,6 +7,7 @@ Compares what lies in data/<study>/ with the settings, by the checks that the st
 """
 
 from hitsong import cli
+from hitsong.collect import history
 from hitsong.study import STAGES, Study, command
 from hitsong.training.status import states
 
@@ -18,6 +19,8 @@ def main():
     stages = states(study, config)
     for name, (state, detail) in stages.items():
         print(f"  {STAGES[name][0]:16}{state:9}{detail}".rstrip())
+    if study.history.exists():
+        print(f"  {'history':16}{history.describe(history.read(study.history))}")
     todo = [name for name, (state, _) in stages.items() if state != "current"]
     print(f"next: {command(todo[0])}" if todo else "every stage is current")
 

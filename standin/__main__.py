@@ -5,6 +5,7 @@ A fault is KIND, KIND@AT or KIND@ATxTIMES, and may end in :PATH. For example `qu
 
     python -m standin --table songs.csv      # Spotify's tracks as a table without audio, for configs/table_deezer.yaml
     python -m standin --listens listens      # a dump of listens, for configs/open.yaml
+    python -m standin --listens later --clock 2027-05-01       # the dump of a later day
 """
 
 import argparse
@@ -54,14 +55,17 @@ def main():
     parser.add_argument("--port", type=int, default=8801, help="0 takes any free port (default: %(default)s)")
     parser.add_argument("--config", help="take the section `standin` of this file instead of the defaults")
     parser.add_argument("--profile", choices=PROFILES, help="the class of app that clients have at Spotify")
+    parser.add_argument("--clock", metavar="DAY", help="the day of the services, on which popularity is read")
     parser.add_argument("--fault", type=fault, action="append", help="a failure on purpose; may be repeated")
     parser.add_argument("--table", metavar="FILE", help="write the tracks of one genre as a table, and end")
     parser.add_argument("--listens", metavar="FOLDER", help="write a dump of listens of one genre, and end")
     arguments = parser.parse_args()
     try:
         settings = config.load(arguments.config).standin if arguments.config else config.Standin()
-    except UserError as error:
-        parser.error(str(error))
+        if arguments.clock:
+            settings = config.Standin(**settings.model_dump() | {"clock": arguments.clock})
+    except (UserError, ValidationError) as error:
+        parser.error(str(error) if isinstance(error, UserError) else f"--clock: {error.errors()[0]['msg']}")
     given = {"profile": arguments.profile, "faults": arguments.fault}
     settings = settings.model_copy(update={name: value for name, value in given.items() if value})
     if arguments.table:
@@ -70,7 +74,9 @@ def main():
     if arguments.listens:
         world = World(settings, next(iter(GENRES)))
         listens = draw_listens(world, np.random.default_rng(settings.seed))
-        print(f"{len(listens):,} synthetic listens -> {write_parquet(arguments.listens, listens)}")
+        print(
+            f"{len(listens):,} synthetic listens -> {write_parquet(arguments.listens, listens, day=settings.clock)}"
+        )
         return
     with serve(settings, arguments.port) as standin:
         print(introduction(standin, settings), flush=True)

@@ -15,15 +15,16 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from standin import names
-from standin.careers import timestamps, years
+from standin.careers import REFERENCE, timestamps, years
 from standin.identities import recording_mbids
 
+TODAY = REFERENCE.isoformat()  # of the dump, unless the clock was moved
 FIRST = years("2015-01-01")
 LISTENERS = 3000
 USERS = 8  # of a recording without popularity
 UNMAPPED = 0.1  # share of listens that name no recording
 PLAYS = 0.07  # listens of a recording by a user: 1 and a geometric number of this chance
-NAME = "listenbrainz-{}-dump-1000-20261101-000003-full"
+NAME = "listenbrainz-{}-dump-1000-{}-000003-full"  # of the form and of the day on which it was made
 
 
 def draw_listens(world, rng):
@@ -79,9 +80,9 @@ def _listens(recording, user_id, times, mbid):
     )
 
 
-def write_parquet(folder, listens, files=3):
-    """Write listens as the Parquet files of the Spark dump, in its folder; returns the folder."""
-    folder = Path(folder) / NAME.format("spark")
+def write_parquet(folder, listens, files=3, day=TODAY):
+    """Write listens as the Parquet files of the Spark dump of a day, in its folder; returns the folder."""
+    folder = Path(folder) / _name("spark", day)
     folder.mkdir(parents=True, exist_ok=True)
     for number, rows in enumerate(np.array_split(np.arange(len(listens)), files)):
         pq.write_table(_spark_table(listens.iloc[rows]), folder / f"{number}.parquet")
@@ -110,7 +111,7 @@ def _spark_table(listens):
 
 def write_tar(folder, listens, files=3):
     """Write listens as the Spark dump is downloaded: one `.tar`; returns its path."""
-    name = NAME.format("spark")
+    name = _name("spark")
     path = Path(folder) / f"{name}.tar"
     with tarfile.open(path, "w") as archive:
         for number, rows in enumerate(np.array_split(np.arange(len(listens)), files)):
@@ -122,7 +123,7 @@ def write_tar(folder, listens, files=3):
 
 def write_json(folder, listens):
     """Write listens as the JSON dump is downloaded: one `.tar.zst` of `.listens` files by month; returns its path."""
-    name = NAME.format("listens")
+    name = _name("listens")
     path = Path(folder) / f"{name}.tar.zst"
     months = pd.to_datetime(listens["listened_at"], unit="s").dt.strftime("%Y/%-m")
     with (
@@ -145,6 +146,10 @@ def json_lines(listens):
         document = {"user_id": row.user_id, "listened_at": row.listened_at, "recording_msid": None}
         lines.append(json.dumps(document | {"track_metadata": metadata}, ensure_ascii=False))
     return "\n".join(lines) + "\n"
+
+
+def _name(form, day=TODAY):
+    return NAME.format(form, day.replace("-", ""))
 
 
 def _add(archive, name, content):

@@ -89,7 +89,7 @@ class ListenBrainz(Crawl):
         tracks["genre"] = tracks["track_id"].map(genres)
         mbids = tracks.set_index("track_id")["mbids"]
         self.catalog.store_lookups({f"song {track_id}": values for track_id, values in mbids.items()})
-        tracks = self._count(tracks, dump) if dump else self._ask(tracks)
+        tracks = self._before_refresh(self._count(tracks, dump), dump) if dump else self._ask(tracks)
         return self._select(tracks)
 
     def _open_dump(self):
@@ -274,8 +274,24 @@ class ListenBrainz(Crawl):
         if dump is None:
             super().refresh(track_ids)
         else:
+            counted_at = pd.read_parquet(self.study.tracks, columns=["fetched_at"])["fetched_at"].max()
             self._refreshed = True
             self._count(self._songs(track_ids), dump)
+            if self.catalog.lookup(f"refreshed with {dump.identity}") is None:
+                self.catalog.store_lookup(f"refreshed with {dump.identity}", [counted_at])
+
+    def _before_refresh(self, tracks, dump):
+        """The songs with the counts that 01 took from an earlier dump, if only a refresh has read this one."""
+        counted_at = (self.catalog.lookup(f"refreshed with {dump.identity}") or [None])[0]
+        if counted_at in (None, tracks["fetched_at"].iat[0]):
+            return tracks
+        readings = self.catalog.readings.of(tracks["track_id"])
+        readings = readings[readings["read_at"] == pd.Timestamp(counted_at, tz="UTC")]
+        values = readings.pivot(index="track_id", columns="quantity", values="value")
+        tracks = tracks[tracks["track_id"].isin(values.index)].assign(fetched_at=counted_at)
+        return tracks.assign(
+            **{name: tracks["track_id"].map(values[f"dump {name}"]) for name in COUNTS}
+        ).reset_index(drop=True)
 
     def read_again(self, track_ids):
         """Yield the users and listens of songs, as many as fit into a request (see `Crawl.read_again`)."""
@@ -304,7 +320,8 @@ class ListenBrainz(Crawl):
     def readings(self, tracks):
         """All readings of tracks, and the counts by month of this dump and of earlier ones (see `Crawl.readings`).
 
-        Of a month that several dumps hold, a refresh keeps the counts that were there, and 01 without it counts anew.
+        Of a month that several dumps hold, a refresh keeps the counts that were there. 01 with a dump that no refresh has
+        read counts anew.
         """
         months = [history.read(self.study.history), self._months]
         if self._refreshed:
@@ -321,8 +338,8 @@ def _compare(before, now):
     change = both["value_now"].sum() / both["value"].sum() - 1 if len(both) else 0.0
     if abs(change) > 0.01:
         print(
-            f"the dump has {change:+.0%} listens in months that were counted before; their counts were kept "
-            "(01_collect.py without --refresh counts all anew)"
+            f"the dump has {change:+.0%} listens in months that were counted before; their first counts were kept "
+            "(a study of its own would count all anew)"
         )
 
 

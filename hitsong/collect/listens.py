@@ -64,6 +64,7 @@ class Dump:
         if not self.files:
             raise UserError(f"collect.listens: {self.folder} holds no {', '.join(_SUFFIXES)} file")
         self._refuse_repeated_dumps()
+        self.identity = digest([_identity(file) for file in self.files])
         self.cache.mkdir(parents=True, exist_ok=True)
         remove_temporary(self.cache)
 

@@ -181,6 +181,10 @@ def test_a_dump_of_later_months_adds_to_the_history(tmp_path, monkeypatch, capsy
     # A month is the number of its listens.
     total = listens["recording_mbid"].notna() & (listens["listened_at"] < pd.Timestamp(CLOCKS[0]).timestamp())
     assert counts.loc[counts["start"] < CLOCKS[0], "value"].sum() <= total.sum()
+    # 01 without --refresh: the tracks as they were counted first, and every reading.
+    run(monkeypatch, tmp_path, f"--set collect.listens={tmp_path / 'second'}")
+    assert study.tracks.read_bytes() == before
+    pd.testing.assert_frame_equal(history.read(study.history), readings)
     # Another dump with other counts of the same months changes none of them, and that is said.
     half = draw_listens(World(config("2027-05-01").standin, "pop"), np.random.default_rng(1)).iloc[::2]
     write_parquet(tmp_path / "half", half)
@@ -188,6 +192,11 @@ def test_a_dump_of_later_months_adds_to_the_history(tmp_path, monkeypatch, capsy
     assert "% listens in months that were counted before" in capsys.readouterr().out
     again = history.read(study.history)
     assert len(readings.merge(again, on=[*history.KEY, "value"])) == len(readings)
+    # A dump that no refresh has read is counted anew.
+    world = World(config("2027-06-01").standin, "pop")
+    write_parquet(tmp_path / "third", draw_listens(world, np.random.default_rng(1)))
+    run(monkeypatch, tmp_path, f"--set collect.listens={tmp_path / 'third'}")
+    assert (deduplicate.read(study.tracks)["fetched_at"].str[:7] == "2027-05").all()
 
 
 def test_a_refresh_is_refused_where_there_is_nothing_to_refresh(tmp_path, monkeypatch):
