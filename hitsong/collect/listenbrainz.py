@@ -320,8 +320,8 @@ class ListenBrainz(Crawl):
     def readings(self, tracks):
         """All readings of tracks, and the counts by month of this dump and of earlier ones (see `Crawl.readings`).
 
-        Of a month that several dumps hold, a refresh keeps the counts that were there. 01 with a dump that no refresh has
-        read counts anew.
+        Of a month that several dumps hold, a refresh keeps the counts that were there; 01 with a dump that no refresh
+        has read counts anew.
         """
         months = [history.read(self.study.history), self._months]
         if self._refreshed:
