@@ -1,17 +1,19 @@
 """The catalogue behind all services: the worlds of all genres, searches, and the audio of previews."""
 
+import asyncio
 import os
 import threading
-from concurrent.futures import CancelledError, ThreadPoolExecutor
+from concurrent.futures import ThreadPoolExecutor
 from functools import cached_property, lru_cache, partial
 
 import pandas as pd
-from flask import Response, abort, current_app
+from starlette.responses import HTMLResponse, Response
 
 from standin.composer import compose, encode_mp3
 from standin.decoys import AWAY
 from standin.identities import recording_mbids
 from standin.search import Query
+from standin.web import request
 from standin.world import BLOCK, GENRES, World
 
 
@@ -93,20 +95,18 @@ class Catalogue:
         matches = search(worlds)
         return sorted(matches, key=lambda item: (-getattr(item, by), item.id))
 
-    def mp3(self, recording):
+    async def mp3(self, recording):
         """The response to a request for a preview: the song, composed anew at every call, or its fault."""
         if recording is None or recording.fault == "missing":
-            abort(404)
+            return HTMLResponse("<title>Not Found</title>", 404)
         if recording.fault == "not audio":
-            return Response(
-                "<!DOCTYPE html><title>Preview</title><p>This preview is not available.</p>",
-                mimetype="text/html",
-            )
+            return HTMLResponse("<!DOCTYPE html><title>Preview</title><p>This preview is not available.</p>")
+        job = self._composers.submit(_make_mp3, recording, self.settings.seconds)
         try:
-            song = self._composers.submit(_make_mp3, recording, self.settings.seconds).result()
-        except CancelledError:
-            abort(503)  # the stand-in is closing
-        return Response(song, mimetype="audio/mpeg")
+            song = await asyncio.wrap_future(job)
+        except asyncio.CancelledError:
+            return Response(status_code=503)  # the stand-in is closing
+        return Response(song, media_type="audio/mpeg")
 
     def close(self):
         """Finish the songs begun and drop those waiting."""
@@ -132,4 +132,4 @@ def genre_of(serial):
 
 def catalogue():
     """The catalogue of the running app."""
-    return current_app.extensions["catalogue"]
+    return request().app.state.catalogue

@@ -3,10 +3,9 @@
 import hashlib
 import time
 
-from flask import request
-
 from standin.catalogue import genre_of
 from standin.names import number
+from standin.web import host as requested_host
 
 # Hosts of the service. A request to one of them is handled under /deezer, where direct requests go.
 API, PREVIEWS = "api.deezer.test", "cdnt-preview.dzcdn.test"
@@ -29,7 +28,8 @@ LIFETIME = 900  # seconds for which a preview address is valid
 
 def home(host=API):
     """Address of a host for clients that use the stand-in as a proxy; its own address for direct requests."""
-    return f"http://{host}" if request.host.endswith(".test") else f"http://{request.host}{PREFIX}"
+    requested = requested_host()
+    return f"http://{host}" if requested.endswith(".test") else f"http://{requested}{PREFIX}"
 
 
 def address(kind, key):

@@ -3,8 +3,9 @@
 import re
 import uuid
 
-from flask import Blueprint, Response, jsonify, request
+from starlette.responses import JSONResponse, Response
 
+from standin import web
 from standin.catalogue import catalogue
 from standin.identities import artist_mbid, recording_mbids, release_mbid
 from standin.search import fold
@@ -17,8 +18,8 @@ FAMOUS = [
     str(uuid.UUID(int=place, version=4)) for place in range(1, 4)
 ]  # what a search for a famous song finds
 
-musicbrainz = Blueprint("musicbrainz", __name__, url_prefix=MUSICBRAINZ_PREFIX)
-listenbrainz = Blueprint("listenbrainz", __name__, url_prefix=LISTENBRAINZ_PREFIX)
+musicbrainz = web.Service("musicbrainz", MUSICBRAINZ_PREFIX)
+listenbrainz = web.Service("listenbrainz", LISTENBRAINZ_PREFIX)
 
 
 def rate_limited():
@@ -27,9 +28,7 @@ def rate_limited():
         "Your requests are exceeding the allowable rate limit. "
         "Please see http://wiki.musicbrainz.org/XMLWebService for more information."
     )
-    response = jsonify(error=text)
-    response.status_code = 503
-    return response
+    return JSONResponse({"error": text}, 503)
 
 
 def disabled():
@@ -39,25 +38,25 @@ def disabled():
 
 
 def _refused(status, message):
-    response = jsonify(code=status, error=message)
-    response.status_code = status
-    return response
+    return JSONResponse({"code": status, "error": message}, status)
 
 
 # ---------------------------------------------------------------------- MusicBrainz
 
 
-@musicbrainz.before_request
-def require_contact():
-    if "(" not in request.headers.get("User-Agent", ""):
-        return Response("Blocked: name your application and a contact in the User-Agent", 403)
-    return None
+def require_contact(view):
+    if "(" not in web.request().headers.get("User-Agent", ""):
+        text = "Blocked: name your application and a contact in the User-Agent"
+        raise web.Refused(Response(text, 403, media_type="text/html"))
+
+
+musicbrainz.before = require_contact
 
 
 @musicbrainz.get("/ws/2/artist")
 def artists():
     """A search by tag or by name, best hits first as Lucene has them: not by the count of the tag."""
-    match = re.fullmatch(r'(tag|artist):"([^"]*)"', request.args.get("query", ""))
+    match = re.fullmatch(r'(tag|artist):"([^"]*)"', web.parameters().get("query", ""))
     if not match:
         return _refused(400, "Invalid query")
     field, text = match.groups()
@@ -74,9 +73,9 @@ def artists():
 @musicbrainz.get("/ws/2/recording")
 def recordings():
     """An artist's recordings, or a search, which finds what is famous only."""
-    if "query" in request.args:
+    if "query" in web.parameters():
         return _page("recordings", [{"id": mbid, "title": "A Famous Song"} for mbid in FAMOUS])
-    world, artist = _find_artist(request.args.get("artist"))
+    world, artist = _find_artist(web.parameters().get("artist"))
     if artist is None:
         return _refused(400, "Invalid mbid.")
     items = []
@@ -87,9 +86,9 @@ def recordings():
 
 
 def _page(name, items, count_name="count", offset_name="offset"):
-    limit = min(int(request.args.get("limit", 25)), LARGEST)
-    offset = int(request.args.get("offset", 0))
-    return jsonify({count_name: len(items), offset_name: offset, name: items[offset : offset + limit]})
+    limit = min(int(web.parameters().get("limit", 25)), LARGEST)
+    offset = int(web.parameters().get("offset", 0))
+    return {count_name: len(items), offset_name: offset, name: items[offset : offset + limit]}
 
 
 def _tags(artist, world):
@@ -138,7 +137,7 @@ def _find_artist(mbid):
 
 def _requested():
     """The identifiers of a request, or a refusal."""
-    body = request.get_json(silent=True) or {}
+    body = web.document() or {}
     mbids = body.get("recording_mbids")
     if not isinstance(mbids, list) or not mbids:
         return None, _refused(400, "No recording_mbids provided.")
@@ -153,7 +152,7 @@ def metadata():
     if refusal:
         return refusal
     by_mbid = catalogue().by_mbid
-    return jsonify({mbid: _metadata(*by_mbid[mbid], mbid) for mbid in mbids if mbid in by_mbid})
+    return {mbid: _metadata(*by_mbid[mbid], mbid) for mbid in mbids if mbid in by_mbid}
 
 
 def _metadata(world, recording, mbid):
@@ -188,7 +187,7 @@ def popularity():
     mbids, refusal = _requested()
     if refusal:
         return refusal
-    return jsonify([_count(mbid, catalogue().by_mbid) for mbid in mbids])
+    return [_count(mbid, catalogue().by_mbid) for mbid in mbids]
 
 
 def _count(mbid, by_mbid):
@@ -202,7 +201,7 @@ def _count(mbid, by_mbid):
     return {"recording_mbid": mbid, "total_listen_count": listens, "total_user_count": users}
 
 
-@listenbrainz.get("/1/popularity/top-recordings-for-artist/<_>")
+@listenbrainz.get("/1/popularity/top-recordings-for-artist/{_}")
 def top_recordings(_):
     text = (
         "Due to bad actors and AI scrapers causing undue traffic on our sites, you need to provide an Auth token for "
@@ -211,9 +210,4 @@ def top_recordings(_):
     return _refused(401, text)
 
 
-@listenbrainz.after_request
-def limits(response):
-    response.headers.update(
-        {"X-RateLimit-Limit": "30", "X-RateLimit-Remaining": "29", "X-RateLimit-Reset-In": "1"}
-    )
-    return response
+listenbrainz.headers = {"X-RateLimit-Limit": "30", "X-RateLimit-Remaining": "29", "X-RateLimit-Reset-In": "1"}

@@ -1,19 +1,33 @@
-"""The stand-in's server: a Flask app on loopback, in threads of this process."""
+"""The stand-in's server: a Starlette app on loopback, in a thread of this process."""
 
+import asyncio
+import inspect
+import socket
 import threading
 from collections import Counter
 from contextlib import contextmanager
+from functools import partial
 
-from flask import Flask, request
-from werkzeug.serving import WSGIRequestHandler, make_server
+import uvicorn
+from starlette.applications import Starlette
+from starlette.responses import PlainTextResponse
+from starlette.routing import Route
+from uvicorn.protocols.http.h11_impl import H11Protocol
 
-from standin import deezer, deezer_objects, faults
+from standin import deezer, deezer_objects, faults, web
 from standin import musicbrainz as open_services
 from standin.catalogue import Catalogue
 from standin.spotify import CLIENT_SECRET, Tokens, spotify
 from standin.spotify_objects import ACCOUNTS, API, CLIENT_ID
 
-POLL = 0.02  # seconds between two checks whether to stop
+SERVICES = (spotify, deezer.deezer, open_services.musicbrainz, open_services.listenbrainz)
+PREFIXES = {
+    deezer_objects.API: deezer_objects.PREFIX,
+    deezer_objects.PREVIEWS: deezer_objects.PREFIX,
+    open_services.MUSICBRAINZ: open_services.MUSICBRAINZ_PREFIX,
+    open_services.LISTENBRAINZ: open_services.LISTENBRAINZ_PREFIX,
+}
+GRACE_SECONDS = 5  # to finish the requests in work
 
 
 class Standin:
@@ -63,61 +77,119 @@ def serve(settings, port=0):
     """Run a `Standin` in the background for the length of a `with` block; port 0 takes any free port."""
     endpoints = Counter()
     app = create_app(settings, endpoints)
-    server = make_server("127.0.0.1", port, app, threaded=True, request_handler=_Handler)
-    thread = threading.Thread(target=server.serve_forever, args=(POLL,), name="standin", daemon=True)
+    listener = socket.create_server(("127.0.0.1", port))
+    listener.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)  # asyncio leaves it out on a given socket
+    server = _Server(
+        uvicorn.Config(
+            _by_host(app), http=_Connection, ws="none", loop="asyncio", lifespan="off", log_config=None,
+            access_log=False, proxy_headers=False, timeout_keep_alive=60,
+            timeout_graceful_shutdown=GRACE_SECONDS,
+        )
+    )  # fmt: skip
+    thread = threading.Thread(target=server.run, args=([listener],), name="standin", daemon=True)
     thread.start()
     try:
-        yield Standin(f"http://127.0.0.1:{server.port}", endpoints, app.extensions["catalogue"])
+        yield Standin(f"http://127.0.0.1:{listener.getsockname()[1]}", endpoints, app.state.catalogue)
     finally:
-        server.shutdown()
-        server.server_close()
+        app.state.catalogue.close()
+        server.stop()
         thread.join()
-        app.extensions["catalogue"].close()
 
 
 def create_app(settings, endpoints):
-    """The Flask app, with a blueprint for each service; `endpoints` counts the requests."""
-    app = Flask(__name__, static_folder=None)
-    app.extensions["catalogue"] = Catalogue(settings)
-    app.extensions["tokens"] = Tokens()
-    app.register_blueprint(spotify)
-    app.register_blueprint(deezer.deezer)
-    app.register_blueprint(open_services.musicbrainz)
-    app.register_blueprint(open_services.listenbrainz)
-    app.wsgi_app = _by_host(app.wsgi_app)
-    faults.install(app, settings.faults)
-    counting = threading.Lock()
-
-    @app.after_request
-    def count(response):
-        with counting:
-            endpoints[(request.endpoint or "unknown").removeprefix("spotify.")] += 1
-        return response
-
+    """The Starlette app, with the routes of each service; `endpoints` counts the requests."""
+    routes = []
+    for service in SERVICES:
+        for path, methods, view in service.routes:
+            name = f"{service.name}.{view.__name__}"
+            respond = partial(_respond, service, name, view)
+            routes.append(Route(path, _asgi(respond), methods=methods))
+            if service is spotify and path.startswith("/v1/"):  # its clients end some paths with a slash
+                routes.append(Route(f"{path}/", _asgi(respond), methods=methods))
+    unknown = partial(_respond, web.Service("unknown"), "unknown", _not_found)
+    routes.append(Route("/{path:path}", _asgi(unknown), methods=["GET", "POST"]))
+    app = Starlette(routes=routes)
+    app.state.catalogue, app.state.tokens = Catalogue(settings), Tokens()
+    app.state.faults, app.state.endpoints = faults.Faults(settings.faults), endpoints
     return app
+
+
+def _asgi(respond):
+    """Starlette takes a function of a request, but no `partial`."""
+
+    async def endpoint(request):
+        return await respond(request)
+
+    return endpoint
+
+
+async def _respond(service, name, view, request):
+    """The response of a view, or a fault's."""
+    web.begin(request)
+    request.state.body = await request.body()
+    state = request.app.state
+    kind, nth = state.faults.due(name)
+    try:
+        if kind in faults.INSTEAD:
+            result = faults.INSTEAD[kind](nth, name)
+        else:
+            service.before(view.__name__)
+            result = view(**request.path_params)
+            if inspect.isawaitable(result):
+                result = await result
+    except web.Refused as refused:
+        result = refused.response
+    response = web.response(result)
+    response.headers.update(service.headers)
+    state.endpoints[name.removeprefix("spotify.")] += 1
+    if kind in faults.UPON:
+        response = faults.UPON[kind](response, nth)
+        if inspect.isawaitable(response):
+            response = await response
+    return response
+
+
+def _not_found(path):
+    return PlainTextResponse("Not Found", 404)
 
 
 def _by_host(app):
     """Route requests to the hosts of each service to its prefix; Spotify has none."""
-    prefixes = {
-        deezer_objects.API: deezer_objects.PREFIX,
-        deezer_objects.PREVIEWS: deezer_objects.PREFIX,
-        open_services.MUSICBRAINZ: open_services.MUSICBRAINZ_PREFIX,
-        open_services.LISTENBRAINZ: open_services.LISTENBRAINZ_PREFIX,
-    }
 
-    def route(environ, start_response):
-        environ["PATH_INFO"] = prefixes.get(environ.get("HTTP_HOST"), "") + environ["PATH_INFO"]
-        return app(environ, start_response)
+    async def route(scope, receive, send):
+        path = scope["path"]
+        if path.startswith("http://"):  # the stand-in is used as a proxy
+            path = "/" + path.split("/", 3)[3]
+        host = next((value for name, value in scope["headers"] if name == b"host"), b"").decode()
+        await app({**scope, "path": PREFIXES.get(host, "") + path}, receive, send)
 
     return route
 
 
-class _Handler(WSGIRequestHandler):
-    """Keeps connections open, as real services do, and does not write a line for each request."""
+class _Connection(H11Protocol):
+    """A connection that the app may close: `scope["transport"]`."""
 
-    protocol_version = "HTTP/1.1"
-    disable_nagle_algorithm = True  # headers and body are two writes: with Nagle each response waits 40 ms
+    def connection_made(self, transport):
+        super().connection_made(transport)
+        app = self.app
 
-    def log_request(self, *args):
-        pass
+        async def with_transport(scope, receive, send):
+            await app({**scope, "transport": transport}, receive, send)
+
+        self.app = with_transport
+
+
+class _Server(uvicorn.Server):
+    """A server that stops at once when it is told to, in place of a look ten times a second."""
+
+    async def main_loop(self):
+        self._loop, self._stopped = asyncio.get_running_loop(), asyncio.Event()
+        await self.on_tick(0)
+        if not self.should_exit:
+            await self._stopped.wait()
+
+    def stop(self):
+        """Stop, from another thread."""
+        self.should_exit = True
+        if hasattr(self, "_loop"):
+            self._loop.call_soon_threadsafe(self._stopped.set)

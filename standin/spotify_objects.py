@@ -2,10 +2,10 @@
 
 from urllib.parse import urlencode
 
-from flask import request
-
 from standin.catalogue import catalogue
 from standin.profiles import PROFILES
+from standin.web import host as requested_host
+from standin.web import parameters
 
 CLIENT_ID = "synthetic-client-id"
 
@@ -22,7 +22,8 @@ def profile():
 
 def home(host):
     """Address of a host for clients that use the stand-in as a proxy; its own address for direct requests."""
-    return f"http://{host if request.host.endswith('.test') else request.host}"
+    requested = requested_host()
+    return f"http://{host if requested.endswith('.test') else requested}"
 
 
 def reference(kind, key):
@@ -45,7 +46,7 @@ def images(key):
 
 def availability():
     """With a market, whether a track plays there; without, where it plays."""
-    return {"is_playable": True} if "market" in request.args else {"available_markets": MARKETS}
+    return {"is_playable": True} if "market" in parameters() else {"available_markets": MARKETS}
 
 
 def granted(value):
@@ -68,7 +69,7 @@ def full_artist(artist):
 
 
 def simple_album(album):
-    markets = {} if "market" in request.args else {"available_markets": MARKETS}
+    markets = {} if "market" in parameters() else {"available_markets": MARKETS}
     return {
         **reference("album", album.id),
         **markets,
@@ -150,7 +151,7 @@ def local_track(playlist):
 def relinked(track):
     """A playlist's track as it plays in the market asked for: the popular copy in place of a lesser one."""
     best = max(catalogue().copies(track), key=lambda copy: (copy.popularity, copy is track))
-    if "market" not in request.args or best is track:
+    if "market" not in parameters() or best is track:
         return full_track(track)
     return {**full_track(best), "linked_from": reference("track", track.id)}
 

@@ -137,6 +137,8 @@ class Server:
         try:
             family = socket.AF_INET6 if ":" in host else socket.AF_INET
             self._socket = socket.create_server((host.strip("[]"), port), family=family, backlog=BACKLOG)
+            # With Nagle, responses of several writes wait 40 ms; asyncio leaves this out on a given socket.
+            self._socket.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         except (OSError, OverflowError) as error:
             raise UserError(
                 f"cannot listen on {host}:{port}: {error}; choose another --port or --host"
