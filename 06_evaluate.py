@@ -70,7 +70,7 @@ def main():
     )
     for name, coverage in trained.coverage.items():
         result["rows"][name]["coverage"] = coverage
-    used = leaks["folds" if config.evaluate.folds else config.split.scheme]
+    used = leaks["folds" if config.rounds else config.split.scheme]
     result["flags"] += [*leakage.leak_warnings(used), *trained.missing, *trained.advice, *left_out]
     looks = results.count_looks(study.folder / "test_looks.json", result["rows"])
     about = provenance.describe_run(study, config, tracks, target, counts, leaks, looks, stage.inputs)

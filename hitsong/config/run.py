@@ -69,9 +69,14 @@ class Features(Section):
 
 
 class Split(Section):
-    """Shares of the tracks, and the scheme behind the headline results."""
+    """Shares of the tracks, and the scheme behind the headline results.
 
-    scheme: Literal["artist", "random", "own"] = "artist"
+    With `origins` (a rolling origin; for growth under the scheme "time") every model is fitted so many times, each
+    time on what could be read by a date, and predicts the tracks whose outcome came after it.
+    """
+
+    scheme: Literal["artist", "random", "time", "own"] = "artist"
+    origins: Annotated[int, Field(ge=0, le=20)] = 0
     train: Share = 0.65
     validation: Annotated[float, Field(gt=0, lt=1)] = 0.15
     test: Annotated[float, Field(gt=0, lt=1)] = 0.20
@@ -84,16 +89,32 @@ class Split(Section):
         return self
 
 
-class Target(Section):
-    """What is predicted: a track's popularity, whether it is popular, its bucket, or its audio features.
+# The transform of ranks and numbers of users, where a file names none.
+COUNTS_AS = {"popularity": "percentile", "growth": "log_ratio"}
+# Of numbers made from popularity; none leaves them as they are.
+TRANSFORMS = {"popularity": (None, "log1p", "percentile"), "growth": (None, "log_ratio", "percentile")}
 
+
+class Target(Section):
+    """What is predicted: popularity, its growth, whether a track is popular, its bucket, or its audio features.
+
+    `transform` is, of popularity, "log1p" or "percentile"; of growth, "log_ratio" or "percentile" (none: the
+    difference). `relative_to: age` compares popularity among tracks released at about the same time. Growth is the
+    change from the first `observe_months` after release to those from the first to the last of `predict_months`.
     `threshold` and `quantile` (of the training tracks, instead of a threshold) belong to "popular"; `labels`,
-    lowest first, with `shares` (of the training tracks) or `edges` to "buckets"; `features` to
-    "audio_features"; `transform` to "popularity".
+    lowest first, with `shares` (of the training tracks) or `edges` to "buckets"; `features` to "audio_features".
     """
 
-    kind: Literal["popularity", "popular", "buckets", "audio_features"] = "popularity"
-    transform: Literal["log1p", "percentile"] | None = None
+    kind: Literal["popularity", "growth", "popular", "buckets", "audio_features"] = "popularity"
+    transform: Literal["log1p", "percentile", "log_ratio"] | None = None
+    relative_to: Literal["age"] | None = None
+    observe_months: Annotated[float, Field(gt=0, le=120)] = 3
+    predict_months: Annotated[
+        list[Annotated[float, Field(gt=0, le=240)]], Field(min_length=2, max_length=2)
+    ] = [
+        9,
+        12,
+    ]
     threshold: float | Literal["median"] = "median"
     quantile: Annotated[float, Field(gt=0, lt=1)] | None = None
     labels: Annotated[list[str], Field(min_length=2)] = ["low", "medium", "high"]
@@ -103,10 +124,30 @@ class Target(Section):
         "danceability", "energy", "speechiness", "acousticness", "instrumentalness",
     ]  # fmt: skip
 
+    @model_validator(mode="before")
+    @classmethod
+    def _relative_as_percentile(cls, content):
+        if isinstance(content, dict) and content.get("relative_to") and content.get("transform") is None:
+            return {**content, "transform": "percentile"}
+        return content
+
     @model_validator(mode="after")
     def _consistent(self):
-        if self.transform and self.kind != "popularity":
-            raise ValueError(f"transform belongs to kind popularity, not {self.kind}")
+        if self.relative_to and (self.kind != "popularity" or self.transform != "percentile"):
+            raise ValueError(
+                "relative_to age is a percentile of popularity: it needs kind popularity and no other transform"
+            )
+        if self.transform not in TRANSFORMS.get(self.kind, (None,)):
+            owners = [kind for kind, transforms in TRANSFORMS.items() if self.transform in transforms]
+            raise ValueError(
+                f"transform {self.transform} belongs to kind {' or '.join(owners)}, not {self.kind}"
+            )
+        begin, end = self.predict_months
+        if not self.observe_months <= begin < end:
+            raise ValueError(
+                f"predict_months [{begin:g}, {end:g}] must rise, and begin after the {self.observe_months:g} "
+                "observe_months"
+            )
         if self.quantile is not None and self.threshold != "median":
             raise ValueError("give threshold or quantile, not both")
         if len(set(self.labels)) < len(self.labels):
@@ -236,18 +277,38 @@ class Config(Section):
             raise ValueError(
                 f"evaluate.folds keeps artists apart: it needs split.scheme artist, not {self.split.scheme}"
             )
+        if self.split.origins and (self.split.scheme, self.target.kind) != ("time", "growth"):
+            raise ValueError(
+                "split.origins predicts from several dates what was read later: it needs split.scheme time and "
+                "target.kind growth"
+            )
         return self
+
+    @property
+    def rounds(self):
+        """How often each model is fitted and measured: once for each fold or origin; 0 for a single split."""
+        return self.evaluate.folds or self.split.origins
+
+    @property
+    def rounds_setting(self):
+        """The setting that `rounds` comes from."""
+        return "split.origins" if self.split.origins else "evaluate.folds"
+
+    @property
+    def round_name(self):
+        """What one of the `rounds` is called."""
+        return "origin" if self.split.origins else "fold"
 
     @model_validator(mode="before")
     @classmethod
-    def _counts_as_percentile(cls, content):
-        """Ranks and numbers of users, far from linear, are predicted as percentiles, unless the file says how."""
+    def _transform_of_counts(cls, content):
+        """Ranks and numbers of users are far from linear: `COUNTS_AS`, unless the file says how."""
         match content:
             case {"collect": {"source": "listenbrainz"} as collect} if "popularity" not in collect:
                 content = {**content, "collect": {**collect, "popularity": "users"}}
         match content:
             case {"collect": {"source": "deezer" | "listenbrainz"}}:
                 target = content.get("target", {})
-                if isinstance(target, dict) and target.get("kind", "popularity") == "popularity":
-                    return {**content, "target": {"transform": "percentile", **target}}
+                if isinstance(target, dict) and (kind := target.get("kind", "popularity")) in COUNTS_AS:
+                    return {**content, "target": {"transform": COUNTS_AS[kind], **target}}
         return content

@@ -115,7 +115,7 @@ class Corpus:
         tracks = self.tracks
         train = tracks[tracks["side"] == "train"]
         popularity = None if self.target.kind == "audio_features" else tracks["popularity"].to_numpy(float)
-        if self.target.kind == "popularity":
+        if self.target.number:
             popularity = self.target.truth(tracks)
         return {
             "study": self.config.study,

@@ -10,6 +10,9 @@ same_title
     Pairs of tracks with the same normalised title and artist's name, within 2 s of duration.
 near_audio
     Pairs of clips of one recording, perhaps begun seconds apart (`hitsong.data.near_audio`).
+late_readings
+    Of growth: tracks with readings among their inputs that were made after the date as of which they are predicted, or
+    in training with an outcome read after it (`hitsong.data.growth.count_late`).
 
 Pairs of the last two kinds are united before splitting (`unite`), so that under the artist and the time scheme none is
 left on two sides.
@@ -28,6 +31,7 @@ CHECKS = {
     "same_audio": "recordings by hash",
     "same_title": "pairs of equal title, artist and duration",
     "near_audio": "pairs of clips of nearly the same audio",
+    "late_readings": "tracks with readings from after their date",
 }
 
 
@@ -48,7 +52,7 @@ def count_leaks(tracks, sides, hashes=None, near=None):
     Returns
     -------
     dict
-        A count for each of `CHECKS`; None where it could not be checked.
+        A count for each of `CHECKS` but `late_readings`; None where it could not be checked.
     """
     tracks = tracks.assign(side=tracks["track_id"].map(sides))
     tracks = tracks[tracks["side"].notna() & (tracks["side"] != EXCLUDED)]

@@ -192,10 +192,39 @@ def load_splits(path, tracks, target_column, shares, seed, folds=0, freeze=True)
         "known": known,
         "without_target": len(tracks) - len(present),
         "made_with": table.attrs["made_with"],
+        **({"cuts": table.attrs["cuts"]} if "cuts" in table.attrs else {}),
     }
     for scheme in (name for name in SCHEMES if name in present):
         counts[scheme] = {side: int((present[scheme] == side).sum()) for side in [*SIDES, EXCLUDED]}
     return present, counts
+
+
+def frozen_origins(path, config, dates, freeze=True):
+    """The dates of a rolling origin as they were first made for these months and so many origins.
+
+    Parameters
+    ----------
+    path : pathlib.Path
+        The table of `load_splits`, which stores the dates.
+    config : hitsong.config.Config
+    dates : list of pandas.Timestamp
+        Those to store where there are none.
+    freeze : bool
+        Store them.
+
+    Returns
+    -------
+    list of pandas.Timestamp
+    """
+    months = [config.target.observe_months, *config.target.predict_months]
+    key = f"{config.split.origins} origins, months {' '.join(f'{month:g}' for month in months)}"
+    table = pd.read_parquet(path) if path.exists() else pd.DataFrame()
+    stored = table.attrs.setdefault("origins", {})
+    if key not in stored:
+        stored[key] = [date.isoformat() for date in dates]
+        if freeze:
+            write_table(path, table)
+    return [pd.Timestamp(date) for date in stored[key]]
 
 
 def changed_settings(counts, shares, seed):

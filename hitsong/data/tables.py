@@ -4,6 +4,8 @@ import numpy as np
 import pandas as pd
 
 from hitsong.config import AUDIO_FEATURES
+from hitsong.data.ages import age
+from hitsong.data.growth import FIRST_WEEKS, PREFIX
 from hitsong.errors import UserError
 from hitsong.features.kinds import KINDS, parameters
 from hitsong.features.store import Store
@@ -55,7 +57,7 @@ def baseline_tables(study, config, tracks, target):
     -------
     dict of str to pandas.DataFrame
         By kind, the controls last, each indexed by track_id in the order of `tracks`, NaN where a value is
-        missing.
+        missing. Of growth, two controls hold what was read of the first months, alone and beside the first kind.
 
     Raises
     ------
@@ -82,10 +84,18 @@ def baseline_tables(study, config, tracks, target):
             "baseline: these tracks have nothing to fit on; add descriptors to features.kinds and "
             f"run: {command('features')}"
         )
-    if "age" in config.baseline.controls and (age := _age(tracks)).notna().any():
-        tables["age"] = pd.DataFrame({"age": age.to_numpy()}, index=index)
+    # Of growth, counted to one date for all tracks: when each was read may tell what became of it.
+    years = age(
+        tracks if target.kind != "growth" else tracks.assign(fetched_at=str(tracks["released"].max()))
+    )
+    if "age" in config.baseline.controls and years.notna().any():
+        tables["age"] = pd.DataFrame({"age": years.to_numpy()}, index=index)
     if "artist" in config.baseline.controls:
         tables["artist"] = pd.DataFrame({"artist_id": tracks["artist_id"].to_numpy()}, index=index)
+    if target.kind == "growth":
+        sound = next(iter(tables.values()))
+        weeks = tracks[[f"{PREFIX}{name}" for name in FIRST_WEEKS]].set_axis(index)
+        tables |= {"first_weeks": weeks, "sound_first_weeks": sound.join(weeks)}
     return tables
 
 
@@ -117,13 +127,3 @@ def spotify(tracks, config, target):
         return None
     values = tracks[names].to_numpy(float, na_value=np.nan)
     return pd.DataFrame(values, index=pd.Index(tracks["track_id"], name="track_id"), columns=names)
-
-
-def _age(tracks):
-    """Years between release and the reading of popularity, NaN where the release is unknown."""
-
-    def years(dates):
-        parts = dates.astype("str").str.extract(r"^(\d{4})(?:-(\d{2}))?(?:-(\d{2}))?").astype(float)
-        return parts[0].where(parts[0] > 0) + (parts[1].fillna(7) - 1) / 12 + (parts[2].fillna(1) - 1) / 365
-
-    return years(tracks["fetched_at"]) - years(tracks["release_date"])

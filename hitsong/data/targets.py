@@ -2,6 +2,9 @@
 
 popularity
     The value that the source gives (Spotify: 0-100), or a transform of it, by regression.
+growth
+    The change of popularity from the first months after release to later ones (`hitsong.data.growth`), by regression:
+    the difference, the ratio as a logarithm, or the percentile of that ratio.
 popular
     1 where popularity >= threshold, else 0, by binary classification (study 2: 39, the training median).
 buckets
@@ -19,7 +22,9 @@ import numpy as np
 from hitsong.errors import UserError
 
 CLASSES = ("popular", "buckets")  # kinds whose predictions are probabilities
+NUMBERS = ("popularity", "growth")  # kinds whose predictions are one number
 _KNOTS = 1001  # of the percentile transform: finer than a tenth of a percent
+_PER_AGE, _MOST_AGES = 50, 20  # training tracks in each group of ages, at least, and such groups, at most
 
 
 @dataclass(frozen=True)
@@ -29,7 +34,7 @@ class Target:
     Attributes
     ----------
     kind : str
-        "popularity", "popular", "buckets" or "audio_features".
+        "popularity", "growth", "popular", "buckets" or "audio_features".
     names : tuple of str
         The columns of a prediction: the labels of the buckets, lowest first, or the audio features; else the
         kind itself.
@@ -38,9 +43,15 @@ class Target:
     edges : tuple of float, optional
         Popularity from which each bucket but the lowest begins.
     transform : str, optional
-        Of popularity: "log1p" or "percentile" (among the training tracks, 0-100, ties at their mean rank).
+        Of popularity: "log1p" or "percentile" (among the training tracks, 0-100, ties at their mean rank). Of growth:
+        "log_ratio" or "percentile" (of that ratio).
     knots : tuple of (float, float), optional
-        Popularity and percentile; between them the percentile is linear.
+        Popularity and percentile; between them the percentile is linear. Relative to age: such a tuple for each group
+        of ages.
+    age_edges : tuple of float, optional
+        Ages [years] between the groups of ages, for popularity relative to age.
+    observe_months, predict_months : float and (float, float), optional
+        Of growth: the months after release that it is counted from, and those that it is counted to.
     lowest : float, optional
         What a number cannot fall below: 0 where no training track is below it.
     highest : float, optional
@@ -53,17 +64,17 @@ class Target:
     edges: tuple | None = None
     transform: str | None = None
     knots: tuple | None = None
+    age_edges: tuple | None = None
+    observe_months: float | None = None
+    predict_months: tuple | None = None
     lowest: float | None = None
     highest: float | None = None
 
     def __post_init__(self):
         # As JSON gives them back, tuples are lists.
         object.__setattr__(self, "names", tuple(self.names) or (self.kind,))
-        for name in ("edges", "knots"):
-            value = getattr(self, name)
-            if value is not None:
-                frozen = tuple(tuple(item) if isinstance(item, list) else item for item in value)
-                object.__setattr__(self, name, frozen)
+        for name in ("edges", "knots", "age_edges", "predict_months"):
+            object.__setattr__(self, name, _frozen(getattr(self, name)))
 
     @property
     def classes(self):
@@ -71,9 +82,15 @@ class Target:
         return self.kind in CLASSES
 
     @property
+    def number(self):
+        """Whether a prediction is one number."""
+        return self.kind in NUMBERS
+
+    @property
     def columns(self):
         """The columns of a table of tracks that the target is made from."""
-        return list(self.names) if self.kind == "audio_features" else ["popularity"]
+        relative = "age" if self.age_edges is not None else None
+        return columns_of(self.kind, self.names, relative)
 
     @property
     def encoded(self):
@@ -86,7 +103,7 @@ class Target:
         Parameters
         ----------
         values : array-like [shape=(n,) or (n, k)]
-            Popularity, or the audio features of `names` as columns in this order.
+            The columns `columns`, in this order; of a single one its values.
 
         Returns
         -------
@@ -99,7 +116,11 @@ class Target:
             If a value is missing; it would otherwise count as not popular.
         """
         values = _finite(values)
-        if self.kind == "popular":
+        if self.kind == "growth":
+            values = change(values, self.transform)
+        if self.age_edges is not None:
+            values = self._within_age(*values.T)
+        elif self.kind == "popular":
             values = values >= self.threshold
         elif self.kind == "buckets":
             values = np.searchsorted(self.edges, values, side="right")
@@ -109,9 +130,17 @@ class Target:
             values = np.interp(values, *np.transpose(self.knots))
         return values.astype(np.float32)
 
+    def _within_age(self, popularity, age):
+        """Percentiles of popularity among training tracks of similar age."""
+        group, percentile = np.searchsorted(self.age_edges, age, side="right"), np.empty(len(age))
+        for number, knots in enumerate(self.knots):
+            rows = group == number
+            percentile[rows] = np.interp(popularity[rows], *np.transpose(knots))
+        return percentile
+
     def clip(self, predictions):
         """Bring predicted numbers, or the ends of their intervals, into the target's range; same shape and dtype."""
-        if self.kind != "popularity" or (self.lowest, self.highest) == (None, None):
+        if not self.number or (self.lowest, self.highest) == (None, None):
             return predictions
         return np.clip(predictions, self.lowest, self.highest)
 
@@ -122,7 +151,7 @@ class Target:
 
     def write(self, tracks):
         """The tracks with their encoded target, in the columns `encoded`."""
-        values = self.encode(tracks[self.columns].to_numpy(float, na_value=np.nan))
+        values = self.encode(tracks[self.columns].to_numpy(float, na_value=np.nan)).reshape(len(tracks), -1)
         return tracks.assign(**dict(zip(self.encoded, values.T, strict=True)))
 
     def description(self):
@@ -137,7 +166,10 @@ class Target:
             return f"buckets of popularity ({', '.join([self.names[0], *begin])})"
         if self.kind == "audio_features":
             return f"audio features ({', '.join(self.names)})"
-        return f"{self.transform} of popularity" if self.transform else self.kind
+        if self.kind == "growth":
+            months = "{:g} to {:g}".format(*self.predict_months)
+            return f"{self.unit()} from the first {self.observe_months:g} months after release to months {months}"
+        return self.unit() if self.transform else self.kind
 
     def score(self, predictions, output=None):
         """One number per track from a model's predictions, in the units that `unit` names.
@@ -161,8 +193,14 @@ class Target:
 
     def unit(self, output=None):
         """What the numbers of `score` are, in words."""
+        popularity = f"{self.transform} of popularity" if self.transform else "points of popularity"
         return {
-            "popularity": f"{self.transform} of popularity" if self.transform else "points of popularity",
+            "popularity": f"{popularity} among tracks of the same age"
+            if self.age_edges is not None
+            else popularity,
+            "growth": {None: "growth of popularity", "log_ratio": "log ratio of growth"}.get(
+                self.transform, "percentile of growth"
+            ),
             "popular": "probability of being popular",
             "buckets": "buckets",
             "audio_features": output,
@@ -176,7 +214,7 @@ def fit_target(settings, train, scale=None):
     ----------
     settings : config.Target
     train : array-like [shape=(n_train,) or (n_train, k)]
-        Popularity, or for "audio_features" the columns of `settings.features`.
+        The columns `columns_of_settings`; of a single one its values.
     scale : float, optional
         The end of the scale of popularity: Spotify's ends at 100.
 
@@ -197,6 +235,10 @@ def fit_target(settings, train, scale=None):
         raise ValueError("a target needs at least one training track")
     if settings.kind == "audio_features":
         return Target("audio_features", tuple(settings.features))
+    if settings.kind == "growth":
+        return _growth(settings, train)
+    if settings.relative_to:
+        return _relative_to_age(train)
     if settings.kind == "popular":
         return _popular(settings, train)
     if settings.kind == "buckets":
@@ -207,6 +249,60 @@ def fit_target(settings, train, scale=None):
     lowest = 0.0 if train.min() >= 0 or knots else None
     highest = {"percentile": 100.0, "log1p": scale and np.log1p(scale)}.get(settings.transform, scale)
     return Target("popularity", transform=settings.transform, knots=knots, lowest=lowest, highest=highest)
+
+
+def columns_of(kind, features, relative_to=None):
+    """The columns of a table of tracks that a kind of target is made from."""
+    if kind == "audio_features":
+        return list(features)
+    if kind == "growth":
+        return ["early", "late"]
+    return ["popularity", "age"] if relative_to else ["popularity"]
+
+
+def columns_of_settings(settings):
+    """The same for a section `target` of a config."""
+    return columns_of(settings.kind, settings.features, settings.relative_to)
+
+
+def change(values, transform):
+    """Growth from early to late popularity.
+
+    Parameters
+    ----------
+    values : np.ndarray [shape=(n, 2)]
+        Early and late popularity.
+    transform : str or None
+        None for the difference; else log((late + 1) / (early + 1)).
+
+    Returns
+    -------
+    np.ndarray [shape=(n,)]
+    """
+    early, late = values.T if transform is None else np.log1p(values.clip(min=0)).T
+    return late - early
+
+
+def _growth(settings, train):
+    knots = percentiles(change(train, settings.transform)) if settings.transform == "percentile" else None
+    return Target(
+        "growth", transform=settings.transform, knots=knots, observe_months=settings.observe_months,
+        predict_months=settings.predict_months, lowest=0.0 if knots else None, highest=100.0 if knots else None,
+    )  # fmt: skip
+
+
+def _relative_to_age(train):
+    """Percentiles within groups of training tracks of similar age, about equally many in each."""
+    popularity, age = train.T
+    count = min(_MOST_AGES, max(1, len(age) // _PER_AGE))
+    edges = np.unique(np.quantile(age, np.arange(1, count) / count, method="higher"))
+    edges = edges[edges > age.min()]  # so that no group is empty
+    group = np.searchsorted(edges, age, side="right")
+    knots = tuple(percentiles(popularity[group == number]) for number in range(len(edges) + 1))
+    edges = tuple(map(float, edges))
+    return Target(
+        "popularity", transform="percentile", knots=knots, age_edges=edges, lowest=0.0, highest=100.0
+    )
 
 
 def _popular(settings, popularity):
@@ -271,6 +367,11 @@ def percentiles(popularity):
     percentiles = 100 * (np.cumsum(counts) - counts / 2) / len(popularity)
     kept = np.unique(np.linspace(0, len(values) - 1, min(_KNOTS, len(values))).round().astype(int))
     return tuple((float(values[row]), float(percentiles[row])) for row in kept)
+
+
+def _frozen(value):
+    """Lists of any depth as tuples."""
+    return tuple(map(_frozen, value)) if isinstance(value, list | tuple) else value
 
 
 def _finite(values):

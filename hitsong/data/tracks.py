@@ -3,7 +3,8 @@
 import pandas as pd
 
 from hitsong.collect import deduplicate
-from hitsong.data import folds, leakage, mel_cache, splits, targets
+from hitsong.data import folds, growth, leakage, mel_cache, origins, splits, targets
+from hitsong.data.ages import age
 from hitsong.errors import UserError
 from hitsong.features.kinds import parameters
 from hitsong.features.store import Store
@@ -66,20 +67,15 @@ def load_tracks(study, config, kinds=(), freeze=True):
     splits.require_sides(table, config.split.scheme)
     table = folds.with_sides(table[["track_id", "group", *split_schemes(table)]], table, count)
     tracks = tracks.merge(table, on="track_id", validate="one_to_one")
-    if config.target.kind == "audio_features":
-        complete = tracks[config.target.features].notna().all(axis=1)
-        counts["without_features"] = int((~complete).sum())
-        tracks = tracks[complete].reset_index(drop=True)
-        if tracks.empty:
-            raise UserError(
-                f"target.features: no track has all of {', '.join(config.target.features)}; this source gives none"
-            )
-        splits.require_sides(tracks, config.split.scheme)
+    tracks = _with_truth(study, config, tracks, counts)
     store = Store(study.features)
     for kind in dict.fromkeys(config.train.numeric if kind == "numeric" else kind for kind in kinds):
         if kind != "spotify" and store.is_complete(kind, parameters(kind, config.features)):
             tracks = with_features(tracks, store.read(kind))
     tracks = tracks.reset_index(drop=True)
+    if config.split.origins:
+        credits = tracks["track_id"].map(united.set_index("track_id")["artist_ids"])
+        tracks = _as_of_origins(study, config, tracks, credits, counts, freeze)
     splits.require_sides(tracks, config.split.scheme)
     tracks["side"] = tracks[config.split.scheme]
     counts |= {
@@ -88,6 +84,44 @@ def load_tracks(study, config, kinds=(), freeze=True):
         "without_clip": distinct - with_clip,
     }
     return *with_target(tracks, tracks["side"] == "train", config), counts
+
+
+def _with_truth(study, config, tracks, counts):
+    """The tracks whose target is known; `counts` gets how many of the others there are, and why."""
+    settings, before = config.target, len(tracks)
+    if settings.kind == "audio_features":
+        tracks = tracks[tracks[settings.features].notna().all(axis=1)]
+        counts["without_features"] = before - len(tracks)
+        if tracks.empty:
+            raise UserError(
+                f"target.features: no track has all of {', '.join(settings.features)}; this source gives none"
+            )
+    elif settings.relative_to:
+        tracks = tracks.assign(age=age(tracks))
+        tracks = tracks[tracks["age"].notna()]
+        counts["without_age"] = before - len(tracks)
+        if tracks.empty:
+            raise UserError("target.relative_to age: no track has a release date and a day of reading")
+    elif settings.kind == "growth":
+        readings = growth.load_readings(study, config)
+        tracks = growth.with_growth(tracks, readings, settings)
+        tracks = growth.with_first_weeks(tracks, readings, settings)
+        counts["without_growth"] = before - len(tracks)
+        if "time" in tracks:
+            tracks["time"] = growth.read_before(tracks, counts["cuts"][1])
+    else:
+        return tracks
+    splits.require_sides(tracks, config.split.scheme)
+    return tracks.reset_index(drop=True)
+
+
+def _as_of_origins(study, config, tracks, credits, counts, freeze):
+    """The tracks with their sides as of each date of `split.origins`; `counts` gets the dates."""
+    dates = origins.origin_dates(tracks, config.split.origins)
+    dates = splits.frozen_origins(study.splits, config, dates, freeze)
+    counts["origins"] = [f"{date:%Y-%m-%d}" for date in dates]
+    sided = origins.with_sides(tracks.assign(artist_ids=credits), dates, config.split, config.seed)
+    return sided.assign(artist_ids=tracks["artist_ids"])
 
 
 def require_kinds(study, config):
@@ -100,8 +134,9 @@ def require_kinds(study, config):
 
 def with_target(tracks, train, config):
     """Fit the target on the tracks that `train` marks, and encode it for all: tracks, target."""
-    columns = config.target.features if config.target.kind == "audio_features" else "popularity"
-    target = targets.fit_target(config.target, tracks.loc[train, columns], _end_of_scale(tracks[train]))
+    columns = targets.columns_of_settings(config.target)
+    values = tracks.loc[train, columns[0] if columns == ["popularity"] else columns]
+    target = targets.fit_target(config.target, values, _end_of_scale(tracks[train]))
     return target.write(tracks), target
 
 
@@ -126,9 +161,19 @@ def find_leaks(study, tracks):
     near = near_pairs(study)
     by_id = tracks.set_index("track_id")
     divisions = {scheme: by_id[scheme] for scheme in split_schemes(tracks)}
-    if "fold" in tracks:
+    if "fold" in tracks and "origin" not in tracks:
         divisions["folds"] = by_id["fold"]
-    return {name: leakage.count_leaks(tracks, sides, hashes, near) for name, sides in divisions.items()}
+    leaks = {name: leakage.count_leaks(tracks, sides, hashes, near) for name, sides in divisions.items()}
+    if "origin" in tracks:  # a track has another side at each origin
+        each = [leakage.count_leaks(tracks, by_id[name], hashes, near) for name in folds.names(tracks)]
+        leaks["folds"] = {
+            check: None if each[0][check] is None else max(counts[check] for counts in each)
+            for check in each[0]
+        }
+    if "late_read_at" in tracks:
+        for name, counts in leaks.items():
+            counts["late_readings"] = growth.count_late(tracks, name)
+    return leaks
 
 
 def same_recordings(study, tracks):

@@ -43,6 +43,8 @@ from hitsong.errors import UserError
 CONTROLS = {
     "age": "a control, never served: the time since release alone",
     "artist": "a control, never served: the artist's mean over the training tracks, not a note heard",
+    "first_weeks": "a control, never served: what was read of the first months after release alone",
+    "sound_first_weeks": "a control, never served: the first input, and what was read of the first months",
 }
 PERMUTATIONS = 20
 THREADS_FROM = 1_000_000  # cells of a table from which fits use several threads
@@ -82,7 +84,10 @@ def candidates(inputs, settings, target):
         if name not in CONTROLS
         for model in settings.models
     ]
-    controls = {"age": settings.models[-1], "artist": "artist"}
+    first = settings.models[0]
+    controls = {
+        "age": settings.models[-1], "artist": "artist", "first_weeks": first, "sound_first_weeks": first,
+    }  # fmt: skip
     return served_candidates + [
         Candidate(name, controls[name], name, True) for name in inputs if name in CONTROLS
     ]

@@ -254,7 +254,7 @@ def _unite_groups(track_ids, *splits):
 
 def _shape(target, values):
     """Columns as an array, or the only one of them."""
-    return values[:, 0] if target.kind in ("popularity", "popular") else values
+    return values[:, 0] if target.number or target.kind == "popular" else values
 
 
 def _flags(runs):

@@ -1,4 +1,4 @@
-"""The divisions of the tracks into training, validation and test: one for each split scheme, and for each fold."""
+"""The divisions of the tracks into training, validation and test: one for each split scheme, fold and origin."""
 
 from dataclasses import dataclass
 
@@ -56,7 +56,7 @@ def divide(tracks, config):
             if scheme == config.split.scheme:
                 raise
             if scheme in needed:
-                raise UserError(f"evaluate.folds: {scheme}: {error}") from None
+                raise UserError(f"{config.rounds_setting}: {scheme}: {error}") from None
             left_out.append(f"{scheme} split: {error}, so it is left out")
     return divisions, left_out
 

@@ -19,7 +19,7 @@ REFERENCES = {
     "mean": "the training mean for every track (for classes the base rates: the majority class)",
     "shuffled": "the linear baseline fitted on shuffled labels: must be near chance",
     "artist_mean": "an oracle: the mean of the artist's other tracks; no model can use it for a new artist",
-    "planted": "the ceiling: the part of popularity that the stand-in planted in the sound",
+    "planted": "the ceiling: the part of the target that the stand-in planted in the sound",
     **baseline.CONTROLS,
 }
 

@@ -52,6 +52,7 @@ def fingerprint(divisions, tables, config):
         "settings": {
             **config.baseline.model_dump(mode="json"), "split": config.split.scheme, "seed": config.seed,
             "draws": config.evaluate.draws, "evaluate.folds": config.evaluate.folds,
+            **({"split.origins": config.split.origins} if config.split.origins else {}),
         },
         "version": {"baselines": VERSION, "scikit-learn": sklearn.__version__},
     }  # fmt: skip
@@ -130,7 +131,7 @@ def fit_baselines(folder, divisions, tables, config):
                     if division is divisions[0]:
                         raise
                     if division in needed:
-                        raise UserError(f"evaluate.folds: {division.scheme}: {error}") from None
+                        raise UserError(f"{config.rounds_setting}: {division.scheme}: {error}") from None
                     remarks.append(
                         f"{candidate.name} is not fitted under the {division.scheme} split: {error}"
                     )

@@ -104,6 +104,12 @@ KINDS = {
         "How well can a track's popularity be predicted from its audio?",
         "How well can a track's popularity be predicted from its audio features?",
     ),
+    "growth": Kind(
+        ("spearman", "r2", "mse"),
+        "mean absolute error",
+        "How well can the growth of a track's popularity be predicted from its audio?",
+        "How well can the growth of a track's popularity be predicted from its audio features?",
+    ),
     "popular": Kind(
         ("roc_auc", "accuracy", "brier"),
         "share of wrong predictions",
@@ -129,17 +135,18 @@ KINDS = {
     ),
 }
 
-_NUMBERS = ("popularity", "audio_features")
+_ONE_NUMBER = ("popularity", "growth")
+_NUMBERS = (*_ONE_NUMBER, "audio_features")
 
 # Tables list them in this order.
 METRICS = [
     Metric(
-        "spearman", ("popularity",), "Spearman correlation", "Spearman",
+        "spearman", _ONE_NUMBER, "Spearman correlation", "Spearman",
         "whether tracks come in the right order: 1 is the perfect order, 0 is no better than chance",
         metrics.spearman, chance=0.0, resampled=resampled.spearman, published=(0.27, 0.40), scale="correlation",
     ),
     Metric(
-        "kendall", ("popularity",), "Kendall's tau", "Kendall",
+        "kendall", _ONE_NUMBER, "Kendall's tau", "Kendall",
         "the same by counting pairs: share in the right order minus share in the wrong order",
         metrics.kendall, chance=0.0, interval=False,  # Spearman's stands for both
     ),

@@ -96,11 +96,13 @@ class Step(Part):
 class Split(Part):
     """How the tracks were divided, and what stands on two sides nevertheless.
 
-    With cross-fitting (`folds` of them, else 0) `sides` and `leakage` also have an entry "folds".
+    With cross-fitting (`folds` of them, else 0) `sides` and `leakage` also have an entry "folds"; a rolling origin has,
+    too, and its dates are `origins`.
     """
 
     scheme: str
     folds: int = 0
+    origins: list[str] | None = None
     made_with: dict[str, float]
     differs: str | None
     sides: dict[str, dict[str, int]]

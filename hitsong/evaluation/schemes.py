@@ -75,7 +75,7 @@ def measure_schemes(divisions, tables, bundles, models, validated, planted, conf
 
 def few_tracks(tracks, groups, config):
     """A sentence where one test set is too small to tell models apart, and cross-fitting is off; else None."""
-    if config.evaluate.folds or (tracks >= ENOUGH_TRACKS and groups >= ENOUGH_GROUPS):
+    if config.rounds or (tracks >= ENOUGH_TRACKS and groups >= ENOUGH_GROUPS):
         return None
     return (
         f"{tracks:,} test tracks by {groups:,} groups of artists can hardly tell models apart; "

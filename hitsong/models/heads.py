@@ -7,6 +7,7 @@ with the model. Predictions and losses are float32, also where a network compute
 kind of target  its own loss             others
 ==============  =======================  ======================================================
 popularity      squared error            huber, ranking
+growth          squared error            huber, ranking
 popular         binary cross-entropy     ranking
 buckets         cross-entropy            ordinal
 audio_features  squared error            huber
@@ -24,6 +25,7 @@ from hitsong.models.losses import CrossEntropy, CumulativeLink, Huber, Ranking
 
 LOSSES = {
     "popularity": ("huber", "ranking"),
+    "growth": ("huber", "ranking"),
     "popular": ("ranking",),
     "buckets": ("ordinal",),
     "audio_features": ("huber",),
@@ -45,7 +47,7 @@ class Head:
     weights : dict of str to float
         Of each loss in the sum that is minimised; 1 if not given.
     zero : float, optional
-        The score that stands for popularity 0; None for other targets.
+        The score that stands for a number of 0; None for other targets.
     """
 
     n_scores: int
@@ -85,20 +87,21 @@ def make_head(target, y, loss=None, bounded=False):
 
 
 def popularity(y, names=("popularity",), loss=None):
-    """Regression to raw popularity by squared error (study 1), Huber's loss, or with ranking.
+    """Regression to popularity, or its growth, by squared error (study 1), Huber's loss, or with ranking.
 
-    The score is standardised popularity; the model's last layer scales it with the mean and standard deviation of the
+    The score is the standardised target; the model's last layer scales it with the mean and standard deviation of the
     training rows. Huber's loss is linear beyond one deviation.
     """
     mean, scale = _moments(y)
-    layer = _linear("popularity", mean, scale)
+    name = names[0]
+    layer = _linear(name, mean, scale)
     losses = {
         None: "mean_squared_error",
         "huber": Huber(scale or 1.0),
         "ranking": Ranking("mean_squared_error", scale or 1.0),
     }
     zero = -mean / scale if scale else None
-    return Head(1, lambda scores: {"popularity": layer(scores)}, {"popularity": losses[loss]}, zero=zero)
+    return Head(1, lambda scores: {name: layer(scores)}, {name: losses[loss]}, zero=zero)
 
 
 def popular(y, names=("popular",), loss=None):
@@ -160,7 +163,10 @@ def audio_features(y, names, loss=None, bounded=False):
     return Head(len(names), outputs, losses, weights)
 
 
-HEADS = {"popularity": popularity, "popular": popular, "buckets": buckets, "audio_features": audio_features}
+HEADS = {
+    "popularity": popularity, "growth": popularity, "popular": popular, "buckets": buckets,
+    "audio_features": audio_features,
+}  # fmt: skip
 
 
 def _moments(y):

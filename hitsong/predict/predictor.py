@@ -164,13 +164,13 @@ class Predictor:
         Returns
         -------
         dict or None
-            `among_tracks` (popularity; None for classes), `among_predictions`, and `explained`.
+            `among_tracks` (popularity or growth; None for classes), `among_predictions`, and `explained`.
         """
         if self.target.kind == "audio_features":
             return None
         reference = self.bundle.info["genre"]
         score = float(self.target.score(scores[None])[0])
-        popularity = self.target.kind == "popularity"
+        popularity = self.target.number
         return {
             "among_tracks": percentile_of(score, reference["popularity"]) if popularity else None,
             "among_predictions": percentile_of(score, reference["predictions"]),
@@ -211,7 +211,7 @@ class Predictor:
         The popularity of the study's tracks; for "popular" the predictions for the validation tracks.
         """
         info = self.bundle.info
-        if self.target.kind == "popularity":
+        if self.target.number:
             return histogram(info["genre"]["popularity"], info["genre"]["tracks"])
         if self.target.kind == "popular":
             return histogram(info["genre"]["predictions"], info["trained_on"]["validation"])
@@ -275,7 +275,7 @@ class Predictor:
 
 def residuals(bundle):
     """Errors of a model of popularity on the validation tracks, truth minus prediction, sorted; None for others."""
-    if bundle.target.kind != "popularity":
+    if not bundle.target.number:
         return None
     table = pd.read_parquet(bundle.folder / "validation.parquet")
     return np.sort(table["y"] - table["prediction"])

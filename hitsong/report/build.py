@@ -13,6 +13,7 @@ from hitsong.report import (
     extreme_tracks,
     index,
     model_table,
+    over_time,
     page,
     provenance,
     result_figures,
@@ -60,26 +61,30 @@ def build_report(study, config, result, tracks, table, target, infos, dependence
     gallery = page.Gallery(study.report)
     figures = _draw(gallery, study, result, tracks, table, target, infos, fitted, names, drawn, dependence)
     figures["tracks"] = gallery.add(explorer.draw, data=explorer.name)
+    figures["time"] = over_time.draw(gallery, study, config, result, tracks, table, target, served[0])
     model_table.write_tables(study.report, result)
     answers = content.answers(
         result, target, table, tracks, sheet, _pairs(table, target, best), audio, served[0]
     )
     answers["flags"] += gallery.failures
     _write_summary(study.report, result, target, answers, explorer)
-    missing = {"errors": not figures["errors"], "dependence": not dependence}
+    used = content.used_split(sheet)
+    missing = {"errors": not figures["errors"], "dependence": not dependence, "time": not figures["time"]}
 
     path = study.report / "report.html"
     page.write(
         path,
         "report.html",
-        **content.results(result, target.kind, content.used_split(sheet)),
+        **content.results(result, target.kind, used),
         **content.baselines(study, fitted, served, target.kind),
         **answers,
-        shares=collected.standin.shares,
+        shares=collected.standin.growth if target.kind == "growth" else collected.standin.shares,
+        no_time=over_time.reason_absent(study, target),
+        early=over_time.rows_of_early_readings(result, served[0]),
         contents={name: titles for name, titles in content.SECTIONS.items() if not missing.get(name)},
         source_page=content.SOURCES.get(source),
         explorer=explorer,
-        used=content.used_split(sheet),
+        used=used,
         descriptions=content.descriptions(infos, served, result),
         seeds=max(result["rows"][name].get("repetitions") or 1 for name in names),
         figures=figures,
@@ -88,7 +93,9 @@ def build_report(study, config, result, tracks, table, target, infos, dependence
         extremes=_extremes(study, tracks, table, target, best, source),
         examples=content.examples(tracks),
         sheet=sheet,
-        checks=leakage.CHECKS,
+        checks={
+            name: words for name, words in leakage.CHECKS.items() if name in sheet["split"]["leakage"][used]
+        },
         n_test=len(explorer.rows),
         read=dates(sheet["popularity"]["first_fetched"], sheet["popularity"]["last_fetched"]),
         target=target,
@@ -101,8 +108,8 @@ def build_report(study, config, result, tracks, table, target, infos, dependence
 
 
 def _pairs(table, target, model):
-    """The share of pairs that a model puts in the right order; None for other targets than popularity."""
-    if target.kind != "popularity":
+    """The share of pairs that a model puts in the right order; None where several numbers or classes are predicted."""
+    if not target.number:
         return None
     y, p = select_model(table, model, target.names)
     return tables.ordered_pairs(y.iloc[:, 0], p.iloc[:, 0])
@@ -151,7 +158,7 @@ def _draw(gallery, study, result, tracks, table, target, infos, fitted, names, d
     predictions = [
         (table, name, target, rows[name]["metrics"].get("confusion"))
         for name in drawn
-        if name != best or target.kind != "popularity"  # whose tracks are a section of their own
+        if name != best or not target.number  # whose tracks are a section of their own
     ]
     return {
         "data": gallery.add(data_figures.popularity, tracks, source)

@@ -12,6 +12,7 @@ from hitsong.training.stage import summarise
 SECTIONS = {  # the heading of each section, and its name in the navigation
     "models": ("Models", "Models"),
     "tracks": ("Predicted and actual, track by track", "Tracks"),
+    "time": ("Over time", "Over time"),
     "predictions": ("Calibration and certainty", "Calibration"),
     "errors": ("Errors by kind of track", "Errors"),
     "dependence": ("What the predictions depend on", "Dependence"),
@@ -34,12 +35,12 @@ _EXAMPLES = 6
 def answers(result, target, table, tracks, sheet, pairs, audio, baseline):
     """The names of the page that answer its question, in sentences.
 
-    `pairs` is the share of pairs in the right order, for "popularity"; `baseline` the name of a baseline.
+    `pairs` is the share of pairs in the right order, for "popularity" and "growth"; `baseline` the name of a baseline.
     """
     used = used_split(sheet)
     new_artists = sheet["split"]["leakage"][used]["artists"] == 0
     n_test, best = table["track_id"].nunique(), result["best"]
-    verdict, answer = sentences.answer(result, n_test, new_artists, pairs, sheet["split"]["folds"])
+    verdict, answer = sentences.answer(result, n_test, new_artists, pairs, sheet["split"])
     real_audio = audio and not sheet["synthetic"]  # so that published results compare
     flags = [sheet["split"]["differs"], *result["flags"], sentences.suspicion(result, real_audio)]
     return {
@@ -194,7 +195,8 @@ def examples(tracks):
 
 def _title(sheet, target, audio):
     data = ("Synthetic " if sheet["synthetic"] else "") + sheet["collected_from"]
-    predicted = "audio features" if target.kind == "audio_features" else "popularity"
+    names = {"audio_features": "audio features", "growth": "growth of popularity"}
+    predicted = names.get(target.kind, "popularity")
     return f"{data}: {predicted} from {'audio' if audio else 'audio features'}"
 
 

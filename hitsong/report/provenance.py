@@ -10,7 +10,7 @@ from pathlib import Path
 import pandas as pd
 
 from hitsong.config import Config, load, parse
-from hitsong.data import splits
+from hitsong.data import folds, splits
 from hitsong.data.tracks import split_schemes
 from hitsong.errors import UserError
 from hitsong.files import read_json
@@ -73,7 +73,8 @@ def planted_effects(study, target):
     """The planted effect of each track's sound, by track_id; None for real songs and other targets."""
     if not study.planted.exists() or target.kind == "audio_features":
         return None
-    return pd.read_parquet(study.planted).set_index("track_id")["audio_effect"]
+    effect = "growth_effect" if target.kind == "growth" else "audio_effect"
+    return pd.read_parquet(study.planted).set_index("track_id")[effect]
 
 
 def describe_run(study, config, tracks, target, counts, leaks, looks, inputs):
@@ -106,11 +107,14 @@ def describe_run(study, config, tracks, target, counts, leaks, looks, inputs):
         for scheme in split_schemes(tracks)
     }
     measured = tracks["side"] == "test"
-    if config.evaluate.folds:  # every track trains in most folds, validates in one and tests in one
+    if config.rounds:  # a track trains in several folds, and tests in one
         measured = tracks["fold"] != splits.EXCLUDED
         used = int(measured.sum())
-        sides["folds"] = {side: used for side in ("train", "validation", "test")}
-        sides["folds"][splits.EXCLUDED] = len(tracks) - used
+        on = tracks[folds.names(tracks)]
+        sides["folds"] = {
+            side: int((on == side).any(axis=1).sum()) for side in ("train", "validation", "test")
+        }
+        sides["folds"][splits.EXCLUDED] = int((on == splits.EXCLUDED).all(axis=1).sum())
     steps = [
         ("tracks in the catalogue", collected["tracks"]),
         ("recordings, copies removed", counts["recordings"]),
@@ -120,12 +124,16 @@ def describe_run(study, config, tracks, target, counts, leaks, looks, inputs):
     steps.append(("with a popularity", known))
     if "without_features" in counts:
         steps.append(("with the audio features to predict", known - counts["without_features"]))
+    if "without_growth" in counts:
+        steps.append(("with readings soon after release and later", known - counts["without_growth"]))
+    if "without_age" in counts:
+        steps.append(("with a release date", known - counts["without_age"]))
     if study.downloads.exists():
         steps.append(("with a decoded clip", len(tracks)))
     single = sides[config.split.scheme]
     steps += [(label, single[side]) for side, label in _SIDES.items() if single[side]]
-    if config.evaluate.folds:
-        steps.append((f"measured, each in one of {config.evaluate.folds} folds", used))
+    if config.rounds:
+        steps.append((f"measured, each in one of {config.rounds} {config.round_name}s", used))
     read = tracks["fetched_at"].dropna().astype(str)
     return {
         "study": config.study,
@@ -141,7 +149,8 @@ def describe_run(study, config, tracks, target, counts, leaks, looks, inputs):
         "funnel": [{"step": step, "tracks": int(number)} for step, number in steps],
         "split": {
             "scheme": config.split.scheme,
-            "folds": config.evaluate.folds,
+            "folds": config.rounds,
+            **({"origins": counts["origins"]} if "origins" in counts else {}),
             "made_with": counts["made_with"],
             "differs": splits.changed_settings(counts, config.split, config.seed),
             "sides": sides,

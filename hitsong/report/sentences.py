@@ -2,6 +2,7 @@
 
 import numpy as np
 
+from hitsong.data.targets import NUMBERS
 from hitsong.evaluation import kinds
 from hitsong.evaluation.compare import FEWEST_SEEDS, seeds_of, select_model, verdict
 from hitsong.report.formats import interval, number, percent, short, with_minus
@@ -18,7 +19,7 @@ def question(target, audio):
     return (kind.question if audio else kind.question_without_audio).format(names=names)
 
 
-def answer(result, n_test, new_artists, ordered_pairs, folds=0):
+def answer(result, n_test, new_artists, ordered_pairs, split=None):
     """The answer to the question: in a few words, and in a sentence with the main metric and its interval.
 
     Parameters
@@ -28,7 +29,9 @@ def answer(result, n_test, new_artists, ordered_pairs, folds=0):
     new_artists : bool
         Whether no artist of the test tracks has training tracks.
     ordered_pairs : float or None
-        For "popularity": the share of pairs that the best model puts in the right order.
+        For "popularity" and "growth": the share of pairs that the best model puts in the right order.
+    split : dict, optional
+        As `hitsong.evaluation.results.Split`: its folds or origins.
     """
     kind, main, best = result["kind"], result["main"], result["best"]
     row = result["rows"][best]
@@ -36,13 +39,15 @@ def answer(result, n_test, new_artists, ordered_pairs, folds=0):
     chance = kinds.chance(kind)
     short_answer = verdict_of(result)
     artists = " of artists without training tracks" if new_artists else ""
-    if folds:
-        artists += f", in {folds} folds"
+    if split and split.get("origins"):
+        artists += f", predicted from {len(split['origins'])} dates"
+    elif split and split["folds"]:
+        artists += f", in {split['folds']} folds"
     sentence = (
         f"On {n_test:,} test tracks{artists}, {best} reaches a {kinds.metric(main).label} of {number(value, bounds)} "
         f"(95\xa0% interval {interval(bounds)}; chance: {chance:g})"
     )
-    if kind == "popularity":
+    if kind in NUMBERS:
         return short_answer, (
             f"{sentence}: it puts two tracks in the right order {percent(ordered_pairs)} of the time "
             f"(chance: {percent(0.5)})."
@@ -75,7 +80,7 @@ def verdict_of(result):
         return "No result: the model predicts nearly the same value for every track."
     if low > chance:
         extent = "To a large extent." if low > STRONG else "To some extent."
-        return extent if kind in ("popularity", "audio_features") else "Better than chance."
+        return extent if kind in ("popularity", "growth", "audio_features") else "Better than chance."
     if high < chance:
         return "No: worse than chance."
     return "Not shown: on these tracks the model cannot be distinguished from chance."
@@ -146,8 +151,11 @@ def lift(table, target, model, tracks):
     """
     if target.kind == "audio_features":
         return None
-    p = select_model(table, model, target.names)[1]
-    y = tracks.set_index("track_id")["popularity"].reindex(p.index).to_numpy(float)
+    y, p = select_model(table, model, target.names)
+    growth = target.kind == "growth"
+    y = (y.iloc[:, 0] if growth else tracks.set_index("track_id")["popularity"].reindex(p.index)).to_numpy(
+        float
+    )
     p = target.score(p.to_numpy(float)) if target.kind == "buckets" else p.iloc[:, 0].to_numpy(float)
     top = min(TOP, len(y) // 4)
     if top < 3 or np.ptp(p) == 0:
@@ -157,8 +165,8 @@ def lift(table, target, model, tracks):
     popular = y >= edge  # ties with the last included
     hits, expected = int(popular[ranked].sum()), top * popular.mean()
     return (
-        f"Of the {top} test tracks with the highest predictions, {hits} are among the {int(popular.sum())} most "
-        f"popular; by chance it would be {expected:.1f}."
+        f"Of the {top} test tracks with the highest predictions, {hits} are among the {int(popular.sum())} "
+        f"{'that grew most' if growth else 'most popular'}; by chance it would be {expected:.1f}."
     )
 
 
@@ -181,16 +189,19 @@ def explanation(result, target, ordered_pairs, real_audio):
     kind, main, best = result["kind"], result["main"], result["best"]
     values, intervals = result["rows"][best]["metrics"], result["rows"][best]["intervals"]
     paragraphs = []
-    if kind == "popularity":
+    if kind in NUMBERS:
+        what, higher = (
+            ("popularity", "more popular one") if kind == "popularity" else (kind, "one that grew more")
+        )
         paragraphs.append(
-            f"Take any two test tracks of different popularity. {best} predicts the higher value for the more popular "
-            f"one in {percent(ordered_pairs)} of all such pairs; tossing a coin would do so in {percent(0.5)}. This is "
-            f"what a Spearman correlation of {number(values['spearman'], intervals['spearman'])} means here."
+            f"Take any two test tracks of different {what}. {best} predicts the higher value for the {higher} in "
+            f"{percent(ordered_pairs)} of all such pairs; tossing a coin would do so in {percent(0.5)}. This is what "
+            f"a Spearman correlation of {number(values['spearman'], intervals['spearman'])} means here."
         )
         part = f"explains {percent(values['r2'])}" if values["r2"] > 0 else "explains nothing"
         r2 = number(values["r2"], intervals["r2"])
         paragraphs.append(
-            f"An R² of {r2} means that the model {part} of the variance of popularity. Its predictions are off by "
+            f"An R² of {r2} means that the model {part} of the variance of {what}. Its predictions are off by "
             f"{short(values['mae'])} on average."
         )
     elif kind == "popular":

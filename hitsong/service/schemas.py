@@ -27,7 +27,7 @@ Value = Number | dict[str, Number]
 class Target(Schema):
     """What the model predicts."""
 
-    kind: str = Field(description="popularity, popular, buckets or audio_features")
+    kind: str = Field(description="popularity, growth, popular, buckets or audio_features")
     names: list[str] = Field(
         description="Audio features, or classes from the lowest; otherwise the kind itself"
     )

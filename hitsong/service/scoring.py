@@ -281,5 +281,7 @@ def unit(target, info):
         return "on Spotify's scales"
     if target.kind == "popular":
         return f"probability that it is {target}"
+    if target.kind == "growth":
+        return f"{target} ({info['popularity_source']})"
     popularity = f"{target.transform} of popularity" if target.transform else "popularity"
     return f"{popularity} ({info['popularity_source']})"

@@ -11,7 +11,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 import pandas as pd
 
-from hitsong.data import leakage
+from hitsong.data import leakage, targets
 from hitsong.data.corpus import Corpus
 from hitsong.data.tracks import find_leaks, has_audio, with_target
 from hitsong.evaluation import baseline, kinds
@@ -153,7 +153,7 @@ def age_alone(tables, division, config):
 
 def _shuffled(tracks, config, rng):
     """The tracks with the labels of others, and the target fitted on them."""
-    columns = config.target.features if config.target.kind == "audio_features" else ["popularity"]
+    columns = targets.columns_of_settings(config.target)
     order = rng.permutation(len(tracks))
     mixed = tracks.assign(**{column: tracks[column].to_numpy()[order] for column in columns})
     return Division("side", *with_target(mixed, mixed["side"] == "train", config))

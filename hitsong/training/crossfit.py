@@ -1,10 +1,11 @@
 """The fits of a model: one for each seed; with cross-fitting one for each fold and seed, and one to be served.
 
-With `evaluate.folds` a model is fitted once for every fold of artists (`hitsong.data.folds`), in `models/fold-<k>/`.
-Each fit has its own validation part; 06 predicts the tracks of its fold. What is served, `models/<name>/`, is fitted
-once more, on all training and validation tracks of the single split, with what the folds chose: the number of epochs of
-a network (their median), the estimator of a probe (the best on average), the weights of an ensemble (their mean). Its
-accuracy, and its intervals, are those of the folds on their validation parts.
+With `evaluate.folds` a model is fitted once for every fold of artists (`hitsong.data.folds`), in `models/fold-<k>/`; in
+the same way with `split.origins` for every date of a rolling origin (`hitsong.data.origins`). Each fit has its own
+validation part; 06 predicts the tracks of its fold. What is served, `models/<name>/`, is fitted once more, on all
+training and validation tracks of the single split, with what the folds chose: the number of epochs of a network (their
+median), the estimator of a probe (the best on average), the weights of an ensemble (their mean). Its accuracy, and its
+intervals, are those of the folds on their validation parts.
 """
 
 from dataclasses import asdict, dataclass, replace
@@ -33,7 +34,7 @@ class Fit:
     number : int
         Of the seed, from 1.
     fold : int
-        The fold that tests, from 1; 0 for the single split.
+        The fold, or the origin, that tests, from 1; 0 for the single split.
     """
 
     corpus: Corpus
@@ -49,7 +50,7 @@ class Fit:
     def label(self):
         """The model's name, with fold and seed where there are several."""
         config = self.corpus.config
-        fold = [f"fold {self.fold} of {config.evaluate.folds}"] if self.fold else []
+        fold = [f"{config.round_name} {self.fold} of {config.rounds}"] if self.fold else []
         return ", ".join([self.name, *fold, *([f"seed {self.number}"] if config.train.seeds > 1 else [])])
 
     @property
@@ -119,7 +120,7 @@ class Refit(Fit):
 
     @cached_property
     def folds(self):
-        count = self.corpus.config.evaluate.folds
+        count = self.corpus.config.rounds
         return [Fit(self.corpus.fold(fold), self.name, 1, fold) for fold in range(1, count + 1)]
 
     @property
@@ -200,7 +201,7 @@ def fits_of(corpus, name):
     """
     return [
         Fit(corpus.fold(fold), name, number, fold)
-        if fold or not corpus.config.evaluate.folds
+        if fold or not corpus.config.rounds
         else Refit(corpus, name)
         for number, fold in numbers(corpus.config)
     ]
@@ -208,7 +209,7 @@ def fits_of(corpus, name):
 
 def numbers(config):
     """The fits of every model as pairs of seed and fold, in order; fold 0 is what is served."""
-    seeds, folds = range(1, config.train.seeds + 1), range(1, config.evaluate.folds + 1)
+    seeds, folds = range(1, config.train.seeds + 1), range(1, config.rounds + 1)
     if not folds:
         return [(number, 0) for number in seeds]
     return [(number, fold) for fold in folds for number in seeds] + [(1, 0)]

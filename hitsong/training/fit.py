@@ -192,7 +192,7 @@ def _prediction_percentiles(target, predictions):
 
 def _advise_transform(target, y, predictions):
     """A sentence where a long-tailed target leaves the predictions close to its mean; else None."""
-    if target.kind != "popularity" or target.transform or np.ptp(y) == 0 or skew(y) < LONG_TAIL:
+    if not target.number or target.transform or np.ptp(y) == 0 or skew(y) < LONG_TAIL:
         return None
     share = np.std(predictions) / np.std(y)
     if share >= metrics.NARROW:

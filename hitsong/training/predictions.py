@@ -134,7 +134,7 @@ def trained_fits(study, config):
             number: [pair for pair in numbers(config) if pair[0] == number] for number, _ in numbers(config)
         }
         complete = [pair for pairs in folds.values() if set(pairs) <= set(finished) for pair in pairs]
-        fits[name] = complete if (1, 0) in complete or not config.evaluate.folds else []
+        fits[name] = complete if (1, 0) in complete or not config.rounds else []
     return fits
 
 
@@ -158,7 +158,7 @@ def _missing(fits, study, config):
             f"no track comes with audio, so these models of train.models are left out: {', '.join(silent)}"
         )
     if untrained:
-        folds = f" in all {config.evaluate.folds} folds" if config.evaluate.folds else ""
+        folds = f" in all {config.rounds} folds" if config.rounds else ""
         lines.append(
             f"not trained{folds}, so not measured: {', '.join(untrained)}; run: {command('train', *untrained)}, or "
             "take them out of train.models"

@@ -153,7 +153,7 @@ def describe_cost(corpus, plan):
 
     The time is that of the finished fits of the same models, if there are any.
     """
-    if not corpus.config.evaluate.folds:
+    if not corpus.config.rounds:
         return None
     left, seconds, known = 0, 0.0, True
     for name in plan.chosen:
@@ -171,7 +171,7 @@ def describe_cost(corpus, plan):
             each = [read_json(fit.folder / "bundle.json")["seconds"] for fit in finished]
             known = known and bool(each)
             seconds += (len(fits) - len(current)) * (sum(each) / len(each) if each else 0)
-    count = corpus.config.evaluate.folds
+    count = corpus.config.rounds
     total = len(plan.chosen) * len(fits_of(corpus, plan.chosen[0]))
     line = f"cross-fitting: {count} folds, and a last fit to be served: {total} fits, {total - left} of them finished"
     if not left:

@@ -116,7 +116,7 @@ class TestTransforms:
         np.testing.assert_allclose(target.encode(train), expected, atol=0.1)
 
     def test_belongs_to_popularity(self):
-        with pytest.raises(ValueError, match="transform belongs to kind popularity"):
+        with pytest.raises(ValueError, match="transform log1p belongs to kind popularity"):
             config.Target(kind="popular", transform="log1p")
 
 
@@ -158,3 +158,47 @@ def test_numbers_stay_within_the_range_of_the_target():
     np.testing.assert_allclose(logarithm.clip(np.array([-1.0, 9.0])), [0, np.log(101)])
     balance = fit([-5.0, 3.0])  # a column of a table may be below 0
     np.testing.assert_array_equal(balance.clip(np.array([-9.0])), [-9])
+
+
+class TestGrowth:
+    TRAIN = np.array([[0.0, 10.0], [10.0, 10.0], [99.0, 0.0]])
+
+    @pytest.mark.parametrize(
+        ("transform", "expected"),
+        [(None, [10, 0, -99]), ("log_ratio", np.log([11, 1, 0.01])), ("percentile", [250 / 3, 50, 50 / 3])],
+    )
+    def test_from_early_to_late_values(self, transform, expected):
+        target = fit(self.TRAIN, kind="growth", transform=transform)
+        np.testing.assert_allclose(target.encode(self.TRAIN), expected, rtol=1e-6)
+        assert targets.Target(**json.loads(json.dumps(target.description()))) == target
+
+    def test_says_its_months(self):
+        text = str(fit(self.TRAIN, kind="growth", transform="log_ratio", predict_months=[6, 9]))
+        assert text == "log ratio of growth from the first 3 months after release to months 6 to 9"
+
+    def test_windows_must_not_overlap(self):
+        with pytest.raises(ValueError, match=r"predict_months \[2, 12\] must rise, and begin after the 3"):
+            config.Target(kind="growth", predict_months=[2, 12])
+
+
+class TestRelativeToAge:
+    def test_equal_popularity_counts_more_among_less_popular_contemporaries(self):
+        rng = np.random.default_rng(0)
+        age = rng.uniform(0, 10, 2000)
+        popularity = 10 * age + rng.uniform(0, 10, 2000)
+        train = np.column_stack([popularity, age])
+        target = fit(train, relative_to="age")
+        encoded = target.encode(train)
+        assert abs(np.corrcoef(encoded, age)[0, 1]) < 0.05
+        assert abs(encoded.mean() - 50) < 1
+        young, old = target.encode([[55, 4.5], [55, 5.5]])
+        assert young > old
+        assert targets.Target(**json.loads(json.dumps(target.description()))) == target
+
+    def test_ages_beyond_the_training_tracks_and_equal_ones(self):
+        target = fit(np.column_stack([np.arange(200), np.full(200, 3.0)]), relative_to="age")
+        np.testing.assert_allclose(target.encode([[100, 0], [100, 99]]), 50, atol=1)
+
+    def test_belongs_to_popularity(self):
+        with pytest.raises(ValueError, match="relative_to age is a percentile of popularity"):
+            config.Target(kind="popular", relative_to="age")

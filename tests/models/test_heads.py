@@ -19,6 +19,7 @@ def planted(kind, n=240, seed=0):
     hidden = 2 * x[:, 0] + rng.logistic(size=n)
     y = {
         "popularity": 30 + 10 * hidden,
+        "growth": -0.5 + hidden,
         "popular": hidden > 0.5,
         "buckets": np.digitize(hidden, [-1.5, 0.5]),
         "audio_features": np.column_stack([120 + 20 * hidden, 1 / (1 + np.exp(-hidden))]),

@@ -3,6 +3,7 @@
 /** The page's headline, by the kind of target. */
 export const HEADLINES = {
   popularity: "Choose a song and see how popular its sound suggests it may become.",
+  growth: "Choose a song and see how much its sound suggests its popularity may grow.",
   popular: "Choose a song and see how likely its sound makes it to be popular.",
   buckets: "Choose a song and see the class of popularity that fits its sound.",
   audio_features: "Choose a song and see its audio features, estimated from its sound.",

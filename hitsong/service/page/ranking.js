@@ -23,7 +23,7 @@ export function showRanking({rows, failed, explained}, files, signal) {
   find(".explained").textContent = explained;
   find("details").hidden = rows.every((row) => row.above_next === null);
   find("th.number").textContent = HEADINGS[target.kind];
-  find("th.range").textContent = target.kind === "popularity" ? `${percent(interval.level)} interval` : "";
+  find("th.range").textContent = ["popularity", "growth"].includes(target.kind) ? `${percent(interval.level)} interval` : "";
   const domain = extent(rows);
   let close = () => {};
   for (const row of rows) {
@@ -45,7 +45,7 @@ export function showRanking({rows, failed, explained}, files, signal) {
 
 const narrow = matchMedia("(max-width: 44rem)"); // the style sheet hides two columns there
 
-const HEADINGS = {popularity: "Popularity", popular: "Popular", buckets: "Class", audio_features: ""};
+const HEADINGS = {popularity: "Popularity", growth: "Growth", popular: "Popular", buckets: "Class", audio_features: ""};
 
 function lineOf(row, domain) {
   const button = h("button", {type: "button", class: "name", "aria-expanded": "false"}, row.name);
@@ -83,7 +83,7 @@ function open(row, line, button, file, signal) {
 /** The axis of the drawn intervals: all of them, but at most the range of the study's tracks; for numbers only. */
 function extent(rows) {
   const [{target, distribution}] = rows;
-  if (target.kind !== "popularity") return null;
+  if (!["popularity", "growth"].includes(target.kind)) return null;
   const {edges} = distribution;
   const low = Math.max(edges[0], Math.min(...rows.map((row) => row.interval.low)));
   const high = Math.min(edges.at(-1), Math.max(...rows.map((row) => row.interval.high)));
@@ -103,7 +103,7 @@ function summary({prediction, target}) {
 export function csv(rows) {
   const lines = rows.map((row) => {
     const {rank, name, target, prediction, interval: {low, high}, above_next} = row;
-    if (target.kind === "popularity") return {rank, name, prediction, low, high, above_next};
+    if (["popularity", "growth"].includes(target.kind)) return {rank, name, prediction, low, high, above_next};
     return {rank, name, ...(target.kind === "popular" ? {popular: prediction} : prediction), above_next};
   });
   const columns = Object.keys(lines[0]);

@@ -6,12 +6,12 @@ import {startPlayer} from "./player.js";
 import {count, date, either, number, percent, words} from "./format.js";
 
 const TAGS = 10; // of the highest scores
-const DISTRIBUTIONS = {popularity: "Popularity of the study’s tracks", popular: "The model’s predictions for other songs"};
+const DISTRIBUTIONS = {growth: "Growth of the study’s tracks", popularity: "Popularity of the study’s tracks", popular: "The model’s predictions for other songs"};
 const NOTES = ["C", "C♯", "D", "E♭", "E", "F", "F♯", "G", "A♭", "A", "B♭", "B"];
 
 /** A song's score in a word or two: "37", "62 %", "medium, 45 %"; nothing for several numbers at once. */
 export function headline({target, prediction, interval}) {
-  if (target.kind === "popularity") return number(prediction, interval.high - interval.low);
+  if (["popularity", "growth"].includes(target.kind)) return number(prediction, interval.high - interval.low);
   if (target.kind === "popular") return percent(prediction);
   if (target.kind === "audio_features") return "";
   const [name, share] = likeliest(prediction);
@@ -89,6 +89,7 @@ const KINDS = {
     );
   },
 };
+KINDS.growth = KINDS.popularity;
 
 /** The classes from the likeliest on. */
 const likeliest = (shares) => Object.entries(shares).sort(([, a], [, b]) => b - a)[0];

@@ -17,6 +17,8 @@ RANKING_EXPLAINED = {
     "popularity": "Above the next: the probability that a song turns out more popular than the one below it. The "
     "errors of both predictions are drawn independently from the model's errors on its validation tracks. Similar "
     "songs have similar errors, so for them the order is more certain than this number.",
+    "growth": "Above the next: the probability that the popularity of a song grows more than that of the one below it. "
+    "The errors of both predictions are drawn independently from the model's errors on its validation tracks.",
     "popular": "Songs in order of their probability of being popular. Above the next: the probability that a song "
     "turns out popular and the one below it not, ties counting half, as if the two were independent.",
     "buckets": "Songs in order of their expected class. Above the next: the probability that a song turns out in a "

@@ -1,0 +1,251 @@
+"""Popularity in the months after release: early and late values, and what was read of the first weeks.
+
+A value of some months after release is the mean of the levels read in them, or the counts a month over the periods that
+lie wholly in them. What is not known has no value.
+"""
+
+import numpy as np
+import pandas as pd
+
+from hitsong.collect import history
+from hitsong.data import folds
+from hitsong.data.ages import release_times
+from hitsong.data.folds import EXCLUDED
+from hitsong.errors import UserError
+
+MONTH = pd.Timedelta(days=365.25 / 12)
+FIRST_WEEKS = ["mean", "first", "last", "trend"]
+PREFIX = (
+    "first_weeks_"  # of the columns of tracks that hold `FIRST_WEEKS`, and when the last of them was read
+)
+
+
+def load_readings(study, config):
+    """The readings of a study's popularity, of the quantity that its config asks for.
+
+    Returns
+    -------
+    pandas.DataFrame
+        `track_id`, `value`, `start` (missing for levels) and `read_at`; times without a zone, in UTC.
+
+    Raises
+    ------
+    UserError
+        If there is no history.
+    """
+    readings = history.read(study.history)
+    readings = readings[readings["read_at"].notna()]
+    if readings.empty:
+        raise UserError(
+            f"target.kind growth: {study.history} holds no readings with their time; read popularity several times "
+            "(01_collect.py --refresh), or take a dump of ListenBrainz (configs/growth.yaml)"
+        )
+    return select_quantity(readings, config)
+
+
+def select_quantity(readings, config):
+    """The rows of one quantity: `collect.popularity` where it was read, else the only one, or the most frequent."""
+    counts = readings["quantity"].value_counts()
+    asked = str(config.collect.popularity)
+    quantity = asked if asked in counts else counts.index[0]
+    rows = readings[readings["quantity"] == quantity]
+    # A later dump counts the last month of the earlier one again, and completely.
+    if rows["start"].notna().any():
+        # Counts of periods; totals until a day say little of its weeks. A later dump counts the last month of the
+        # earlier one again, and completely.
+        rows = rows[rows["start"].notna()].sort_values("read_at")
+        rows = rows.drop_duplicates(["track_id", "start"], keep="last")
+    rows = rows[["track_id", "value", "start", "read_at"]].copy()
+    for name in ("start", "read_at"):
+        rows[name] = rows[name].dt.tz_convert(None).astype("datetime64[ns]")
+    return rows.sort_values(["track_id", "read_at"], ignore_index=True)
+
+
+def with_growth(tracks, readings, settings):
+    """The tracks whose growth is known, with early and late popularity.
+
+    Parameters
+    ----------
+    tracks : pandas.DataFrame
+        With `track_id` and `release_date`.
+    readings : pandas.DataFrame
+        From `load_readings`.
+    settings : config.Target
+        `observe_months` and `predict_months`.
+
+    Returns
+    -------
+    pandas.DataFrame
+        With `released` (time), `early` and `late` (levels, or counts a month), `late_read_at`, when the last reading
+        behind `late` was made, and `predicted_at`, the end of the months that may be used as input.
+
+    Raises
+    ------
+    UserError
+        If no track has readings in both windows.
+    """
+    begin, end = settings.predict_months
+    tracks = tracks.assign(released=release_times(tracks))
+    early = value_within(tracks, readings, 0, settings.observe_months)
+    late = value_within(tracks, readings, begin, end)
+    tracks = tracks.assign(
+        early=early["value"].to_numpy(),
+        late=late["value"].to_numpy(),
+        late_read_at=late["read_at"].to_numpy(),
+        predicted_at=tracks["released"] + settings.observe_months * MONTH,
+    )
+    complete = tracks[tracks[["early", "late"]].notna().all(axis=1)].reset_index(drop=True)
+    if complete.empty:
+        first, last = readings["read_at"].min(), readings["read_at"].max()
+        raise UserError(
+            f"target.kind growth: no track has readings in its first {settings.observe_months:g} months and in months "
+            f"{begin:g} to {end:g} after release; readings go from {first:%Y-%m-%d} to {last:%Y-%m-%d}"
+        )
+    return complete
+
+
+def value_within(tracks, readings, begin, end):
+    """Popularity from one month after release to another.
+
+    Parameters
+    ----------
+    tracks : pandas.DataFrame
+        `track_id` and `released`.
+    readings : pandas.DataFrame
+    begin, end : float
+        Months after release.
+
+    Returns
+    -------
+    pandas.DataFrame
+        In the order of `tracks`: `value`, NaN where unknown, and `read_at` of the last reading behind it.
+    """
+    inside = readings_within(tracks, readings, begin, end)
+    by_track = inside.groupby("track_id")
+    levels = by_track["value"].mean().where(by_track["start"].count() == 0)
+    read = by_track["read_at"].max()
+    ids = tracks["track_id"]
+    value, read_at = (series.reindex(ids).set_axis(ids.index) for series in (levels, read))
+    periods = _periods(readings)
+    if len(periods):
+        first, last = (tracks["released"] + month * MONTH for month in (begin, end))
+        start, stop = periods["start"].to_numpy(), periods["read_at"].to_numpy()
+        place = np.searchsorted(start, first.to_numpy(), side="left")
+        after = np.searchsorted(stop, last.to_numpy(), side="right")
+        known = (after > place) & tracks["released"].notna().to_numpy()
+        days = np.append(0, ((stop - start) / MONTH.to_timedelta64()).cumsum())
+        months = days[after.clip(max=len(start))] - days[place.clip(max=len(start))]
+        counts = (
+            by_track["value"].sum().reindex(ids, fill_value=0).to_numpy(float)
+        )  # a month without a row counts 0
+        rate = np.divide(counts, months, out=np.full(len(ids), np.nan), where=known)
+        value = value.where(value.notna(), rate)
+        ends = pd.Series(stop[(after - 1).clip(min=0)], index=ids.index)
+        read_at = read_at.where(~known, ends)
+    return pd.DataFrame({"value": value.to_numpy(float), "read_at": read_at.to_numpy()}, index=tracks.index)
+
+
+def readings_within(tracks, readings, begin, end):
+    """The readings from one month after release to another, counts only where their whole period is.
+
+    Returns
+    -------
+    pandas.DataFrame
+        The columns of `readings`, and `month`: months from release to the reading.
+    """
+    rows = readings.merge(tracks[["track_id", "released"]], on="track_id")
+    rows["month"] = (rows["read_at"] - rows["released"]) / MONTH
+    first = ((rows["start"].fillna(rows["read_at"]) - rows["released"]) / MONTH).to_numpy(float)
+    return rows[(first >= begin) & (rows["month"] <= end)].drop(columns="released")
+
+
+def first_weeks(tracks, readings, months):
+    """What was read of each track in its first months: an input for baselines.
+
+    Parameters
+    ----------
+    tracks : pandas.DataFrame
+        `track_id` and `released`.
+    readings : pandas.DataFrame
+    months : float
+        `target.observe_months`.
+
+    Returns
+    -------
+    table : pandas.DataFrame
+        Indexed by track_id in the order of `tracks`: `mean`, `first` and `last` reading as log(value + 1), and
+        `trend`, their change a month; NaN where unknown.
+    read_at : pandas.Series
+        When the last of these readings was made, by track_id.
+    """
+    rows = readings_within(tracks, readings, 0, months)
+    length = ((rows["read_at"] - rows["start"]) / MONTH).fillna(1.0).clip(lower=1e-6)
+    rows["log"] = np.log1p((rows["value"] / length).clip(lower=0))  # of counts: a month
+    by_track = rows.sort_values("read_at").groupby("track_id")
+    ends = by_track.agg(
+        first=("log", "first"), last=("log", "last"), begin=("month", "first"), end=("month", "last")
+    )
+    passed = (ends["end"] - ends["begin"]).where(lambda months: months > 0)
+    whole = value_within(tracks, readings, 0, months).set_axis(tracks["track_id"])
+    table = pd.DataFrame({"mean": np.log1p(whole["value"].clip(lower=0))}).join(ends[["first", "last"]])
+    counted_none = table["mean"].notna() & table["first"].isna()
+    table.loc[counted_none, ["first", "last"]] = 0.0
+    table = table.join(((ends["last"] - ends["first"]) / passed).rename("trend"))
+    return table.rename_axis("track_id")[FIRST_WEEKS], whole["read_at"]
+
+
+def with_first_weeks(tracks, readings, settings):
+    """The tracks with `first_weeks` of `target.observe_months` in columns that begin with `PREFIX`."""
+    table, read_at = first_weeks(tracks, readings, settings.observe_months)
+    columns = {f"{PREFIX}{name}": table[name].to_numpy() for name in table}
+    return tracks.assign(**columns, **{f"{PREFIX}read_at": read_at.to_numpy()})
+
+
+def read_before(tracks, date):
+    """The sides of the time scheme where training ends at a date: what was read later is on no side.
+
+    Parameters
+    ----------
+    tracks : pandas.DataFrame
+        With `time` and `late_read_at`.
+    date : str
+        From which tracks test.
+    """
+    late = tracks["late_read_at"] > pd.Timestamp(date)
+    return tracks["time"].mask((tracks["time"] != "test") & late, EXCLUDED)
+
+
+def count_late(tracks, division):
+    """Count tracks of which more was used than could be read by then.
+
+    Parameters
+    ----------
+    tracks : pandas.DataFrame
+        From `with_first_weeks`; with a rolling origin also from `hitsong.data.origins.with_sides`.
+    division : str
+        A split scheme, or "folds".
+
+    Returns
+    -------
+    int
+        Tracks with a reading among the inputs that was made after their prediction, or in training with an outcome that
+        was read after the date of the origin (under the scheme "time": the release of the first test track).
+    """
+    late = tracks[f"{PREFIX}read_at"] > tracks["predicted_at"]
+    if division != "folds" or "origin" not in tracks:
+        side = tracks["fold" if division == "folds" else division]
+        if division == "time":
+            late |= (side != "test") & (tracks["late_read_at"] > tracks.loc[side == "test", "released"].min())
+        return int((late & (side != EXCLUDED)).sum())
+    used = np.zeros(len(tracks), bool)
+    for name in folds.names(tracks):
+        date = tracks.loc[tracks[name] == "test", "origin"].min()
+        used |= tracks[name] != EXCLUDED
+        late |= tracks[name].isin(["train", "validation"]) & (tracks["late_read_at"] > date)
+    return int((late & used).sum())
+
+
+def _periods(readings):
+    """The periods that counts cover, in time: `start` and `read_at`."""
+    counted = readings[readings["start"].notna()]
+    return counted.groupby("start", as_index=False)["read_at"].max().sort_values("start")

@@ -1,0 +1,104 @@
+"""A rolling origin: dates at which models are fitted anew, each of which predicts until the next.
+
+A track is predicted as soon as its first months have been read, by the models of the last date before. These were
+fitted on the tracks whose outcome had been read by that date; no artist of a predicted track is among them. In the
+order of their prediction the first third of the tracks only trains, and the dates divide the others into equal parts.
+`fold-1`, `fold-2`, ... are the sides of the tracks at each date, as in cross-fitting (`hitsong.data.folds`).
+
+L. J. Tashman: "Out-of-sample tests of forecasting accuracy", International Journal of Forecasting 16, 2000.
+"""
+
+import hashlib
+
+import numpy as np
+import pandas as pd
+
+from hitsong.data.folds import EXCLUDED
+from hitsong.errors import UserError
+
+FEWEST = 10  # tracks that train, and that test, at each date
+
+
+def origin_dates(tracks, count):
+    """The dates of a rolling origin, so that about equally many tracks are predicted at each.
+
+    Parameters
+    ----------
+    tracks : pandas.DataFrame
+        With `predicted_at`.
+    count : int
+
+    Returns
+    -------
+    list of pandas.Timestamp
+        In time, at midnight.
+    """
+    ordered = tracks["predicted_at"].sort_values(ignore_index=True)
+    first = len(ordered) // 3
+    places = [first + (len(ordered) - first) * number // count for number in range(count)]
+    return [date.normalize() for date in ordered[places]]
+
+
+def with_sides(tracks, dates, shares, seed):
+    """Add the sides of the tracks as of each date (`fold-1`, ...), where each tests (`fold`), and its date (`origin`).
+
+    Parameters
+    ----------
+    tracks : pandas.DataFrame
+        From `hitsong.data.growth.with_growth`, with `artist_ids`.
+    dates : sequence of pandas.Timestamp
+    shares : config.Split
+        Of which `train` and `validation` divide the artists that are not predicted.
+    seed : int
+
+    Returns
+    -------
+    pandas.DataFrame
+
+    Raises
+    ------
+    UserError
+        If at a date there are too few tracks to train or to test on.
+    """
+    artists = tracks["artist_ids"].reset_index(drop=True).explode().dropna()
+    credited = pd.DataFrame({"row": artists.index.to_numpy(int), "artist": artists.to_numpy(object)})
+    validating = _share_of(credited["artist"], seed) < shares.validation / (shares.train + shares.validation)
+    count = credited.groupby("row")["artist"].size().reindex(range(len(tracks)), fill_value=0).to_numpy()
+    held = validating.groupby(credited["row"]).sum().reindex(range(len(tracks)), fill_value=0).to_numpy()
+    predicted_at = np.searchsorted(
+        dates, tracks["predicted_at"], side="right"
+    )  # number of the origin, 0 for none
+    fold, sides = np.where(predicted_at > 0, predicted_at.astype(str).astype(object), EXCLUDED), {}
+    for number, date in enumerate(dates, start=1):
+        test = predicted_at == number
+        of_test = credited["artist"].isin(credited["artist"][test[credited["row"]]])
+        apart = (
+            ~of_test.groupby(credited["row"]).any().reindex(range(len(tracks)), fill_value=False).to_numpy()
+        )
+        known = (tracks["late_read_at"] <= date).to_numpy() & apart
+        side = np.full(len(tracks), EXCLUDED, object)
+        side[known & (held == 0)] = "train"
+        side[known & (held == count) & (count > 0)] = "validation"  # artists of both sides are on neither
+        side[test] = "test"
+        _require(side, date, tracks)
+        sides[f"fold-{number}"] = side
+    origin = pd.Series(fold).map({str(number): date for number, date in enumerate(dates, start=1)})
+    return tracks.assign(fold=fold, origin=pd.to_datetime(origin).to_numpy(), **sides)
+
+
+def _share_of(names, seed):
+    """A number from 0 to 1 for each name, the same whatever other names there are."""
+    numbers = {
+        name: int(hashlib.sha256(f"{seed}/{name}".encode()).hexdigest()[:8], 16) / 16**8
+        for name in names.unique()
+    }
+    return names.map(numbers)
+
+
+def _require(side, date, tracks):
+    for name in ("train", "test"):
+        if (side == name).sum() < FEWEST:
+            raise UserError(
+                f"split.origins: as of {date:%Y-%m-%d} there are {(side == name).sum()} tracks to {name} on, of "
+                f"{len(tracks):,} whose growth is known; choose fewer origins, or collect more tracks"
+            )

@@ -1,0 +1,143 @@
+import numpy as np
+import pandas as pd
+import pytest
+
+from hitsong.config import Config, Target
+from hitsong.data import folds, growth, origins, splits
+from hitsong.errors import UserError
+from tests.careers import careers
+
+GROWTH = Target(kind="growth", transform="log_ratio")
+
+
+def tracks_released(*dates):
+    return pd.DataFrame({"track_id": [f"t{i}" for i in range(len(dates))], "release_date": dates})
+
+
+def readings(*rows):
+    table = pd.DataFrame(rows, columns=["track_id", "value", "start", "read_at"])
+    return table.assign(
+        **{name: pd.to_datetime(table[name], utc=True) for name in ("start", "read_at")}
+    ).assign(source="x", quantity="listens")
+
+
+def selected(*rows):
+    return growth.select_quantity(readings(*rows), Config())
+
+
+def test_levels_are_averaged_within_their_months_and_unknown_ones_have_no_growth():
+    found = growth.with_growth(
+        tracks_released("2020-01-01", "2020-01-01", "2020"),
+        selected(
+            ("t0", 10, None, "2020-02-01"), ("t0", 20, None, "2020-03-01"), ("t0", 70, None, "2020-11-15"),
+            ("t0", 99, None, "2021-06-01"), ("t1", 10, None, "2020-02-01"), ("t2", 10, None, "2020-02-01"),
+        ),
+        GROWTH,
+    )  # fmt: skip
+    assert found["track_id"].tolist() == ["t0"]
+    assert found.loc[0, ["early", "late"]].tolist() == [15, 70]
+    assert found.loc[0, "late_read_at"] == pd.Timestamp("2020-11-15")
+
+
+def test_counts_are_a_month_over_whole_periods_and_months_without_rows_count_nothing():
+    months = pd.date_range("2020-01-01", "2021-02-01", freq="MS")
+    rows = [("t0", 60, *months[place : place + 2]) for place in (1, 2)]
+    rows += [("other", 1, start, end) for start, end in zip(months[:-1], months[1:], strict=True)]
+    found = growth.with_growth(tracks_released("2020-01-10"), selected(*rows), GROWTH)
+    # February and March lie within the first three months, November and December within months 9 to 12.
+    assert found.loc[0, "early"] == pytest.approx(120 / (60 / 30.4375))
+    assert found.loc[0, "late"] == 0
+    assert found.loc[0, "late_read_at"] == pd.Timestamp("2021-01-01")
+
+
+def test_a_month_that_a_later_dump_completes_counts_once():
+    found = selected(("t0", 5, "2020-02-01", "2020-02-10"), ("t0", 9, "2020-02-01", "2020-03-01"))
+    assert found["value"].tolist() == [9]
+
+
+def test_without_readings_in_both_windows_the_message_names_them():
+    with pytest.raises(
+        UserError, match="months 9 to 12 after release; readings go from 2020-02-01 to 2020-02-01"
+    ):
+        growth.with_growth(tracks_released("2020-01-01"), selected(("t0", 10, None, "2020-02-01")), GROWTH)
+
+
+def test_first_weeks_know_nothing_that_was_read_later():
+    data = careers(60, 20)
+    tracks = data.tracks.assign(released=pd.to_datetime(data.tracks["release_date"]))
+    known = growth.select_quantity(data.history, Config())
+    table, read_at = growth.first_weeks(tracks, known, 3)
+    end = (tracks["released"] + 3 * growth.MONTH).to_numpy()
+    assert (read_at.dropna().to_numpy() <= end[read_at.notna().to_numpy()]).all()
+    later = known.assign(value=known["value"].where(known["read_at"] < pd.Timestamp("2022-01-01"), 1e6))
+    earlier = (end < np.datetime64("2022-01-01")).nonzero()[0]
+    pd.testing.assert_frame_equal(table.iloc[earlier], growth.first_weeks(tracks, later, 3)[0].iloc[earlier])
+
+
+@pytest.fixture(scope="module")
+def rolling():
+    """Careers with their sides as of four dates."""
+    data, config = careers(), Config()
+    tracks = growth.with_growth(data.tracks, growth.select_quantity(data.history, config), GROWTH)
+    tracks = growth.with_first_weeks(tracks, growth.select_quantity(data.history, config), GROWTH)
+    return origins.with_sides(tracks, origins.origin_dates(tracks, 4), config.split, 1)
+
+
+def test_each_track_tests_at_one_origin_at_most_and_its_artists_are_on_no_other_side(rolling):
+    sides = rolling[folds.names(rolling)]
+    assert (sides == "test").sum(axis=1).le(1).all()
+    assert ((sides == "test").any(axis=1) == (rolling["fold"] != "excluded")).all()
+    for name in sides:
+        used = rolling[sides[name] != "excluded"]
+        assert used.groupby("artist_id")[name].nunique().eq(1).all()
+        assert used[name].value_counts()[["train", "validation", "test"]].gt(10).all(), name
+
+
+def test_as_of_an_origin_nothing_later_is_used(rolling):
+    for name in folds.names(rolling):
+        date = rolling.loc[rolling[name] == "test", "origin"].unique()
+        assert len(date) == 1
+        known = rolling[rolling[name].isin(["train", "validation"])]
+        assert (known["late_read_at"] <= date[0]).all()
+        tested = rolling[rolling[name] == "test"]
+        assert (tested["predicted_at"] >= date[0]).all()
+        assert (tested["first_weeks_read_at"] <= tested["predicted_at"]).all()
+    assert (rolling["fold"].value_counts()[["1", "2", "3", "4"]] > 0.16 * len(rolling)).all()
+    assert growth.count_late(rolling, "folds") == 0
+
+
+def test_readings_after_the_origin_among_the_inputs_are_counted(rolling):
+    tested = rolling["fold"] != "excluded"
+    leaky = rolling.assign(
+        first_weeks_read_at=rolling["first_weeks_read_at"].mask(tested, rolling["late_read_at"])
+    )
+    assert growth.count_late(leaky, "folds") == tested.sum()
+    trained = rolling.assign(**{"fold-1": rolling["fold-1"].mask(rolling["fold-1"] == "excluded", "train")})
+    assert growth.count_late(trained, "folds") > 0
+
+
+def test_origins_keep_what_they_tested_when_tracks_are_added(rolling):
+    config, dates = Config(), sorted(rolling["origin"].dropna().unique())
+    fewer = origins.with_sides(rolling.iloc[::2].reset_index(drop=True), dates, config.split, 1)
+    both = fewer.merge(rolling, on="track_id")
+    assert (both["fold_x"] == both["fold_y"]).all()
+    changed = both["fold-2_x"] != both["fold-2_y"]
+    assert set(both.loc[changed, "fold-2_y"]) <= {"excluded"}  # an artist of theirs is tested now
+
+
+def test_too_short_a_history_names_the_date_and_what_to_do(rolling):
+    dates = [pd.Timestamp("2019-06-01"), pd.Timestamp("2022-01-01")]
+    with pytest.raises(UserError, match="as of 2019-06-01 there are 0 tracks to train on"):
+        origins.with_sides(rolling, dates, Config().split, 1)
+
+
+def test_the_time_scheme_trains_on_what_was_read_before_its_date():
+    data, config = careers(), Config()
+    tracks = growth.with_growth(data.tracks, growth.select_quantity(data.history, config), GROWTH)
+    table = splits.make_splits(tracks, "popularity", config.split, 1)
+    tracks = tracks.merge(table, on="track_id")
+    cut = table.attrs["cuts"][1]
+    side = growth.read_before(tracks, cut)
+    assert (tracks.loc[side.isin(["train", "validation"]), "late_read_at"] <= pd.Timestamp(cut)).all()
+    assert (side[tracks["time"] == "test"] == "test").all()
+    assert (side == "excluded").sum() > (tracks["time"] == "excluded").sum()
