@@ -84,6 +84,14 @@ def baseline_tables(study, config, tracks, target):
             "baseline: these tracks have nothing to fit on; add descriptors to features.kinds and "
             f"run: {command('features')}"
         )
+    sound = next(iter(tables.values()))
+    tables |= controls(tracks, config, target)
+    return tables | early_readings(tracks, sound) if target.kind == "growth" else tables
+
+
+def controls(tracks, config, target):
+    """The tables of `baseline.controls`, as `baseline_tables` has them."""
+    index, tables = pd.Index(tracks["track_id"], name="track_id"), {}
     # Of growth, counted to one date for all tracks: when each was read may tell what became of it.
     years = age(
         tracks if target.kind != "growth" else tracks.assign(fetched_at=str(tracks["released"].max()))
@@ -92,11 +100,13 @@ def baseline_tables(study, config, tracks, target):
         tables["age"] = pd.DataFrame({"age": years.to_numpy()}, index=index)
     if "artist" in config.baseline.controls:
         tables["artist"] = pd.DataFrame({"artist_id": tracks["artist_id"].to_numpy()}, index=index)
-    if target.kind == "growth":
-        sound = next(iter(tables.values()))
-        weeks = tracks[[f"{PREFIX}{name}" for name in FIRST_WEEKS]].set_axis(index)
-        tables |= {"first_weeks": weeks, "sound_first_weeks": sound.join(weeks)}
     return tables
+
+
+def early_readings(tracks, sound):
+    """The tables of what was read of the first months, alone and beside a table of the sound."""
+    weeks = tracks[[f"{PREFIX}{name}" for name in FIRST_WEEKS]].set_axis(sound.index)
+    return {"first_weeks": weeks, "sound_first_weeks": sound.join(weeks)}
 
 
 def _how_to_make(kind, study, config):

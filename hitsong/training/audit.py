@@ -11,7 +11,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 import pandas as pd
 
-from hitsong.data import leakage, targets
+from hitsong.data import growth, leakage, targets
 from hitsong.data.corpus import Corpus
 from hitsong.data.tracks import find_leaks, has_audio, with_target
 from hitsong.evaluation import baseline, kinds
@@ -70,7 +70,9 @@ def audit(study, config, tracks, tables):
     division = Division("side", *with_target(tracks, tracks["side"] == "train", config))
     yield artists_alone(tables, division, config, rng)
     yield age_alone(tables, division, config)
-    leaks = find_leaks(study, tracks)[config.split.scheme]
+    if "late_read_at" in tracks:
+        yield planted_late_readings(tracks, config)
+    leaks = find_leaks(study, tracks)["folds" if config.rounds else config.split.scheme]
     name = "no artist and no recording on two sides"
     yield Check(name, not any(leaks.values()), leakage.leaks_line(leaks))
 
@@ -119,6 +121,13 @@ def planted_copy(tracks):
     counts = leakage.count_leaks(tracks_and_copy, tracks_and_copy.set_index("track_id")["side"])
     named = bool(leakage.same_titles(tracks_and_copy)["track_id"].size) or original["name"].isna().all()
     return Check("a planted copy is found", bool(counts["artists"]) and named, leakage.leaks_line(counts))
+
+
+def planted_late_readings(tracks, config):
+    """Check that readings from after the prediction would be found among the inputs."""
+    leaking = tracks.assign(**{f"{growth.PREFIX}read_at": tracks["late_read_at"]})
+    count = growth.count_late(leaking, "folds" if config.rounds else config.split.scheme)
+    return Check("planted readings from after the prediction are found", count > 0, f"{count:,} tracks")
 
 
 def artists_alone(tables, division, config, rng):
