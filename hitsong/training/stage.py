@@ -173,11 +173,14 @@ def describe_cost(corpus, plan):
             seconds += (len(fits) - len(current)) * (sum(each) / len(each) if each else 0)
     count = corpus.config.rounds
     total = len(plan.chosen) * len(fits_of(corpus, plan.chosen[0]))
-    line = f"cross-fitting: {count} folds, and a last fit to be served: {total} fits, {total - left} of them finished"
+    made = f"{count} {corpus.config.round_name}s, and a last fit to be served"
+    line = f"cross-fitting: {made}: {total} fits, {total - left} of them finished"
     if not left:
         return line
     shares = corpus.config.split
     factor = (count - 2 + shares.train + shares.validation) / shares.train
+    if corpus.config.split.origins:  # each is fitted on the tracks before it
+        factor = count + 1
     cost = f"about {duration(seconds)}" if known else f"about {factor:.0f} times as long as a single split"
     return f"{line}; the other {left} take {cost}" if left < total else f"{line}; they take {cost}"
 
