@@ -69,6 +69,11 @@ def number_format(values):
     return ".3~s" if max(map(abs, values), default=0) >= 10_000 else ",.3~r"
 
 
+def axis(form, **options):
+    """An axis whose labels have a d3 format, each with a unit of its own."""
+    return alt.Axis(labelExpr=f"format(datum.value, '{form}')", **options)
+
+
 def intervals(table, row, value, title, x_title, colour=None, at=None, ends=None, rings=None):
     """Rows with a dot for a value and a line for its interval (columns `low`, `high`), from top to bottom.
 
@@ -100,7 +105,7 @@ def intervals(table, row, value, title, x_title, colour=None, at=None, ends=None
         axis=alt.Axis(grid=False, ticks=False, domain=False, labelPadding=8),
     )
     scale = alt.Scale(domain=list(ends), nice=False) if ends else alt.Scale(zero=False)
-    x = alt.X(f"{value}:Q", title=x_title, scale=scale, axis=alt.Axis(format=form))
+    x = alt.X(f"{value}:Q", title=x_title, scale=scale, axis=axis(form))
     shown = [
         alt.Tooltip(f"{row}:N"),
         *(alt.Tooltip(f"{column}:Q", format=form) for column in (value, "low", "high")),
@@ -163,7 +168,7 @@ def program(chart, without=None):
     """
     document = spec(chart, "container")
     for part in document.get("layer", []):
-        if part.get("data", {}).get("name") == without:
+        if without and part.get("data", {}).get("name") == without:
             part["data"] = {"name": without}
     text = json.dumps(document, ensure_ascii=False, separators=(",", ":"))
     return with_variables(text.replace("<", "\\u003c"))

@@ -14,16 +14,16 @@ def popularity(tracks, source):
     """Stacked histogram of popularity (of a `source`), on a logarithmic scale for counts beyond a thousand."""
     table = tables.histogram(tracks)
     last = table["high"].iat[-1]
-    scale = alt.Scale(type="symlog") if last > 1000 else alt.Scale(nice=False)
+    scale = alt.Scale(type="symlog" if last > 1000 else "linear", nice=False)
     ticks = (
         {"values": [0, *(10**power for power in range(1, 13) if 10**power <= last)]} if last > 1000 else {}
     )
-    axis, form = alt.Axis(grid=False, format="~s", **ticks), charts.number_format([last])
+    axis, form = charts.axis("~s", grid=False, **ticks), charts.number_format([last])
     bars = _stack(
         table,
         x=alt.X("low:Q", title=f"popularity ({plain(source)})", scale=scale, axis=axis),
         x2="high:Q",
-        y=alt.Y("tracks:Q", title="tracks"),
+        y=alt.Y("tracks:Q", title="tracks", stack="zero", axis=charts.axis("~s", tickMinStep=1)),
         tooltip=[
             alt.Tooltip("low:Q", title="from", format=form),
             alt.Tooltip("high:Q", title="to", format=form),
@@ -42,10 +42,16 @@ def counts(tracks, name, cells):
     """Stacked bars of the tracks in each cell (`hitsong.report.tables.cells`)."""
     table, title = tables.counts(tracks, cells), {"year": "Year of release", "genre": "Genre"}[name]
     shown = table.assign(cell=[plain(cell, LONGEST_ROW) for cell in table["cell"]])
-    order, count = list(dict.fromkeys(shown["cell"])), alt.Axis(format="~s")
+    order, count = list(dict.fromkeys(shown["cell"])), charts.axis("~s", tickMinStep=1)
     if table["cell"].str.len().max() > 7:
         y = alt.Y("cell:N", sort=order, title=None, axis=alt.Axis(grid=False))
-        bars = _stack(shown, y=y, x=alt.X("tracks:Q", title="tracks", axis=count), tooltip=["cell:N"])
+        bars = _stack(
+            shown,
+            y=y,
+            x=alt.X("tracks:Q", title="tracks", axis=count),
+            tooltip=["cell:N"],
+            orient="horizontal",
+        )
         chart = charts.framed(bars, title, charts.ROW * len(table))
     else:
         x = alt.X("cell:N", sort=order, title=None, axis=alt.Axis(labelAngle=-40 if len(table) > 5 else 0))
@@ -56,13 +62,13 @@ def counts(tracks, name, cells):
     return Figure(f"tracks_by_{name}", chart, table, text)
 
 
-def _stack(table, tooltip, **channels):
+def _stack(table, tooltip, orient="vertical", **channels):
     """Bars with a part for each side."""
     long = table.melt([name for name in table if name not in SIDES], list(SIDES), "side", "tracks")
     long["order"] = long["side"].map(list(SIDES).index)
     return (
         alt.Chart(long)
-        .mark_bar()
+        .mark_bar(orient=orient)
         .encode(
             color=alt.Color("side:N", sort=list(SIDES), **charts.colours(_COLOURS, _COLOURS.values())),
             order="order:Q",

@@ -27,7 +27,7 @@ _WIDE = 1000  # from this value on axes are logarithmic
 _HEADINGS = {
     "title": "track", "artist": "artist", "year": "released", "class": "actual class",
     "predicted_class": "predicted class", "popularity": "popularity",
-    "y": "actual", "p": "predicted", "d": "difference",
+    "y": "actual", "p": "predicted", "d": "off by",
 }  # fmt: skip
 _TEXTS = ("title", "artist", "year", "class", "predicted_class")
 
@@ -181,7 +181,7 @@ def _figure(frame, target, model):
     kinds = ("symlog" if wide and not target.classes else "linear", "symlog" if wide else "linear")
     forms = [charts.number_format(drawn[axis]) for axis in ("p", "y")]
     x, y = (
-        channel(f"{name}:Q", title=title, scale=alt.Scale(type=kind, zero=False), axis=alt.Axis(format=form))
+        channel(f"{name}:Q", title=title, scale=alt.Scale(type=kind, zero=False), axis=charts.axis(form))
         for channel, name, title, kind, form in zip(
             (alt.X, alt.Y), ("p", "y"), _titles(target), kinds, forms, strict=True
         )
@@ -199,12 +199,6 @@ def _figure(frame, target, model):
             y=y,
             color=alt.when(chosen).then(alt.value(ACCENT)).otherwise(alt.value(MUTED)),
             opacity=alt.when(chosen).then(alt.value(strong)).otherwise(alt.value(0.12)),
-            tooltip=[
-                alt.Tooltip("title:N", title="track"),
-                alt.Tooltip("artist:N"),
-                alt.Tooltip("y:Q", title="actual", format=forms[1]),
-                alt.Tooltip("p:Q", title="predicted", format=forms[0]),
-            ],
         )
         .add_params(brush, words)
     )

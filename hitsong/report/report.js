@@ -3,6 +3,7 @@
 
 const dark = matchMedia("(prefers-color-scheme: dark)");
 const MANY = 1500; // dots; more are drawn on a canvas
+const REACH = 9; // pixels between the pointer and the dot that it points at
 const STEP = 50; // rows of the table of tracks that are added at a time
 
 // Charts: drawn when they come into view, in place of their pictures
@@ -188,12 +189,33 @@ function explore(source) {
     view?.finalize();
     view = await draw(section.querySelector(".drawing.tracks"), { name: source.dataset.name, values: rows });
     view.addSignalListener("brush", (_, value) => { area = value ?? {}; refill(); });
-    const byPlace = (item) => rows[item?.datum?.place];
-    view.addEventListener("click", (_, item) => { const row = byPlace(item); if (row) play(row); });
-    view.addEventListener("mouseover", (_, item) => {
-      const row = find("hover").checked && byPlace(item);
+    let pointed = null;
+    view.addEventListener("click", (event) => {
+      const row = nearest(event);
       if (row) play(row);
     });
+    view.addEventListener("mousemove", (event) => {
+      const row = event.buttons ? null : nearest(event);
+      const { title, artist, y, p } = row ?? {};
+      showTip(null, event, null, row && { track: title, artist, actual: text(y), predicted: text(p) });
+      if (row && row !== pointed && find("hover").checked) play(row);
+      pointed = row;
+    });
+    view.addEventListener("mouseout", (event) => showTip(null, event, null, null));
+  }
+
+  // The row whose dot is closest to the pointer, also below a selected area
+  function nearest(event) {
+    const box = view.container().querySelector("svg, canvas").getBoundingClientRect();
+    const [left, top] = view.origin();
+    const [x, y] = [event.clientX - box.left - left, event.clientY - box.top - top];
+    const [toX, toY] = [view.scale("x"), view.scale("y")];
+    let row = null, least = REACH ** 2;
+    for (const other of rows) {
+      const distance = (toX(other.p) - x) ** 2 + (toY(other.y) - y) ** 2;
+      if (distance < least) [row, least] = [other, distance];
+    }
+    return row;
   }
 
   find("words").addEventListener("input", (event) => {

@@ -23,7 +23,7 @@ UNITS = {
 }  # of audio features; the others lie between 0 and 1
 
 _MANY = 1500  # dots of a scatter plot
-_PERCENT = alt.Axis(format=".0%")
+_PERCENT = charts.axis(".0%")
 
 
 def comparison(table, kind, name="comparison", title="Models and reference rows"):
@@ -135,9 +135,7 @@ def _scatter(rows, output, unit):
     ends = rows[["y", "prediction"]].min(axis=None), rows[["y", "prediction"]].max(axis=None)
     form, unit = charts.number_format(ends), f" ({unit})" if unit else ""
     axes = [
-        channel(
-            f"{column}:Q", title=title, axis=alt.Axis(format=form, tickCount=4), scale=alt.Scale(zero=False)
-        )
+        channel(f"{column}:Q", title=title, axis=charts.axis(form, tickCount=4), scale=alt.Scale(zero=False))
         for channel, column, title in (
             (alt.X, "prediction", f"predicted{unit}"),
             (alt.Y, "y", f"actual{unit}"),
@@ -233,7 +231,7 @@ def _calibrated(table, title, target, colours):
     )
     legend = {} if len(outputs) > 1 else {"legend": None}
     base = alt.Chart(table).encode(
-        x=alt.X("predicted:Q", title=x, axis=alt.Axis(format=form), scale=alt.Scale(zero=False)),
+        x=alt.X("predicted:Q", title=x, axis=charts.axis(form), scale=alt.Scale(zero=False)),
         color=alt.Color("output:N", **charts.colours(outputs, colours[: len(outputs)], **legend)),
         tooltip=[alt.Tooltip(f"{column}:Q", format=form) for column in ("predicted", "actual", "low", "high")]
         + [alt.Tooltip("tracks:Q", format=",")],
@@ -242,7 +240,7 @@ def _calibrated(table, title, target, colours):
     chart = alt.layer(
         charts.diagonal(*ends),
         base.mark_rule(strokeWidth=1.4).encode(
-            y=alt.Y("low:Q", title=y, axis=alt.Axis(format=form), scale=scale), y2="high:Q"
+            y=alt.Y("low:Q", title=y, axis=charts.axis(form), scale=scale), y2="high:Q"
         ),
         base.mark_line(strokeWidth=1.2).encode(y="actual:Q"),
         base.mark_point().encode(y="actual:Q"),

@@ -161,12 +161,13 @@ def lift(table, target, model, tracks):
     if top < 3 or np.ptp(p) == 0:
         return None
     ranked = np.argsort(-p, kind="stable")[:top]
-    edge = np.sort(y)[-top]
+    edge = np.sort(y)[-max(top, len(y) // 10)]  # at least a tenth, so that chance is no rare event
     popular = y >= edge  # ties with the last included
     hits, expected = int(popular[ranked].sum()), top * popular.mean()
     return (
-        f"Of the {top} test tracks with the highest predictions, {hits} are among the {int(popular.sum())} "
-        f"{'that grew most' if growth else 'most popular'}; by chance it would be {expected:.1f}."
+        f"Of the {top} test tracks with the highest predictions, {hits} are among the {int(popular.sum()):,} "
+        f"{'that grew most' if growth else 'most popular'}; by chance it would be {expected:.1f} "
+        f"({hits / expected:.1f} times as many)."
     )
 
 

@@ -353,7 +353,12 @@ def test_the_page_can_be_read_on_phone_and_desk_by_day_and_by_night(reports, kin
     with browser.page(*browser.PHONE) as (shown, trouble):
         shown.goto(reports[kind].path.as_uri())
         shown.evaluate("document.querySelectorAll('details').forEach(one => one.open = true)")
+        marks = """[...document.querySelectorAll('.drawing.chart:not(.tracks)')].map((place) =>
+            [".mark-symbol path", ".mark-rule line", ".mark-rect path", ".mark-text text"].map(
+                (kind) => place.querySelectorAll(kind).length))"""
+        pictures = shown.evaluate(marks)
         see_all(shown)
+        assert shown.evaluate(marks) == pictures  # the charts show what their pictures showed
         papers = set()
         for width, height in (browser.PHONE, browser.DESK):
             for scheme in ("light", "dark"):

@@ -165,7 +165,7 @@ def test_the_lift_is_counted_as_by_hand():
     assert text.startswith(
         "Of the 10 test tracks with the highest predictions, 9 are among the 10 most popular;"
     )
-    assert text.endswith("by chance it would be 2.5.")
+    assert text.endswith("by chance it would be 2.5 (3.6 times as many).")
     assert sentences.lift(table, target, "c", tracks) is None
 
 
