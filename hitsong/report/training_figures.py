@@ -14,12 +14,13 @@ def learning_curve(table, verdicts):
         ["model", "n_train"], ["test_error", "train_error"], "tracks", "error"
     )
     long["tracks"] = long["tracks"].str.removesuffix("_error")
+    axis = charts.axis(charts.number_format(long["error"]))
     lines = (
         alt.Chart(long)
         .mark_line(point=True)
         .encode(
             x=alt.X("n_train:Q", title="training tracks", axis=charts.axis("~s")),
-            y=alt.Y("error:Q", title="mean squared error", axis=charts.axis(charts.number_format(long["error"])), scale=alt.Scale(zero=False)),
+            y=alt.Y("error:Q", title="mean squared error", axis=axis, scale=alt.Scale(zero=False)),
             color=alt.Color("model:N", **charts.colours(models, (LINES * len(models))[: len(models)])),
             strokeDash=alt.StrokeDash("tracks:N", scale=alt.Scale(domain=["test", "train"], range=[[1, 0], [5, 3]])),
             tooltip=[
