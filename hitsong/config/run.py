@@ -2,7 +2,7 @@
 
 from typing import Annotated, Literal
 
-from pydantic import Field, model_validator
+from pydantic import BeforeValidator, Field, model_validator
 
 from hitsong.config.base import AUDIO_FEATURES, Positive, Section, Seed, Share, matching, nearest
 from hitsong.config.collecting import Collect, Download, Standin
@@ -89,6 +89,8 @@ class Split(Section):
         return self
 
 
+# YAML reads a day without quotes as a date.
+Day = Annotated[matching(r"\d{4}-[01]\d-[0-3]\d", "a day as 2027-05-01"), BeforeValidator(str)]
 # The transform of ranks and numbers of users, where a file names none.
 COUNTS_AS = {"popularity": "percentile", "growth": "log_ratio"}
 # Of numbers made from popularity; none leaves them as they are.
@@ -100,7 +102,8 @@ class Target(Section):
 
     `transform` is, of popularity, "log1p" or "percentile"; of growth, "log_ratio" or "percentile" (none: the
     difference). `relative_to: age` compares popularity among tracks released at about the same time. Growth is the
-    change from the first `observe_months` after release to those from the first to the last of `predict_months`.
+    change from the first `observe_months` after release to those from the first to the last of `predict_months`, or
+    that `between` the last readings up to two days.
     `threshold` and `quantile` (of the training tracks, instead of a threshold) belong to "popular"; `labels`,
     lowest first, with `shares` (of the training tracks) or `edges` to "buckets"; `features` to "audio_features".
     """
@@ -115,6 +118,7 @@ class Target(Section):
         9,
         12,
     ]
+    between: Annotated[list[Day], Field(min_length=2, max_length=2)] | None = None
     threshold: float | Literal["median"] = "median"
     quantile: Annotated[float, Field(gt=0, lt=1)] | None = None
     labels: Annotated[list[str], Field(min_length=2)] = ["low", "medium", "high"]
@@ -142,6 +146,8 @@ class Target(Section):
             raise ValueError(
                 f"transform {self.transform} belongs to kind {' or '.join(owners)}, not {self.kind}"
             )
+        if self.between and (self.kind != "growth" or self.between[0] >= self.between[1]):
+            raise ValueError("between needs kind growth, and two days, the earlier one first")
         begin, end = self.predict_months
         if not self.observe_months <= begin < end:
             raise ValueError(
@@ -281,6 +287,15 @@ class Config(Section):
             raise ValueError(
                 "split.origins predicts from several dates what was read later: it needs split.scheme time and "
                 "target.kind growth"
+            )
+        return self
+
+    @model_validator(mode="after")
+    def _time_by_months(self):
+        if self.target.between and self.split.scheme == "time":
+            raise ValueError(
+                "target.between: all outcomes are read on the second day, so nothing is known before it; for "
+                "split.scheme time use target.observe_months and target.predict_months"
             )
         return self
 

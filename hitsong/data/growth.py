@@ -84,24 +84,49 @@ def with_growth(tracks, readings, settings):
     UserError
         If no track has readings in both windows.
     """
-    begin, end = settings.predict_months
     tracks = tracks.assign(released=release_times(tracks))
-    early = value_within(tracks, readings, 0, settings.observe_months)
-    late = value_within(tracks, readings, begin, end)
+    if settings.between:
+        early, late = (value_at(tracks, readings, pd.Timestamp(day)) for day in settings.between)
+        predicted_at, asked = early["read_at"], "two readings up to {} and up to {}".format(*settings.between)
+        late["value"] = late["value"].where(late["read_at"] > early["read_at"])
+    else:
+        begin, end = settings.predict_months
+        early = value_within(tracks, readings, 0, settings.observe_months)
+        late = value_within(tracks, readings, begin, end)
+        predicted_at = tracks["released"] + settings.observe_months * MONTH
+        asked = f"readings in its first {settings.observe_months:g} months and in months {begin:g} to {end:g}"
     tracks = tracks.assign(
-        early=early["value"].to_numpy(),
-        late=late["value"].to_numpy(),
-        late_read_at=late["read_at"].to_numpy(),
-        predicted_at=tracks["released"] + settings.observe_months * MONTH,
+        early=early["value"], late=late["value"], late_read_at=late["read_at"], predicted_at=predicted_at
     )
     complete = tracks[tracks[["early", "late"]].notna().all(axis=1)].reset_index(drop=True)
     if complete.empty:
         first, last = readings["read_at"].min(), readings["read_at"].max()
         raise UserError(
-            f"target.kind growth: no track has readings in its first {settings.observe_months:g} months and in months "
-            f"{begin:g} to {end:g} after release; readings go from {first:%Y-%m-%d} to {last:%Y-%m-%d}"
+            f"target.kind growth: no track has {asked}; readings go from {first:%Y-%m-%d} to {last:%Y-%m-%d}"
         )
     return complete
+
+
+def value_at(tracks, readings, time):
+    """Popularity by the last reading up to a time: a level, or the counts a month of the last period before it.
+
+    Returns
+    -------
+    pandas.DataFrame
+        As from `value_within`.
+    """
+    rows = readings[readings["read_at"] <= time]
+    counted = rows["start"].notna().any()
+    if counted:
+        start = rows["start"].max()
+        rows = rows[rows["start"] == start]
+    last = rows.drop_duplicates("track_id", keep="last").set_index("track_id").reindex(tracks["track_id"])
+    last = last.set_axis(tracks.index)
+    if counted:  # a period without a row counts 0
+        last["read_at"] = rows["read_at"].max()
+        last["value"] = last["value"].fillna(0) / ((last["read_at"] - start) / MONTH)
+        last.loc[~(tracks["released"] <= start), "value"] = np.nan
+    return last[["value", "read_at"]]
 
 
 def value_within(tracks, readings, begin, end):
@@ -195,8 +220,16 @@ def first_weeks(tracks, readings, months):
 
 
 def with_first_weeks(tracks, readings, settings):
-    """The tracks with `first_weeks` of `target.observe_months` in columns that begin with `PREFIX`."""
-    table, read_at = first_weeks(tracks, readings, settings.observe_months)
+    """The tracks with `first_weeks` of `target.observe_months` in columns that begin with `PREFIX`.
+
+    Of growth between two days these hold the reading of the first day.
+    """
+    if settings.between:
+        early = pd.Series(np.log1p(tracks["early"].clip(lower=0).to_numpy()), tracks["track_id"])
+        table = pd.DataFrame({name: early for name in FIRST_WEEKS}).assign(trend=np.nan)
+        read_at = tracks["predicted_at"]
+    else:
+        table, read_at = first_weeks(tracks, readings, settings.observe_months)
     columns = {f"{PREFIX}{name}": table[name].to_numpy() for name in table}
     return tracks.assign(**columns, **{f"{PREFIX}read_at": read_at.to_numpy()})
 

@@ -52,6 +52,8 @@ class Target:
         Ages [years] between the groups of ages, for popularity relative to age.
     observe_months, predict_months : float and (float, float), optional
         Of growth: the months after release that it is counted from, and those that it is counted to.
+    between : (str, str), optional
+        Of growth between readings: the days up to which they were made.
     lowest : float, optional
         What a number cannot fall below: 0 where no training track is below it.
     highest : float, optional
@@ -67,13 +69,14 @@ class Target:
     age_edges: tuple | None = None
     observe_months: float | None = None
     predict_months: tuple | None = None
+    between: tuple | None = None
     lowest: float | None = None
     highest: float | None = None
 
     def __post_init__(self):
         # As JSON gives them back, tuples are lists.
         object.__setattr__(self, "names", tuple(self.names) or (self.kind,))
-        for name in ("edges", "knots", "age_edges", "predict_months"):
+        for name in ("edges", "knots", "age_edges", "predict_months", "between"):
             object.__setattr__(self, name, _frozen(getattr(self, name)))
 
     @property
@@ -166,6 +169,8 @@ class Target:
             return f"buckets of popularity ({', '.join([self.names[0], *begin])})"
         if self.kind == "audio_features":
             return f"audio features ({', '.join(self.names)})"
+        if self.between:
+            return f"{self.unit()} from {self.between[0]} to {self.between[1]}"
         if self.kind == "growth":
             months = "{:g} to {:g}".format(*self.predict_months)
             return f"{self.unit()} from the first {self.observe_months:g} months after release to months {months}"
@@ -285,10 +290,12 @@ def change(values, transform):
 
 def _growth(settings, train):
     knots = percentiles(change(train, settings.transform)) if settings.transform == "percentile" else None
-    return Target(
-        "growth", transform=settings.transform, knots=knots, observe_months=settings.observe_months,
-        predict_months=settings.predict_months, lowest=0.0 if knots else None, highest=100.0 if knots else None,
-    )  # fmt: skip
+    if settings.between:
+        window = {"between": settings.between}
+    else:
+        window = {"observe_months": settings.observe_months, "predict_months": settings.predict_months}
+    ends = {"lowest": 0.0, "highest": 100.0} if knots else {}
+    return Target("growth", transform=settings.transform, knots=knots, **window, **ends)
 
 
 def _relative_to_age(train):

@@ -67,6 +67,8 @@ def careers(study, config, tracks, table, target, best):
     -------
     hitsong.report.figure.Figure or None
     """
+    if target.between:  # tracks of any age
+        return None
     predicted = select_model(table, best, target.names)[1].iloc[:, 0]
     parts = int(np.clip(len(predicted) // IN_A_PART, 2, 10))
     part = pd.qcut(predicted.rank(method="first"), parts, labels=False)

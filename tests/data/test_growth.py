@@ -56,10 +56,37 @@ def test_a_month_that_a_later_dump_completes_counts_once():
 
 
 def test_without_readings_in_both_windows_the_message_names_them():
-    with pytest.raises(
-        UserError, match="months 9 to 12 after release; readings go from 2020-02-01 to 2020-02-01"
-    ):
+    with pytest.raises(UserError, match="months 9 to 12; readings go from 2020-02-01 to 2020-02-01"):
         growth.with_growth(tracks_released("2020-01-01"), selected(("t0", 10, None, "2020-02-01")), GROWTH)
+
+
+class TestBetweenTwoDays:
+    BETWEEN = Target(kind="growth", between=["2020-03-01", "2020-09-01"])
+
+    def test_the_last_level_up_to_each_day_counts(self):
+        rows = [("t0", 5, None, "2020-02-01"), ("t0", 7, None, "2020-02-20"), ("t0", 9, None, "2020-08-01")]
+        rows += [("t0", 99, None, "2020-09-02"), ("t1", 5, None, "2020-02-01"), ("t2", 5, None, "2020-08-01")]
+        tracks = tracks_released("2001", "2001", "2001")
+        found = growth.with_growth(tracks, selected(*rows), self.BETWEEN)
+        assert found["track_id"].tolist() == ["t0"]  # of the others there is one reading only
+        assert found.loc[0, ["early", "late"]].tolist() == [7, 9]
+        found = growth.with_first_weeks(found, selected(*rows), self.BETWEEN)
+        assert found.loc[0, "first_weeks_last"] == pytest.approx(np.log1p(7))
+        assert growth.count_late(found.assign(artist="test"), "artist") == 0
+
+    def test_counts_are_those_of_the_last_period_and_0_without_a_row(self):
+        rows = [("t0", 29, "2020-02-01", "2020-03-01"), ("t1", 31, "2020-08-01", "2020-09-01")]
+        tracks = tracks_released("2019-01-01", "2019-01-01", "2020-02-10")
+        found = growth.with_growth(tracks, selected(*rows), self.BETWEEN)
+        assert found["track_id"].tolist() == ["t0", "t1"]  # the last one was released within the first period
+        np.testing.assert_allclose(found[["early", "late"]], [[30.4375, 0], [0, 30.4375]])
+
+    def test_settings(self):
+        assert Config(target=self.BETWEEN).target.between == ["2020-03-01", "2020-09-01"]
+        with pytest.raises(ValueError, match="two days, the earlier one first"):
+            Target(kind="growth", between=["2020-09-01", "2020-03-01"])
+        with pytest.raises(ValueError, match="nothing is known before it"):
+            Config(target=self.BETWEEN, split={"scheme": "time"})
 
 
 def test_first_weeks_know_nothing_that_was_read_later():

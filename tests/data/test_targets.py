@@ -176,6 +176,11 @@ class TestGrowth:
         text = str(fit(self.TRAIN, kind="growth", transform="log_ratio", predict_months=[6, 9]))
         assert text == "log ratio of growth from the first 3 months after release to months 6 to 9"
 
+    def test_between_two_days(self):
+        target = fit(self.TRAIN, kind="growth", between=["2026-01-01", "2026-07-01"])
+        assert str(target) == "growth of popularity from 2026-01-01 to 2026-07-01"
+        assert targets.Target(**json.loads(json.dumps(target.description()))) == target
+
     def test_windows_must_not_overlap(self):
         with pytest.raises(ValueError, match=r"predict_months \[2, 12\] must rise, and begin after the 3"):
             config.Target(kind="growth", predict_months=[2, 12])
