@@ -66,13 +66,15 @@ class TableFile:
             raise UserError(f"collect.table.path: {self.path} is no file; name a CSV, TSV or Parquet table")
 
     def readings(self, tracks):
-        """The one reading of each track; of the day that the table or `collect.table.read_at` gives, if any."""
-        return history.of_tracks(tracks, "table", "popularity")
+        """The readings of tracks: a row's day is that of its cell or of `collect.table.read_at`, if any."""
+        rows = self._rows[self._rows["track_id"].isin(set(tracks["track_id"]))]
+        return history.of_tracks(rows, "table", "popularity")
 
     def refresh(self, track_ids):
-        """Refuse: a table has one reading. Raises UserError."""
+        """Refuse: a table holds what was read. Raises UserError."""
         raise UserError(
-            "--refresh: a table's popularity was read once; collect from a service to read it again"
+            "--refresh: popularity of a table was read when the table was made; add rows of later days to it "
+            "(read_at), and run 01 without --refresh"
         )
 
     def planted(self, track_ids):
@@ -81,7 +83,7 @@ class TableFile:
 
     def collect(self):
         """Every track of the table that passes the filters; prints what was left out or put together."""
-        tracks, remarks = read(self.path, self.settings)
+        tracks, self._rows, remarks = read(self.path, self.settings)
         for remark in remarks:
             print(f"{self.path.name}: {remark}")
         return select_tracks(tracks, self.filters).drop(columns="artist_names")
@@ -95,6 +97,8 @@ def read(path, settings):
     tracks : pandas.DataFrame
         One row per track id, in the order of the file, with the columns of `hitsong.collect.deduplicate.SCHEMA`
         that a source gives; `artist_ids` and `artist_names` hold lists, main artist first.
+    readings : pandas.DataFrame
+        `track_id`, `popularity` and `fetched_at` of every row, the most popular first.
     remarks : list of str
         On rows and cells that were left out, merged or ambiguous.
 
@@ -111,7 +115,9 @@ def read(path, settings):
         _check_popularity(kept["popularity"])
     except UserError as error:
         raise UserError(f"{path.name}: {error}") from None
-    return kept, [*remarks, *more, *rest]
+    readings = tracks[["track_id", "popularity", "fetched_at"]].dropna(subset=["track_id", "popularity"])
+    readings = readings.sort_values("popularity", ascending=False, kind="stable")
+    return kept, readings, [*remarks, *more, *rest]
 
 
 def _parse(cells, settings, path):
@@ -399,7 +405,7 @@ def _key(name):
 
 
 def _one_row_per_track(tracks):
-    """Leave out rows that cannot be used, and of each track keep the most popular row."""
+    """Leave out rows that cannot be used, and keep the first reading of each track: of one day, the highest."""
     remarks = []
     for name, what in {"popularity": "popularity", "track_id": "anything to tell the track by"}.items():
         missing = tracks[name].isna()
@@ -411,11 +417,17 @@ def _one_row_per_track(tracks):
     repeats = tracks[tracks.duplicated("track_id", keep=False)]
     if repeats.empty:
         return tracks.reset_index(drop=True), remarks
-    best = tracks.sort_values("popularity", ascending=False, kind="stable").drop_duplicates("track_id")
+    order = tracks.sort_values(["fetched_at", "popularity"], ascending=[True, False], kind="stable")
+    best = order.drop_duplicates("track_id")
     different = len(repeats.astype("str").drop_duplicates()) - repeats["track_id"].nunique()
+    dated = repeats.groupby("track_id")["fetched_at"].nunique().gt(1).any()
+    kept = (
+        "row of the first day of each stays (history.parquet holds all)"
+        if dated
+        else "most popular row of each stays"
+    )
     remarks.append(
-        f"{len(tracks) - len(best):,} rows repeat a track id ({different:,} with other values); the most popular row "
-        "of each stays"
+        f"{len(tracks) - len(best):,} rows repeat a track id ({different:,} with other values); the {kept}"
     )
     return best.sort_index(ignore_index=True), remarks
 

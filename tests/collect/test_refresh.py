@@ -232,8 +232,34 @@ def test_files_have_one_reading_of_a_day_that_is_not_invented(tmp_path, monkeypa
         assert readings["value"].tolist() == [1, 2]
         days = readings["read_at"].dt.strftime("%Y-%m-%d")
         assert (days == day).all() if day else days.isna().all()
-    with pytest.raises(UserError, match="read once"):
+    with pytest.raises(UserError, match="add rows of later days"):
         run(monkeypatch, folder, "--refresh")
+
+
+def test_a_table_with_rows_of_several_days_is_a_history(tmp_path, monkeypatch, capsys):
+    days = ["2024-05-01", "2024-03-01", "2024-04-01", "2024-03-01", None]
+    table = pd.DataFrame(
+        {
+            "track_id": [f"t{number}" for number in range(4) for _ in days],
+            "name": [f"Song {number}" for number in range(4) for _ in days],
+            "popularity": [value + number for number in range(4) for value in (50, 10, 30, 20, 90)],
+            "snapshot_date": days * 4,
+        }
+    )
+    table.to_csv(tmp_path / "table.csv", index=False)
+    columns = {"read_at": "snapshot_date"}
+    chosen = written(
+        tmp_path, source="table", table={"path": str(tmp_path / "table.csv"), "columns": columns}
+    )
+    run(monkeypatch, tmp_path)
+    assert "the row of the first day of each stays (history.parquet holds all)" in capsys.readouterr().out
+    tracks = deduplicate.read(Study.of(chosen).tracks)
+    assert tracks["popularity"].tolist() == [20, 21, 22, 23]  # the higher of the two of the first day
+    assert set(tracks["fetched_at"]) == {"2024-03-01"}
+    readings = history.read(Study.of(chosen).history)
+    of_first = readings[readings["track_id"] == "t0"]
+    assert of_first["value"].tolist() == [90, 20, 30, 50]  # that of no known day first
+    assert len(readings) == 16
 
 
 # ---------------------------------------------------------------------- any interruption

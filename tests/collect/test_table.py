@@ -442,7 +442,7 @@ def test_any_table_gives_rows_or_says_what_is_wrong(tmp_path_factory, table, sep
     path = tmp_path_factory.mktemp("any") / "t.csv"
     path.write_bytes(text.getvalue().encode("utf-8", "replace"))
     try:
-        tracks, remarks = read(path, Table(path=str(path), artist_separator=separator))
+        tracks, _, remarks = read(path, Table(path=str(path), artist_separator=separator))
     except UserError:
         return
     assert len(tracks)
