@@ -275,10 +275,12 @@ def changed_since(study, stage, inputs, config):
     return _damage(study, record, STAGES[stage][0])
 
 
-def _damage(study, record, script):
+def _damage(study, record, script, ignored=()):
     """Say which output of a stage is missing or was changed; None if all are as the stage left them."""
     for name, recorded in record["outputs"].items():
         path = study.folder / name
+        if name in ignored:
+            continue
         if not path.exists():
             return f"{path} is missing"
         if sha256(path) != recorded:
@@ -296,7 +298,7 @@ def problem(study, stage, config=None, ignored=()):
     config : hitsong.config.Config, optional
         The settings of the run that would use them.
     ignored : container of str
-        Inputs that may have changed.
+        Inputs and outputs that may have changed.
 
     Returns
     -------
@@ -307,7 +309,7 @@ def problem(study, stage, config=None, ignored=()):
     if not study.record(stage).exists():
         return f"{study.folder} holds no results of {script}"
     record = read_json(study.record(stage))
-    if damage := _damage(study, record, script):
+    if damage := _damage(study, record, script, ignored):
         return damage
     for name, recorded in record["inputs"].items():
         path = study.folder / name

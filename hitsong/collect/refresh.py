@@ -37,7 +37,8 @@ def refresh(stage, config):
     path = study.record("collect")
     record = read_json(path) if path.exists() else None
     old_dump = _dump_inputs(study, record) if record else set()
-    if reason := problem(study, "collect", record and _with_dump_of(record, config), old_dump):
+    renewed = {*old_dump, study.history.name}  # the history may be that of a killed refresh
+    if reason := problem(study, "collect", record and _with_dump_of(record, config), renewed):
         raise UserError(f"--refresh: {reason}; run: {command('collect')}")
     tracks = pq.read_table(study.tracks, columns=["track_id", "popularity", "fetched_at"]).to_pandas()
     with sources.open_source(config, study.catalog) as source:

@@ -209,6 +209,22 @@ def test_a_refresh_is_refused_where_there_is_nothing_to_refresh(tmp_path, monkey
     assert problem(Study.of(chosen), "collect", chosen) is None
 
 
+@pytest.mark.parametrize(
+    "damage", [Path.unlink, lambda path: history.write(path, history.read(path).iloc[:3])]
+)
+def test_a_refresh_that_was_killed_before_its_record_is_done_again(tmp_path, monkeypatch, damage):
+    chosen = written(tmp_path, **SOURCES["spotify"])
+    study = Study.of(chosen)
+    run(monkeypatch, tmp_path)
+    run(monkeypatch, tmp_path, "--refresh", f"--set standin.clock={CLOCKS[1]}")
+    expected = history.read(study.history)
+    damage(study.history)
+    assert "history.parquet" in problem(study, "collect", chosen)
+    run(monkeypatch, tmp_path, "--refresh", f"--set standin.clock={CLOCKS[1]}")
+    pd.testing.assert_frame_equal(history.read(study.history), expected)
+    assert problem(study, "collect", chosen) is None
+
+
 def test_files_have_one_reading_of_a_day_that_is_not_invented(tmp_path, monkeypatch, shared):
     written(tmp_path, source="fma", root=str(shared / "fma_mini"), subset="small")
     run(monkeypatch, tmp_path)
