@@ -151,8 +151,9 @@ def describe_importance(bands, parts, unit):
     return (
         "A part of a song was replaced by the same part of another song, and the change of the score was measured. "
         f"Of {len(bands)} frequency bands, {band['begin']:,.0f} to {band['end']:,.0f} Hz matters most: the score "
-        f"changes by {_amount(band, unit)}, {band['share']:.0%} of its change when the whole song is replaced. Of "
-        f"{len(parts)} parts in time, {part['begin']:.0f} to {part['end']:.0f} s matters most: {_amount(part, unit)}. "
+        f"changes by {_amount(band, unit)}, {100 * band['share']:.0f}\xa0% of its change when the whole song is "
+        f"replaced. Of {len(parts)} parts in time, {part['begin']:.0f} to {part['end']:.0f} s matters most: "
+        f"{_amount(part, unit)}. "
         "This shows what the model uses, right or wrong. It does not show what makes songs popular."
     )
 
@@ -169,8 +170,9 @@ def describe_correlations(table):
     strongest = strongest.replace("(-", "(−")
     return (
         f"{len(significant)} of {len(table)} tags and descriptors correlate with the predictions; about "
-        f"{DISCOVERY_RATE:.0%} of these are expected to be chance. The strongest (Spearman): {strongest}. Correlation "
-        "is not causation: raising one of these in a song need not raise its prediction, and even less its popularity."
+        f"{100 * DISCOVERY_RATE:.0f}\xa0% of these are expected to be chance. The strongest (Spearman): {strongest}. "
+        "Correlation is not causation: raising one of these in a song need not raise its prediction, and even less its "
+        "popularity."
     )
 
 

@@ -4,6 +4,7 @@ import pandas as pd
 
 from hitsong.data import leakage
 from hitsong.data.tracks import has_audio
+from hitsong.evaluation import bootstrap
 from hitsong.evaluation.compare import select_model
 from hitsong.evaluation.evaluate import ranked
 from hitsong.files import read_json
@@ -22,7 +23,7 @@ from hitsong.report import (
     training_figures,
 )  # fmt: skip
 from hitsong.report.explorer import explore
-from hitsong.report.formats import dates
+from hitsong.report.formats import dates, interval, number
 
 _DRAWN = 8  # models whose predictions are drawn in the page; those of all are files
 
@@ -84,6 +85,7 @@ def build_report(study, config, result, tracks, table, target, infos, dependence
         contents={name: titles for name, titles in content.SECTIONS.items() if not missing.get(name)},
         source_page=content.SOURCES.get(source),
         explorer=explorer,
+        to_ceiling=_to_ceiling(table, result, target, tracks),
         used=used,
         descriptions=content.descriptions(infos, served, result),
         seeds=max(result["rows"][name].get("repetitions") or 1 for name in names),
@@ -113,6 +115,23 @@ def _pairs(table, target, model):
         return None
     y, p = select_model(table, model, target.names)
     return tables.ordered_pairs(y.iloc[:, 0], p.iloc[:, 0])
+
+
+def _to_ceiling(table, result, target, tracks):
+    """By how much the best model differs from the planted effect, with its interval, as text; None without one."""
+    if "planted" not in result["rows"] or not target.number:
+        return None
+    y, best = select_model(table, result["best"], target.names)
+    planted = select_model(table, "planted", target.names)[1].reindex(y.index)
+    groups = tracks.set_index("track_id")["group"].reindex(y.index)
+    folds = table.drop_duplicates("track_id").set_index("track_id")["fold"] if "fold" in table else None
+    values = [values.iloc[:, 0].to_numpy() for values in (y, best, planted)]
+    difference = bootstrap.paired(
+        target.kind, *values, groups, result["sheet"]["draws"], result["sheet"]["seeds"]["run"], only=[result["main"]],
+        folds=None if folds is None else folds.reindex(y.index),
+    )[result["main"]]  # fmt: skip
+    bounds = (difference["low"], difference["high"])
+    return f"{number(difference['difference'], bounds)} ({interval(bounds)})"
 
 
 def _extremes(study, tracks, table, target, model, source):

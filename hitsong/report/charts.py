@@ -100,7 +100,7 @@ def intervals(table, row, value, title, x_title, colour=None, at=None, ends=None
     form = number_format(numbers)
     y = alt.Y(
         "_label:N",
-        sort=None,
+        sort=list(dict.fromkeys(table["_label"])),
         title=None,
         axis=alt.Axis(grid=False, ticks=False, domain=False, labelPadding=8),
     )

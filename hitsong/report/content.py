@@ -5,7 +5,7 @@ import numpy as np
 from hitsong.evaluation import kinds
 from hitsong.evaluation.evaluate import ranked
 from hitsong.report import model_card, model_table, provenance, sentences
-from hitsong.report.formats import dates, interval, number, short
+from hitsong.report.formats import dates, short
 from hitsong.study import STAGES
 from hitsong.training.stage import summarise
 
@@ -79,7 +79,6 @@ def results(result, kind, used):
         "paired_support": model_table.typical_intervals(paired.values(), paired_names),
         "measured": [used, *result["schemes"]],
         "schemes": _schemes(result, used),
-        "to_ceiling": _to_ceiling(result),
         "chances": model_table.chances(result),
         "coverage": {name: row["coverage"] for name, row in ranked(result) if row.get("coverage")},
     }
@@ -102,15 +101,6 @@ def baselines(study, fitted, served, kind):
         "served": served,
         "curves": fitted["learning_curve"],
     }
-
-
-def _to_ceiling(result):
-    """By how much the best model differs from the planted effect, with the interval, or None."""
-    difference = result["paired"].get("planted", {}).get(result["main"])
-    if not difference:
-        return None
-    bounds = (difference["low"], difference["high"])
-    return f"{number(difference['difference'], bounds)} ({interval(bounds)})"
 
 
 def descriptions(infos, served, result):

@@ -204,7 +204,7 @@ def _figure(frame, target, model):
     )
     layers = [dots]
     if not target.classes and target.kind != "audio_features":
-        layers.insert(0, charts.diagonal(drawn[["p", "y"]].min(axis=None), drawn[["p", "y"]].max(axis=None)))
+        layers.insert(0, charts.diagonal(drawn["p"].min(), drawn["p"].max()))
     note = f" The picture shows {len(drawn):,} of {len(frame):,} tracks." if every > 1 else ""
     line = " On the dashed line both are equal." if len(layers) > 1 else ""
     return Figure(

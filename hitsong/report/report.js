@@ -133,7 +133,7 @@ function explore(source) {
 
   const largest = Math.max(...rows.map((row) => Math.abs(row.y)));
   const numbers = new Intl.NumberFormat("en", {
-    maximumSignificantDigits: 3, notation: largest >= 1e4 ? "compact" : "standard",
+    ...(largest >= 1e4 ? { notation: "compact", maximumSignificantDigits: 3 } : { maximumFractionDigits: largest >= 10 ? 1 : 3 }),
   });
   const text = (value) =>
     typeof value === "number" ? numbers.format(value).replace("-", "−").replace("K", "k") : value ?? "–";

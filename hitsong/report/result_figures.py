@@ -143,7 +143,8 @@ def _scatter(rows, output, unit):
     ]
     opacity = float(np.clip(6 / np.sqrt(len(drawn)), 0.15, 0.6))
     dots = alt.Chart(drawn).mark_point(size=28 if output is None else 14, opacity=opacity).encode(*axes)
-    chart = alt.layer(charts.diagonal(*ends), dots)
+    line = charts.diagonal(rows["prediction"].min(), rows["prediction"].max())
+    chart = alt.layer(line, dots)
     return chart.properties(title=output) if output else chart
 
 

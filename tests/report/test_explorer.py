@@ -99,6 +99,7 @@ def shown(report):
         page.locator("#tracks").scroll_into_view_if_needed()
         page.wait_for_selector(".drawing.tracks .live svg")
         page.wait_for_function("!document.querySelector('.drawing.tracks > svg')")
+        page.locator(".drawing.tracks").evaluate("place => place.scrollIntoView({block: 'center'})")
         yield page
         assert trouble == []
 
