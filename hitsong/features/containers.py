@@ -6,7 +6,6 @@ differs by 3 dB. Only the demuxers and codecs named here run, and only on an ope
 
 import numpy as np
 
-LABELS = {"mp4": "MP4, M4A or QuickTime", "matroska": "WebM or Matroska", "aac": "AAC"}  # by demuxer
 MOST_BROKEN = 0.01  # share of packets; a cut file has one
 BOX_TYPES = (
     b"ftyp",
@@ -44,6 +43,20 @@ def demuxer(head):
     return None
 
 
+def label(file, demuxer):
+    """What an open file of a demuxer is called, with its article."""
+    file.seek(0)
+    head = file.read(64)
+    file.seek(0)
+    if demuxer == "matroska":
+        return "a WebM file" if b"webm" in head else "a Matroska file"
+    if demuxer == "aac":
+        return "an AAC file"
+    if head[4:8] != b"ftyp" or head[8:12] == b"qt  ":
+        return "a QuickTime file"
+    return "an M4A file" if head[8:11] == b"M4A" else "an MP4 file"
+
+
 def read(file, demuxer, seconds):
     """Decode the best sound of an open file.
 
@@ -68,14 +81,15 @@ def read(file, demuxer, seconds):
     """
     import av  # a second and 100 MB of libraries, which most runs do without
 
+    kind = label(file, demuxer)
     try:
         with av.open(file, format=demuxer, metadata_errors="ignore") as container:
-            stream = _sound(container, LABELS[demuxer])
+            stream = _sound(container, kind)
             frames = list(_frames(container, stream, seconds, av.FFmpegError))
     except av.FFmpegError:
-        raise ContainerError(f"damaged {LABELS[demuxer]}, not decodable as audio") from None
+        raise _damaged(kind) from None
     if not frames:
-        raise ContainerError(f"{LABELS[demuxer]} without sound")
+        raise ContainerError(f"{kind} that holds no sound")
     forms = {(frame.sample_rate, frame.layout.nb_channels) for frame in frames}
     if len(forms) > 1:
         raise ContainerError("its sample rate or number of channels changes in between")
@@ -86,14 +100,15 @@ def length(file, demuxer):
     """The length of an open file's sound by its header, in seconds; None if it does not say. Raises ContainerError."""
     import av
 
+    kind = label(file, demuxer)
     try:
         with av.open(file, format=demuxer, metadata_errors="ignore") as container:
-            stream = _sound(container, LABELS[demuxer])
+            stream = _sound(container, kind)
             if stream.duration is not None:
                 return float(stream.duration * stream.time_base)
             return None if container.duration is None else container.duration / av.time_base
     except av.FFmpegError:
-        raise ContainerError(f"damaged {LABELS[demuxer]}, not decodable as audio") from None
+        raise _damaged(kind) from None
 
 
 def title_and_artist(file, demuxer):
@@ -108,16 +123,20 @@ def title_and_artist(file, demuxer):
     return tags.get("title", ""), tags.get("artist", "")
 
 
-def _sound(container, label):
+def _damaged(kind):
+    return ContainerError(f"{kind} that is damaged, or without its end: it cannot be decoded")
+
+
+def _sound(container, kind):
     """The best stream of sound, if it can be decoded."""
     stream = container.streams.best("audio")
     if stream is None:
-        raise ContainerError(f"{label} without sound")
+        raise ContainerError(f"{kind} that holds no sound")
     if stream.codec_context is None:
-        raise ContainerError(f"{label}, copy protected or of an unknown codec")
+        raise ContainerError(f"{kind} that is copy protected, or of an unknown codec")
     codec = stream.codec_context.codec.canonical_name
     if codec not in CODECS:
-        raise ContainerError(f"{label} with the codec {codec}, which is not supported: convert it to FLAC")
+        raise ContainerError(f"{kind} with the codec {codec}, which is not supported: convert it to FLAC")
     stream.codec_context.thread_count = 1
     return stream
 

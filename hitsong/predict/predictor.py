@@ -177,6 +177,12 @@ class Predictor:
             "explained": AMONG_BOTH if popularity else AMONG_PREDICTIONS,
         }
 
+    def typical_error(self):
+        """The error that half of the validation tracks exceed, in the target's units; None for other targets."""
+        if self.target.kind != "popularity":
+            return None
+        return float(np.median(np.abs(self._residuals)))
+
     def rank(self, predictions):
         """Rank the scores of several songs, the highest first: positions; None for audio features, without order."""
         if self.target.kind == "audio_features":

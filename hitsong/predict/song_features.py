@@ -13,6 +13,7 @@ from hitsong.predict.variants import variants
 SILENT = 1e-4  # largest sample, of 1: stage 02 refuses such previews
 FULL_SCALE = 0.999  # samples beyond count as clipped
 SCORED_SECONDS = 32.0  # the middle of the file, which features are made from
+MARGIN = 1.0  # seconds on either side of a variant, so that the edges of filters lie outside
 SHORTEST = 5.0  # seconds of sound that a score needs, or the length that the model expects, if that is less
 
 TEXTS, NESTED = ("title", "artist"), ("features", "variants")
@@ -26,7 +27,7 @@ class Variant:
     ----------
     name : str
     start : float
-        Where it begins in the file, in seconds.
+        Where the part that its features are made from begins in the file, in seconds.
     features : dict of str to np.ndarray
         By kind, as the store holds them.
     """
@@ -132,24 +133,35 @@ def read_features(path, settings, whole_mel=False, seconds=LONGEST, groups=(), k
     _refuse_silence(clip, settings)
     title, artist = title_and_artist(path)
     song = features_of_clip(clip, settings, whole_mel)
-    made = []
-    if groups:
-        chosen = settings.model_copy(update={"kinds": list(kinds_of_variants)})
-        for name, start, variant in variants(clip, scored_seconds(settings), groups):
-            made.append(Variant(name, start, _features(variant, chosen)))
+    made = _make_variants(clip, song, settings, groups, kinds_of_variants) if groups else []
     return replace(song, title=title, artist=artist, variants=made)
 
 
-def scored_seconds(settings):
-    """The length of the part in the middle of a file that the features are made from, in seconds."""
-    return max(SCORED_SECONDS, settings.mel.seconds)
+def _make_variants(clip, song, settings, groups, kinds_of_variants):
+    """The variants of a song; the unchanged one has the song's own features."""
+    chosen = settings.model_copy(update={"kinds": list(kinds_of_variants)})
+    used = used_seconds(chosen)
+    spare = max(0.0, min(MARGIN, (song.seconds - used) / 2))
+    made = []
+    for name, start, variant in variants(clip, used + 2 * spare, groups):
+        if name == "unchanged":
+            features = {product: song.features[product] for product in kinds.products(chosen.kinds)}
+        else:
+            features = _features(variant, chosen)
+        made.append(Variant(name, start + spare, features))
+    return made
+
+
+def used_seconds(settings):
+    """How much of the middle of a file its features are made from, in seconds."""
+    return settings.mel.seconds if settings.kinds == ["mel"] else max(SCORED_SECONDS, settings.mel.seconds)
 
 
 def features_of_clip(clip, settings, whole_mel=False):
     """As `read_features`, for a decoded file: `hitsong.features.decode.Clip`."""
     seconds = len(clip.channels) / clip.sample_rate
     # All kinds are made from one part: the kinds themselves would take the middle, or the beginning, of a longer file.
-    features = _features(clip.middle(scored_seconds(settings)), settings)
+    features = _features(clip.middle(max(SCORED_SECONDS, settings.mel.seconds)), settings)
     if whole_mel and "mel" not in features:
         features["whole_mel"] = mel.compute(clip, config.Mel(seconds=seconds))
     full = np.count_nonzero(clip.channels >= FULL_SCALE) + np.count_nonzero(clip.channels <= -FULL_SCALE)

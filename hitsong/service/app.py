@@ -11,7 +11,7 @@ from hitsong.predict.predictor import Predictor
 from hitsong.service import problems
 from hitsong.service.decoders import DecoderPool
 from hitsong.service.middleware import RequestMiddleware
-from hitsong.service.routes import explanations, information, songs
+from hitsong.service.routes import explanations, information, songs, variants
 from hitsong.service.scoring import ScoringService, shown_kinds
 from hitsong.service.server import Server
 
@@ -35,7 +35,7 @@ def create_app(service, access):
         },
     )  # fmt: skip
     app.state.service = service
-    for module in (songs, explanations, information):
+    for module in (songs, variants, explanations, information):
         app.include_router(module.router)
     information.mount_files(app)
     if access.origins:

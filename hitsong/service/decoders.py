@@ -6,6 +6,7 @@ come back, as plain bytes, never as pickles.
 """
 
 import contextlib
+import json
 import logging
 import multiprocessing
 import multiprocessing.forkserver
@@ -84,7 +85,7 @@ class DecoderPool:
         for decoder in self._decoders:
             decoder.wait()
 
-    def decode(self, audio, disconnected=lambda: False):
+    def decode(self, audio, disconnected=lambda: False, groups=(), kinds=()):
         """Make the features of a file, as soon as a process is idle.
 
         Parameters
@@ -92,6 +93,9 @@ class DecoderPool:
         audio : bytes
         disconnected : callable
             Whether the client has gone; asked before the work begins.
+        groups, kinds : sequence of str
+            Which variants to make as well, and their kinds of feature, see
+            `hitsong.predict.song_features.read_features`.
 
         Returns
         -------
@@ -108,7 +112,8 @@ class DecoderPool:
                 raise ClientDisconnected()
             if not decoder.process.is_alive():  # killed while idle
                 self._replace(decoder)
-            return decoder.decode(audio, self._limits.job_seconds)
+            job = json.dumps({"groups": groups, "kinds_of_variants": kinds}).encode()
+            return decoder.decode(job, audio, self._limits.job_seconds)
         except DecodeError as error:
             if not decoder.process.is_alive():
                 log.warning("a decoder process was lost: %s", error)
@@ -147,7 +152,7 @@ class _Decoder:
             self.pipe.recv_bytes()
             self.ready = True
 
-    def decode(self, audio, seconds):
+    def decode(self, job, audio, seconds):
         """Send a file and wait for its features; kill the process after so many seconds."""
         timed_out = threading.Event()
 
@@ -159,6 +164,7 @@ class _Decoder:
         timer.start()
         try:
             self.wait()
+            self.pipe.send_bytes(job)
             self.pipe.send_bytes(audio)
             code, result = self.pipe.recv_bytes(32), self.pipe.recv_bytes(LARGEST_RESULT)
         except (OSError, EOFError):
@@ -203,10 +209,10 @@ def _work(pipe, settings, limits):
     pipe.send_bytes(b"ready")
     while True:
         try:
-            audio = pipe.recv_bytes()
+            job, audio = json.loads(pipe.recv_bytes()), pipe.recv_bytes()
         except EOFError:
             return
-        for part in _result(audio, settings, limits):
+        for part in _result(audio, job, settings, limits):
             pipe.send_bytes(part)
 
 
@@ -221,11 +227,11 @@ def _confine(memory_bytes):
         resource.setrlimit(resource.RLIMIT_AS, (memory_bytes, memory_bytes))
 
 
-def _result(audio, settings, limits):
+def _result(audio, job, settings, limits):
     """A code, and the features or the reason why there are none: two byte strings."""
     try:
         with _as_path(audio) as path:
-            features = read_features(path, settings, whole_mel=True, seconds=limits.seconds)
+            features = read_features(path, settings, whole_mel=True, seconds=limits.seconds, **job)
             return b"features", features.to_bytes()
     except TooLongError as error:
         return b"too_long", str(error).encode()
@@ -233,8 +239,8 @@ def _result(audio, settings, limits):
         return b"unreadable", str(error).encode()
     except MemoryError:
         return b"unreadable", b"decoding it takes more memory than one file may use"
-    except Exception as error:  # a library failed on this file
-        return b"unreadable", f"not decodable as audio ({type(error).__name__})".encode()
+    except Exception:  # a library failed on this file
+        return b"unreadable", b"not decodable as audio"
 
 
 @contextlib.contextmanager

@@ -31,16 +31,22 @@ async def _receive_song(request: Request, service: Service):
 OneSong = Annotated[upload.Upload, Depends(_receive_song)]
 
 
-async def _receive_songs(request: Request, service: Service):
-    files = await upload.receive_files(request, "files", service.limits, service.limits.files)
-    try:
-        yield files
-    finally:
-        for item in files:
-            item.file.close()
+def _receive_up_to(limit):
+    """Receive several files, at most as many as the limit of that name allows."""
+
+    async def receive(request: Request, service: Service):
+        files = await upload.receive_files(request, "files", service.limits, getattr(service.limits, limit))
+        try:
+            yield files
+        finally:
+            for item in files:
+                item.file.close()
+
+    return receive
 
 
-SeveralSongs = Annotated[list[upload.Upload], Depends(_receive_songs)]
+SeveralSongs = Annotated[list[upload.Upload], Depends(_receive_up_to("files"))]
+Versions = Annotated[list[upload.Upload], Depends(_receive_up_to("versions"))]
 
 
 async def _watch_connection(request: Request):

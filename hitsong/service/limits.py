@@ -18,6 +18,8 @@ class Limits:
         Decoded length of one file.
     files : int
         Songs of one ranking; together they may have as many bytes as four files.
+    versions : int
+        Versions of one song that are compared.
     in_flight : int
         Requests in work or waiting; further ones get status 503.
     workers : int
@@ -35,6 +37,7 @@ class Limits:
     file_bytes: int = 30_000_000
     seconds: float = 600.0
     files: int = 50
+    versions: int = 4
     in_flight: int = 16
     workers: int = field(default_factory=lambda: os.cpu_count() or 1)
     job_seconds: float = 30.0
@@ -45,9 +48,9 @@ class Limits:
 
     @property
     def rank_bytes(self):
-        """Of the body of a ranking."""
+        """Of the body of a ranking, or of versions."""
         return 4 * self.file_bytes + self.files * FORM_BYTES
 
     def body_bytes(self, path):
-        """Of the body of a request to this path: one file and the form around it, but for rankings."""
-        return self.rank_bytes if path == "/rank" else self.file_bytes + FORM_BYTES
+        """Of the body of a request to this path: one file and the form around it, but for several songs."""
+        return self.rank_bytes if path in ("/rank", "/versions") else self.file_bytes + FORM_BYTES

@@ -103,11 +103,21 @@ class SongWarning(Schema):
     message: str
 
 
+class Neighbour(Schema):
+    """A track of the study whose sound is near."""
+
+    name: str
+    artist: str
+    popularity: Number = Field(description="As its source gave it")
+
+
 class Song(Schema):
     """The prediction for one file."""
 
     id: str = Field(description="For /spectrogram and /explain, for about half an hour")
     name: str = Field(description="The file's name, as sent")
+    title: str = Field(description="From the file's own tags; empty where it has none")
+    artist: str = Field(description="From the file's own tags; empty where it has none")
     seconds: Seconds
     excerpt: Excerpt
     target: Target
@@ -116,6 +126,9 @@ class Song(Schema):
     percentile: Percentile | None
     distribution: Distribution | None = Field(None, description="With `fields=distribution` only")
     tags: list[Tag] | None = Field(description="The highest; null without the auto-tagger")
+    neighbours: list[Neighbour] | None = Field(
+        description="The study's tracks that sound most alike; null where they may not be shown"
+    )
     descriptors: dict[str, Descriptor] | None = Field(None, description="With `fields=descriptors` only")
     model: Model
     warnings: list[SongWarning]
@@ -131,6 +144,57 @@ class RankedSong(Song):
     )
 
 
+class ChangedSound(Schema):
+    """The song with another level or sound colour."""
+
+    name: str = Field(description="louder, softer, brighter, darker, more bass, less bass: 3 dB each")
+    score: Number
+    change: Number = Field(description="Against the song as it is")
+    beyond_noise: bool = Field(description="Whether the change is more than twice the noise")
+
+
+class ScoredExcerpt(Schema):
+    """A part of the song, of the length that scores are made from."""
+
+    start: Seconds = Field(description="In seconds")
+    end: Seconds
+    score: Number
+
+
+class Variants(Schema):
+    """Scores of variants of a song, in the unit of its prediction; the expected class for classes."""
+
+    name: str
+    score: Number
+    noise: Number = Field(
+        description="How far the score moves when the part begins up to a second earlier or later"
+    )
+    error: Number | None = Field(
+        description="Half of the songs that the model was not trained on are further off; null for classes"
+    )
+    sound: list[ChangedSound]
+    curve: list[ScoredExcerpt] = Field(description="Along the song; empty for a song without other excerpts")
+
+
+class Spectrum(Schema):
+    """The mean level by frequency."""
+
+    hertz: list[Number]
+    decibels: list[Number]
+
+
+class Version(RankedSong):
+    """One of several versions of a song."""
+
+    score: Number
+    noise: Number
+    within_noise: bool | None = Field(
+        description="Whether the score differs from the next version's by no more than the noise of both"
+    )
+    curve: list[ScoredExcerpt]
+    spectrum: Spectrum
+
+
 class FailedFile(Schema):
     """A file without a prediction."""
 
@@ -143,6 +207,14 @@ class Ranking(Schema):
     """Songs, the highest prediction first."""
 
     rows: list[RankedSong]
+    failed: list[FailedFile]
+    explained: str = Field(description="How `above_next` is computed, and what it assumes")
+
+
+class Versions(Schema):
+    """Versions of a song, the highest score first."""
+
+    rows: list[Version]
     failed: list[FailedFile]
     explained: str = Field(description="How `above_next` is computed, and what it assumes")
 

@@ -11,6 +11,7 @@ from contextlib import contextmanager
 import numpy as np
 import soundfile
 
+from hitsong.explain.what_if import variant_scores
 from hitsong.features import descriptors, tags
 from hitsong.files import digest
 from hitsong.predict.song_features import shown_mel
@@ -22,6 +23,8 @@ from hitsong.service.problems import Problem
 RETRY_AFTER = 2  # seconds
 WARM_UP_SECONDS = 10
 SONGS_AT_ONCE = 3  # in one pass of the tagging network: 30 patches
+VARIANTS_AT_ONCE = 9
+LONGEST_TEXT = 200  # of a title in a file's tags
 SHOWN = ("descriptors", "tags")  # made of every file, whatever the model's inputs
 
 # By the last word of a descriptor's name.
@@ -89,7 +92,7 @@ class ScoringService:
             self.metrics.in_flight.dec()
             self._slots.release()
 
-    def score(self, name, audio, disconnected=lambda: False):
+    def score(self, name, audio, disconnected=lambda: False, groups=()):
         """Score one file.
 
         Parameters
@@ -99,6 +102,8 @@ class ScoringService:
         audio : bytes
         disconnected : callable
             Whether the client has gone; asked before each step.
+        groups : sequence of str
+            Which variants to make as well, see `hitsong.predict.variants`.
 
         Returns
         -------
@@ -106,6 +111,8 @@ class ScoringService:
             In the form of `hitsong.service.schemas.Song`.
         scores : np.ndarray
             The prediction.
+        features : hitsong.predict.song_features.SongFeatures
+            With the variants.
 
         Raises
         ------
@@ -116,7 +123,7 @@ class ScoringService:
         """
         started = time.perf_counter()
         try:
-            song = self.decoders.decode(audio, disconnected)
+            song = self.decoders.decode(audio, disconnected, groups, self.predictor.kinds)
             decoded = time.perf_counter()
             prediction = self._networks.predict(song, disconnected)
         except ClientDisconnected:
@@ -130,12 +137,14 @@ class ScoringService:
             self.metrics.steps.labels(step).observe(timings[step])
         warnings = [{"code": code, "message": message} for code, message in prediction.warnings]
         if prediction.tags is None:
-            message = "There are no tags: the package musicnn is not installed."
+            message = "There are no music tags: the network that makes them is not installed here."
             warnings.append({"code": "no_tags", "message": message})
         described = zip(descriptors.COLUMNS, song.features["descriptors"], strict=True)
         result = {
             "id": song_id,
             "name": name,
+            "title": song.title[:LONGEST_TEXT],
+            "artist": song.artist[:LONGEST_TEXT],
             "seconds": song.seconds,
             "excerpt": {"start": start, "end": end},
             "target": self.target,
@@ -143,6 +152,7 @@ class ScoringService:
             "interval": self.predictor.interval(prediction.scores),
             "percentile": self.predictor.percentile(prediction.scores),
             "distribution": self.predictor.distribution(),
+            "neighbours": prediction.neighbours,
             "tags": prediction.tags and [{"name": tag, "score": score} for tag, score in prediction.tags],
             "descriptors": {
                 column: {"value": float(value), "unit": UNITS.get(column.rpartition("_")[2])}
@@ -152,7 +162,11 @@ class ScoringService:
             "warnings": warnings,
             "timings": timings,
         }
-        return result, prediction.scores
+        return result, prediction.scores, song
+
+    def score_variants(self, made):
+        """Score variants of a song in one batch: `hitsong.explain.what_if.VariantScores`."""
+        return variant_scores(made, self.predictor.target.score(self._networks.predict_variants(made)))
 
     def explain(self, recent, output):
         """How the score of a recent song changes where a part of its spectrogram is hidden; computed once.
@@ -198,6 +212,12 @@ class _Networks:
     def predict_features(self, features):
         """Predictions for ready features."""
         return self._executor.submit(self._predictor.bundle.predict_features, features).result()
+
+    def predict_variants(self, made):
+        """Predictions for the variants of a song; others' songs come in between two parts of them."""
+        parts = [made[start : start + VARIANTS_AT_ONCE] for start in range(0, len(made), VARIANTS_AT_ONCE)]
+        futures = [self._executor.submit(self._predictor.predict_variants, part) for part in parts]
+        return np.concatenate([future.result() for future in futures])
 
     def _predict_waiting(self):
         """Predict for some of the waiting songs, their tags in one batch."""

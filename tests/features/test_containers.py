@@ -98,7 +98,7 @@ def test_a_video_without_sound_says_so(tmp_path):
         for _ in range(3):
             container.mux(stream.encode(av.VideoFrame.from_ndarray(np.zeros((32, 32, 3), np.uint8))))
         container.mux(stream.encode(None))
-    with pytest.raises(decode.AudioError, match="MP4, M4A or QuickTime without sound"):
+    with pytest.raises(decode.AudioError, match="an MP4 file that holds no sound"):
         decode.read(write(tmp_path, file.getvalue()))
 
 
@@ -106,7 +106,7 @@ def test_a_codec_that_is_not_listed_is_named(tmp_path, rng, monkeypatch):
     monkeypatch.setitem(KINDS, "ADPCM in QuickTime", ("mov", "adpcm_ima_qt", RATE))
     content = encode(0.1 * rng.normal(size=(RATE, 2)).astype(np.float32), "ADPCM in QuickTime")
     with pytest.raises(
-        decode.AudioError, match="QuickTime with the codec adpcm_ima_qt, which is not supported"
+        decode.AudioError, match="a QuickTime file with the codec adpcm_ima_qt, which is not supported"
     ):
         decode.read(write(tmp_path, content))
 

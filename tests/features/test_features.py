@@ -348,7 +348,10 @@ def test_what_the_decoder_does_not_know_is_named(tmp_path):
     )
     store = indexed(tmp_path, a=tmp_path / "a.m4a")
     extract(store, KINDS, tmp_path, Compute(workers=1))
-    assert store.failures()["reason"].iat[0] == "damaged MP4, M4A or QuickTime, not decodable as audio"
+    assert (
+        store.failures()["reason"].iat[0]
+        == "an M4A file that is damaged, or without its end: it cannot be decoded"
+    )
 
 
 def test_silence_clipping_and_truncation(tmp_path, tone):

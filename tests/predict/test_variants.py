@@ -59,15 +59,15 @@ def test_level_and_colour_change_as_their_names_say(rng):
 def test_the_unchanged_variant_is_what_the_song_is_scored_by(song):
     features = read_features(song, SETTINGS, groups=["sound", "shift", "excerpt"], kinds_of_variants=["mel"])
     first = features.variants[0]
-    assert (first.name, first.start) == ("unchanged", 19.0)
+    assert (first.name, first.start) == ("unchanged", 20.0)
     assert list(first.features) == ["mel"]
     np.testing.assert_array_equal(first.features["mel"], features.features["mel"])
     names = [variant.name for variant in features.variants]
     assert names == ["unchanged", *variants.SOUND, *["shift"] * 4, *["excerpt"] * 9]
-    assert [variant.start for variant in features.variants if variant.name == "shift"] == [18, 18.5, 19.5, 20]
+    assert [variant.start for variant in features.variants if variant.name == "shift"] == [19, 19.5, 20.5, 21]
     assert {variant.features["mel"].shape for variant in features.variants} == {first.features["mel"].shape}
     excerpts = [variant for variant in features.variants if variant.name == "excerpt"]
-    assert [variant.start for variant in excerpts] == pytest.approx(np.linspace(0, 38, 9))
+    assert [variant.start for variant in excerpts] == pytest.approx(np.linspace(1, 39, 9))
     levels = [variant.features["mel"].mean() for variant in excerpts]
     assert levels == sorted(levels)  # the song becomes louder
     moved = SongFeatures.from_bytes(features.to_bytes())
@@ -106,8 +106,8 @@ def test_a_batch_of_variants_is_scored_as_songs_are(tmp_path, rng):
     assert scores[0] == pytest.approx(float(predictor.predict(song).scores), rel=1e-5)
     channels, rate = decode.read(path)
     for variant, score in ((song.variants[1], scores[1]), (song.variants[-1], scores[-1])):
-        start = round(variant.start * rate)
-        part = channels[start : start + 32 * rate]
+        start = round((variant.start - 1) * rate)
+        part = channels[start : start + 34 * rate]
         if variant.name in variants.SOUND:
             part = variants.change_sound(part, rate, variant.name)
         soundfile.write(tmp_path / "part.wav", part, rate, subtype="FLOAT")

@@ -49,7 +49,7 @@ def test_every_refusal_is_a_problem(client, noise):
 
 
 def test_a_bug_is_logged_and_not_shown(service_of, noise, monkeypatch, caplog):
-    def broken(audio, disconnected):
+    def broken(audio, disconnected, *variants):
         raise RuntimeError("the secret of the house")
 
     monkeypatch.setattr(service_of("popularity").decoders, "decode", broken)
@@ -64,7 +64,7 @@ def test_load_beyond_the_bound_is_told_to_come_back(service_of, noise, monkeypat
     monkeypatch.setattr(busy, "_slots", threading.BoundedSemaphore(1))
     begun, go_on, decode = threading.Event(), threading.Event(), busy.decoders.decode
 
-    def slow(audio, disconnected):
+    def slow(audio, disconnected, *variants):
         begun.set()
         assert go_on.wait(20)
         return decode(audio, disconnected)

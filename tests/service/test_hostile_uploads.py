@@ -348,7 +348,7 @@ def test_the_work_of_a_client_that_has_gone_is_dropped(predictor, song, monkeypa
 def test_a_stop_finishes_what_is_in_flight(service, song, monkeypatch):
     begun, decode = threading.Event(), service.decoders.decode
 
-    def slow(audio, disconnected):
+    def slow(audio, disconnected, *variants):
         begun.set()
         time.sleep(1)
         return decode(audio, disconnected)

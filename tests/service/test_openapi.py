@@ -25,7 +25,8 @@ def test_the_description_is_valid_and_names_every_route(client, description):
     openapi_spec_validator.validate(description)
     described = {path for path, item in description["paths"].items()}
     assert described == {
-        "/", "/predict", "/rank", "/spectrogram/{song_id}.png", "/explain/{song_id}.png", "/explain/{song_id}.json",
+        "/", "/predict", "/rank", "/what-if", "/versions",
+            "/spectrogram/{song_id}.png", "/explain/{song_id}.png", "/explain/{song_id}.json",
         "/model", "/metrics", "/health/live", "/health/ready",
     }  # fmt: skip
 

@@ -1,18 +1,22 @@
 """The page of the service: a real browser before a real service."""
 
+import csv
 import io
+import json
 import re
 from contextlib import ExitStack
 
 import numpy as np
 import pytest
 import soundfile
+from PIL import Image
 from playwright.sync_api import expect
 
 from tests import browser
 from tests.serving import serving
 
 REFUSED = r"the server responded with a status of (4\d\d|503)"  # the browser's own note of it
+PATIENCE = 120_000  # milliseconds for a response; other tests may need the cores
 ENOUGH = r"^failed: blob:"  # a player breaks off reading a song when it has what it needs
 
 
@@ -51,7 +55,7 @@ def visit(served):
 def answered(tab, files):
     """Give the page files and wait for its answer: the service's own, as the page received it."""
     path = "/rank" if len(files) > 1 else "/predict"
-    with tab.expect_response(lambda response: f"{path}?" in response.url) as caught:
+    with tab.expect_response(lambda response: f"{path}?" in response.url, timeout=PATIENCE) as caught:
         tab.locator("#files").set_input_files(files)
     expect(tab.locator("#result-title")).to_be_focused()
     return caught.value.json()
@@ -83,9 +87,16 @@ def test_one_song_is_answered_explained_and_played(visit, clips):
     expect(tab.locator("#result-title")).to_have_text(clips[0].name)
     assert value(tab.locator(".figure")) == pytest.approx(answer["prediction"], abs=0.5)
     score = tab.locator(".score").inner_text()
-    assert f"{answer['percentile']['among_tracks']:.0f}\u00a0%" in score
+    among = answer["percentile"]
+    assert f"Scored higher than {among['among_predictions']:.0f}\u00a0% of other songs" in score
+    assert (
+        f"{among['among_tracks']:.0f}\u00a0% of the study" not in score
+    )  # the other place stands in the details
     tab.get_by_text("How to read this").click()
-    expect(tab.locator(".score")).to_contain_text(answer["percentile"]["explained"])
+    expect(tab.locator(".score")).to_contain_text(among["explained"])
+    expect(tab.locator(".score")).to_contain_text(f"{among['among_tracks']:.0f}\u00a0% of the study")
+    expect(tab.locator(".of")).to_have_text(f"{answer['title']} by {answer['artist']}")
+    expect(tab.locator(".quality").first).to_contain_text("Measured on 15 songs that it was not trained on")
 
     # The overlay lies over the spectrogram, and can be dimmed and switched off.
     overlay = tab.locator(".overlay")
@@ -140,7 +151,7 @@ def test_several_songs_are_ranked_and_each_opens(visit, clips, tmp_path):
 
     durations = {clip.name: soundfile.info(clip).duration for clip in clips[:3]}
     for name in names[:2]:
-        button = tab.get_by_role("button", name=name)
+        button = tab.get_by_role("button", name=name, exact=True)
         button.click()
         expect(button).to_have_attribute("aria-expanded", "true")
         expect(tab.locator(".detail")).to_have_count(1)  # the one before is closed
@@ -154,7 +165,7 @@ def test_several_songs_are_ranked_and_each_opens(visit, clips, tmp_path):
     with tab.expect_download() as download:
         tab.get_by_role("link", name="Download the table").click()
     lines = download.value.path().read_text(encoding="utf-8").splitlines()
-    assert lines[0] == "rank,name,prediction,low,high,above_next"
+    assert lines[0] == "rank,name,prediction,low,high,above_next,warnings"
     assert [line.split(",")[1] for line in lines[1:]] == names
 
 
@@ -201,7 +212,10 @@ def test_a_busy_service_is_asked_again_and_a_token_is_asked_for(visit, clips):
     token.press("Enter")
     expect(tab.locator("#result-title")).to_be_focused()
     assert sent == [None, None, "Bearer open", "Bearer sesame"]
-    assert tab.evaluate("[document.cookie, localStorage.length, sessionStorage.length]") == ["", 0, 0]
+    assert tab.evaluate("[document.cookie, sessionStorage.length, Object.keys(localStorage)]") == [
+        "", 0, ["hitsong.results"],
+    ]  # fmt: skip
+    assert "sesame" not in tab.evaluate("Object.values(localStorage).join()")
 
 
 def test_all_is_done_by_keyboard(visit, clips):
@@ -278,16 +292,17 @@ def test_a_recording_is_sent_as_wav(visit):
     assert np.fft.rfftfreq(len(samples), 1 / rate)[spectrum.argmax()] == pytest.approx(440, abs=1)
 
 
-@pytest.mark.parametrize(("size", "dark"), [(browser.DESK, True), ((360, 740), False)], ids=["desk", "phone"])
+LOOKS = [(browser.DESK, True), (browser.PHONE, False), (browser.DESK, False), (browser.PHONE, True)]
+
+
+@pytest.mark.parametrize(("size", "dark"), LOOKS[:2], ids=["desk", "phone"])
 def test_it_fits_and_is_accessible(visit, clips, size, dark, tmp_path):
     tab = visit(size, dark, expected=REFUSED)
     background = tab.evaluate("getComputedStyle(document.body).backgroundColor")
     assert (sum(map(int, re.findall(r"\d+", background))) < 3 * 128) == dark
 
     def check():
-        assert tab.evaluate("document.documentElement.scrollWidth") <= size[0]
-        assert browser.overflowing(tab) == []
-        assert browser.faults(tab) == []
+        check_layout(tab, size)
 
     check()
     (tmp_path / "poem.txt").write_text("roses are red")
@@ -300,6 +315,153 @@ def test_it_fits_and_is_accessible(visit, clips, size, dark, tmp_path):
     tab.get_by_text("All measurements").click()
     tab.get_by_text("Model card").click()
     check()
+
+
+@pytest.fixture(scope="module")
+def long_song(tmp_path_factory):
+    """40 s of noise that becomes brighter."""
+    rng = np.random.default_rng(4)
+    rise = np.linspace(0, 1, 40 * 22050)
+    samples = 0.05 * (
+        rise * np.diff(rng.normal(size=len(rise) + 1)) + (1 - rise) * rng.normal(size=len(rise))
+    )
+    path = tmp_path_factory.mktemp("songs") / "long.wav"
+    soundfile.write(path, samples, 22050)
+    return path
+
+
+@pytest.mark.parametrize(("size", "dark"), LOOKS)
+def test_what_if_is_computed_when_it_is_asked_for(visit, long_song, size, dark):
+    tab = visit(size, dark)
+    asked = []
+    tab.on("request", lambda request: asked.append(request.url))
+    answered(tab, [long_song])
+    assert not any("what-if" in url for url in asked)
+    section = tab.locator(".what-if")
+    with tab.expect_response(re.compile("/what-if"), timeout=PATIENCE) as caught:
+        section.get_by_role("button", name="Compute").click()
+    result = caught.value.json()
+    expect(section.locator(".changes li")).to_have_count(6)
+    lines = section.locator(".changes li").all()
+    for line, sound in zip(lines, result["sound"], strict=True):
+        assert ("no clear change" in line.inner_text()) == (not sound["beyond_noise"])
+        if sound["beyond_noise"]:
+            assert value(line.locator(".value")) == pytest.approx(sound["change"], rel=0.2, abs=0.05)
+    expect(section.locator(".dot")).to_have_count(len(result["curve"]))
+    best = max(result["curve"], key=lambda excerpt: excerpt["score"])
+    heights = [float(dot.get_attribute("cy")) for dot in section.locator(".dot").all()]
+    assert heights.index(min(heights)) == result["curve"].index(best)
+    expect(section).to_contain_text("half of all songs are further off than")
+    check_layout(tab, size)
+
+
+@pytest.mark.parametrize(("size", "dark"), LOOKS)
+def test_versions_stand_side_by_side(visit, long_song, size, dark, tmp_path):
+    samples, rate = soundfile.read(long_song)
+    soundfile.write(tmp_path / "mix A.wav", samples, rate)
+    soundfile.write(tmp_path / "mix B.wav", samples, rate)
+    soundfile.write(tmp_path / "mix C.wav", np.cumsum(samples) / 20, rate)
+    tab = visit(size, dark)
+    answered(tab, [tmp_path / f"mix {letter}.wav" for letter in "ABC"])
+    with tab.expect_response(re.compile("/versions"), timeout=PATIENCE) as caught:
+        tab.get_by_role("button", name="Compare them side by side").click()
+    rows = caught.value.json()["rows"]
+    expect(tab.locator("#result-title")).to_have_text("3 versions, side by side")
+    names = [row["name"].removesuffix(".wav") for row in rows]
+    verdict = tab.locator(".verdict")
+    if rows[0]["within_noise"]:
+        expect(verdict).to_contain_text(f"does not tell “{names[0]}” and “{names[1]}” apart")
+    else:
+        expect(verdict).to_contain_text(f"“{names[0]}” scores")
+    expect(verdict).to_contain_text(f"{100 * rows[0]['above_next']:.0f}\u00a0%")
+    expect(tab.locator(".scores li")).to_have_count(3)
+    assert tab.locator(".spectra line.line").count() == sum(len(row["spectrum"]["hertz"]) - 1 for row in rows)
+    head = [cell.inner_text() for cell in tab.locator(".levels thead th").all()]
+    assert head == ["measurement", *names]
+    loudness = [value(cell) for cell in tab.locator(".levels tbody tr").first.locator("td").all()]
+    expected = [row["descriptors"]["loudness_lufs"]["value"] for row in rows]
+    assert loudness == pytest.approx(expected, abs=0.06)
+    check_layout(tab, size)
+
+
+def check_layout(tab, size):
+    """It fits the window, and axe finds nothing."""
+    assert tab.evaluate("document.documentElement.scrollWidth") <= size[0]
+    assert browser.overflowing(tab) == []
+    assert browser.faults(tab) == []
+
+
+def test_a_broken_song_carries_its_mark_and_at_390_pixels_its_interval(visit, clips, tmp_path):
+    samples, rate = soundfile.read(clips[0])
+    soundfile.write(tmp_path / "broken.wav", np.clip(20 * samples[: 10 * rate], -1, 1), rate)
+    tab = visit(browser.PHONE)
+    answer = answered(tab, [tmp_path / "broken.wav", clips[1]])
+    row = next(row for row in answer["rows"] if row["name"] == "broken.wav")
+    line = tab.locator(".ranking tbody tr").nth(row["rank"] - 1)
+    expect(line.locator(".mark")).to_contain_text("clipped")
+    interval = row["interval"]
+    assert f"interval {interval['low']:.0f} to {interval['high']:.0f}" in line.inner_text()
+    with tab.expect_download() as download:
+        tab.get_by_role("link", name="Download the table").click()
+    written = list(csv.DictReader(io.StringIO(download.value.path().read_text(encoding="utf-8"))))
+    assert "clipped" in written[row["rank"] - 1]["warnings"]
+
+
+def test_results_stay_after_reload_and_back_until_they_are_forgotten(visit, clips):
+    tab = visit()
+    expect(tab.locator("#earlier")).to_be_hidden()
+    first = answered(tab, [clips[0]])
+    expect(tab.locator("#earlier li")).to_have_count(1)
+    answered(tab, [clips[1]])
+    expect(tab.locator("#earlier li")).to_have_count(2)
+    title = tab.locator("#result-title")
+    expect(title).to_have_text(clips[1].name)
+    tab.go_back()
+    expect(title).to_have_text(clips[0].name)
+    expect(tab.get_by_role("button", name="Play")).to_be_enabled()  # the page still has the song
+    tab.get_by_role("link", name="What it means").click()
+    expect(title).to_have_text(clips[0].name)
+    tab.reload()
+    expect(title).to_have_text(clips[0].name)
+    assert value(tab.locator(".figure")) == pytest.approx(first["prediction"], abs=0.5)
+    expect(tab.locator(".controls .clock")).to_have_text("Choose the file again to play it.")
+    expect(tab.get_by_role("button", name="Compute")).to_be_hidden()
+    shown(tab.locator(".spectrogram"))  # which the service still knows
+    tab.get_by_role("button", name=clips[1].name).click()
+    expect(title).to_have_text(clips[1].name)
+    tab.get_by_role("button", name="Forget them").click()
+    expect(tab.locator("#earlier")).to_be_hidden()
+    assert tab.evaluate("localStorage.length") == 0
+    tab.reload()
+    expect(tab.locator("#result")).to_be_hidden()
+    expect(tab.locator("#choose")).to_be_visible()
+
+
+def test_a_result_is_saved_as_json_and_as_a_picture(visit, clips):
+    tab = visit()
+    answer = answered(tab, [clips[0]])
+    with tab.expect_download() as download:
+        tab.get_by_role("button", name="Save as JSON").click()
+    assert download.value.suggested_filename == f"{clips[0].stem}.hitsong.json"
+    assert json.loads(download.value.path().read_text(encoding="utf-8")) == answer
+    with tab.expect_download() as download:
+        tab.get_by_role("button", name="Save as picture").click()
+    picture = Image.open(download.value.path())
+    assert (picture.format, picture.size) == ("PNG", (1200, 630))
+    assert len(picture.convert("RGB").getcolors(1 << 20)) > 20  # text and bars, not one plain colour
+
+
+def test_the_nearest_tracks_and_the_level_of_streaming_services_are_shown(visit, clips):
+    tab = visit()
+    answer = answered(tab, [clips[0]])
+    rows = tab.locator(".nearest tbody tr")
+    expect(rows).to_have_count(5)
+    assert [row.locator("th").inner_text().split("\n")[0] for row in rows.all()] == [
+        track["name"] for track in answer["neighbours"]
+    ]
+    lufs = answer["descriptors"]["loudness_lufs"]["value"]
+    said = "turn a song of this level down" if lufs > -13 else "LUFS"
+    expect(tab.locator(".loudness")).to_contain_text(said)
 
 
 KINDS = {
@@ -336,7 +498,10 @@ SAID = {
     "popularity": ["25\npopularity", "interval: 10 to 40"],
     "popular": ["62\u00a0%", "certainty: not popular or popular"],
     "buckets": ["low", "certainty: low", "low\n50\u00a0%\nmedium\n30\u00a0%\nhigh\n20\u00a0%"],
-    "audio_features": ["2 audio features", "energy\n0.33 0.00 to 0.60\ndanceability\n0.71 0.50 to 1.00"],
+    "audio_features": [
+        "2 audio features",
+        "energy\n0.33 0.00 to 0.60\n0.0\n0.5\n1.0\ndanceability\n0.71 0.50 to 1.00",
+    ],
 }
 
 
@@ -365,7 +530,10 @@ def check_histogram(tab):
     assert np.divide(heights, max(heights)) == pytest.approx([0.5, 1, 0.5])
     bars = [bar.bounding_box() for bar in tab.locator(".bin").all()]
     left, right = bars[0]["x"], bars[-1]["x"] + bars[-1]["width"]
-    marker, band = tab.locator("circle.marker").bounding_box(), tab.locator("rect.band").bounding_box()
+    marker, band = (
+        tab.locator(".histogram circle.marker").bounding_box(),
+        tab.locator(".histogram rect.band").bounding_box(),
+    )
     places = [marker["x"] + marker["width"] / 2, band["x"], band["x"] + band["width"]]
     assert (np.array(places) - left) / (right - left) == pytest.approx([0.25, 0.1, 0.4], abs=0.01)
 
@@ -422,7 +590,7 @@ def test_numbers_are_worded_without_false_certainty(visit):
           const {csv} = await import("/page/ranking.js");
           const row = {
             rank: 1, name: '=1+"a",b', target: {kind: "popularity"}, prediction: 2, interval: {low: 1, high: 3},
-            above_next: null,
+            above_next: null, warnings: [{code: "clipped"}, {code: "no_tags"}, {code: "unusual"}],
           };
           return {
             percents: [0, 0.001, 0.5, 0.999, 1].map(percent),
@@ -437,4 +605,6 @@ def test_numbers_are_worded_without_false_certainty(visit):
     assert text["numbers"] == ["37", "6.8", "0.62", "\u221212"]
     assert text["clock"] == "1:15"
     assert text["ticks"] == [[0, 20, 40, 60, 80, 100], [5, 10, 15], [0, 5, 10, 15, 20, 25]]
-    assert text["csv"] == 'rank,name,prediction,low,high,above_next\n1,"\'=1+""a"",b",2,1,3,\n'
+    assert text["csv"] == (
+        'rank,name,prediction,low,high,above_next,warnings\n1,"\'=1+""a"",b",2,1,3,,clipped unusual\n'
+    )

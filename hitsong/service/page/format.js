@@ -26,6 +26,12 @@ export function number(value, width = Math.abs(value)) {
   return plain.replace("-", "\u2212");
 }
 
+/** What is left of an upload, by its share so far and its seconds; nothing for a quick one. */
+export function left(share, seconds) {
+  const rest = share > 0 ? (seconds * (1 - share)) / share : 0;
+  return seconds < 2 || rest < 3 ? "" : `, ${percent(share)}, about ${clock(rest)} left`;
+}
+
 /** "3 songs", "1 song". */
 export const count = (n, noun) => `${n.toLocaleString(LOCALE)} ${noun}${n === 1 ? "" : "s"}`;
 

@@ -1,29 +1,30 @@
 // The page: choose or record songs, send them, wait, show the result or the error.
 
-import {Problem, abortable, get, hasToken, post, retryWhileBusy, setToken} from "./api.js";
-import {markdown} from "./card.js";
+import {Problem, abortable, hasToken, retryWhileBusy, setToken} from "./api.js";
 import {byId, h} from "./dom.js";
-import {clock, count, date, megabytes, sentence} from "./format.js";
-import {ADVICE, HEADLINES, OTHERWISE} from "./messages.js";
+import {listEarlier} from "./earlier.js";
+import {clock, count, megabytes, sentence} from "./format.js";
+import {ADVICE, OTHERWISE} from "./messages.js";
+import {describeModel, quality} from "./model.js";
 import {showRanking} from "./ranking.js";
+import {announce, send, showPanel, showWaiting} from "./sending.js";
 import {LONGEST, record} from "./recorder.js";
-import {pairs, showSong} from "./song.js";
+import {showSong} from "./song.js";
+import * as store from "./store.js";
+import {showVersions} from "./versions.js";
 
-const SHOWN = "descriptors,distribution"; // parts of a result that come only where they are asked for
+const SHOWN = "fields=descriptors,distribution"; // parts of a result that come only where they are asked for
+const PATHS = {
+  song: [`/predict?${SHOWN}`, "file"], ranking: [`/rank?${SHOWN}`, "files"], versions: [`/versions?${SHOWN}`, "files"],
+};
+const MOST_VERSIONS = 4;
 
 let sending = null; // AbortController of the running request
 let showing = new AbortController(); // of the result on the page
 let recording = null;
-let limits = null; // of the service, once known
-
-/** Show one of the panels, hide the others. */
-function showPanel(name) {
-  for (const id of ["drop", "recording", "progress", "access"]) byId(id).hidden = id !== name;
-  byId("problem").replaceChildren();
-}
-
-/** Announce to screen readers. */
-const announce = (text) => (byId("live").textContent = text);
+let model = null; // of the service, once known
+let shownKey = null; // of the result on the page
+const filesOf = new Map(); // by key of a result: the songs of this visit
 
 // ---- choosing
 
@@ -84,16 +85,16 @@ function discardRecording() {
 
 // ---- sending
 
-async function analyse(chosen) {
+async function analyse(chosen, kind = chosen.length === 1 ? "song" : "ranking") {
   const files = withUniqueNames(chosen);
   stopSending();
   if (recording) discardRecording();
   sending = new AbortController();
   const {signal} = sending;
   try {
-    const result = await sendUntilAccepted(files, signal);
+    const result = await sendUntilAccepted(kind, files, signal);
     sending = null;
-    showResult(result, files);
+    showNew(kind, result, files);
   } catch (error) {
     if (signal.aborted) return;
     sending = null;
@@ -101,7 +102,7 @@ async function analyse(chosen) {
     const [title, advice] = ADVICE[error.status] ?? OTHERWISE;
     const temporary = error.status === 0 || error.status >= 500; // the same songs may succeed later
     const name = files.length === 1 && error.detail ? `${files[0].name}: ` : "";
-    showError(title, name + error.detail, advice, temporary && (() => analyse(chosen)));
+    showError(title, name + error.detail, advice, temporary && (() => analyse(chosen, kind)));
   }
 }
 
@@ -118,11 +119,11 @@ function withUniqueNames(files) {
 }
 
 /** Send the files until they are accepted: waits for a busy service, asks for a token. */
-async function sendUntilAccepted(files, signal) {
+async function sendUntilAccepted(kind, files, signal) {
   checkLimits(files);
   for (;;) {
     try {
-      return await retryWhileBusy(() => send(files, signal), signal, waiting);
+      return await retryWhileBusy(() => send(PATHS[kind], files, signal), signal, showWaiting);
     } catch (error) {
       if (error.status !== 401) throw error;
       await askForToken(signal);
@@ -132,8 +133,8 @@ async function sendUntilAccepted(files, signal) {
 
 /** Refuse what the service would refuse, before sending it. */
 function checkLimits(files) {
-  if (limits === null) return;
-  const {largest_bytes: largest, most_files: most} = limits;
+  if (model === null) return;
+  const {largest_bytes: largest, most_files: most} = model;
   const large = files.find((file) => file.size > largest);
   if (large) {
     const name = files.length === 1 ? "" : `${large.name}: `;
@@ -143,57 +144,6 @@ function checkLimits(files) {
   if (files.length > most) {
     throw new Problem(413, {detail: `${files.length} files; a ranking may have up to ${most}`});
   }
-}
-
-async function send(files, signal) {
-  showPanel("progress");
-  byId("waiting").hidden = true;
-  byId("cancel").focus();
-  byId("result").hidden = true;
-  byId("what").textContent = files.length === 1 ? files[0].name : count(files.length, "song");
-  byId("elapsed").textContent = "";
-  step("upload");
-  announce("Uploading.");
-  let ticking;
-  const listener = {
-    uploading(sent, total) {
-      byId("uploaded").textContent = `${megabytes(sent)} of ${megabytes(total)} MB`;
-      byId("bar").value = sent / total;
-    },
-    uploaded() {
-      step("analysis");
-      announce("Uploaded. The service analyses it.");
-      const began = performance.now();
-      ticking = setInterval(() => {
-        byId("elapsed").textContent = `${Math.round((performance.now() - began) / 1000)} s`;
-      }, 1000);
-    },
-  };
-  try {
-    return files.length === 1
-      ? await post(`/predict?fields=${SHOWN}`, "file", files, listener, signal)
-      : await post(`/rank?fields=${SHOWN}`, "files", files, listener, signal);
-  } finally {
-    clearInterval(ticking);
-  }
-}
-
-/** Mark the current step. The service reports no progress of the analysis: the bar then has no value. */
-function step(current) {
-  for (const name of ["upload", "analysis"]) {
-    const line = byId(`step-${name}`);
-    line.classList.toggle("done", name === "upload" && current === "analysis");
-    if (name === current) line.setAttribute("aria-current", "step");
-    else line.removeAttribute("aria-current");
-  }
-  if (current === "upload") byId("bar").value = 0;
-  else byId("bar").removeAttribute("value");
-}
-
-function waiting(left) {
-  byId("waiting").hidden = false;
-  byId("waiting").textContent = `The service is busy. Next try in ${left} s.`;
-  announce("The service is busy. The page waits and tries again.");
 }
 
 async function askForToken(signal) {
@@ -208,7 +158,7 @@ async function askForToken(signal) {
       resolve();
     };
   }, signal);
-  describeModel();
+  model = await describeModel();
 }
 
 function stopSending() {
@@ -252,20 +202,81 @@ function showError(title, detail, advice = "", again = false) {
   (again ? byId("problem").querySelector("button") : byId("choose")).focus();
 }
 
-function showResult(result, files) {
+/** Show a result that has just arrived, keep it in this browser, and give it an address. */
+function showNew(kind, result, files) {
+  const names = kind === "song" ? titleOf(kind, result) : result.rows.map(({name}) => name).join(", ");
+  const key = store.keep(kind, names, result);
+  filesOf.set(key, files);
+  history.pushState(null, "", `?result=${key}`);
+  listEarlier(openEarlier);
+  showResult({key, kind, result});
+  announce(kind === "song" ? "The result is ready." : kind === "ranking" ? "The ranking is ready." : "The comparison is ready.");
+}
+
+/** Show a result of this browser. */
+function showResult({key, kind, result}) {
+  stopSending();
   showing.abort();
   showing = new AbortController();
   showPanel("drop");
+  shownKey = key;
   document.body.classList.add("has-result");
-  const {signal} = showing;
-  const single = files.length === 1;
-  byId("song-or-ranking").replaceChildren(
-    single ? showSong(result, files[0], signal) : showRanking(result, files, signal),
-  );
-  byId("result-title").textContent = single ? result.name : rankingTitle(result.rows);
+  byId("song-or-ranking").replaceChildren(...views[kind](result, filesOf.get(key) ?? [], showing.signal));
+  const title = titleOf(kind, result);
+  document.title = `${title} – Hitsong`;
+  byId("result-title").textContent = title;
   byId("result").hidden = false;
   byId("result-title").focus();
-  announce(single ? "The result is ready." : "The ranking is ready.");
+}
+
+const views = {
+  song: (song, [file = null], signal) => [showSong(song, file, qualityText(), signal)],
+  ranking: (ranking, files, signal) => [showRanking(ranking, files, qualityText(), signal), ...offerVersions(ranking, files)],
+  versions: (versions) => [showVersions(versions)],
+};
+
+const qualityText = () => (model ? quality(model) : "");
+
+function titleOf(kind, result) {
+  if (kind === "song") return result.name;
+  if (kind === "versions") return `${count(result.rows.length, "version")}, side by side`;
+  return rankingTitle(result.rows);
+}
+
+/** A few songs may be versions of one. */
+function offerVersions({rows}, files) {
+  if (rows.length < 2 || rows.length > MOST_VERSIONS || files.length > MOST_VERSIONS || rows[0].rank === null) return [];
+  const button = h("button", {type: "button"}, "Compare them side by side");
+  button.addEventListener("click", () => analyse(files, "versions"));
+  return [h("p", {class: "offer"}, "Are these versions of one song, such as two mixes? ", button)];
+}
+
+/** Show the start of the page. */
+function showStart() {
+  stopSending();
+  showing.abort();
+  shownKey = null;
+  document.body.classList.remove("has-result");
+  document.title = "Hitsong: try a song";
+  byId("result").hidden = true;
+  byId("song-or-ranking").replaceChildren();
+  showPanel("drop");
+}
+
+/** Show what the address names: a result of this browser, or the start. */
+function showAddressed() {
+  const key = new URLSearchParams(location.search).get("result");
+  if (key === shownKey) return; // a link within the page
+  const entry = key && store.find(key);
+  if (entry) showResult(entry);
+  else showStart();
+}
+
+addEventListener("popstate", showAddressed);
+
+function openEarlier(entry) {
+  history.pushState(null, "", `?result=${entry.key}`);
+  showResult(entry);
 }
 
 function rankingTitle(rows) {
@@ -273,36 +284,12 @@ function rankingTitle(rows) {
   return count(rows.length, "song") + (rows[0].rank === null ? "" : ", ranked");
 }
 
-// ---- the model
+// ---- the model, and what was shown before
 
-async function describeModel() {
-  let model;
-  try {
-    model = await get("/model", "json");
-  } catch (error) {
-    if (error instanceof Problem) return; // the page shows that the model is not known
-    throw error;
-  }
-  const {train, validation} = model.trained_on;
-  limits = model;
-  byId("limits").textContent =
-    `, up to ${megabytes(model.largest_bytes)} MB and ${count(model.longest_seconds / 60, "minute")} each`;
-  byId("question").textContent = HEADLINES[model.target.kind];
-  byId("synthetic").hidden = !model.synthetic;
-  byId("lead").textContent =
-    `The model was trained on ${count(train, "track")} and uses the sound alone, not who made a song. `
-    + "Choose several songs to rank them.";
-  byId("model-missing").hidden = true;
-  byId("model-facts").replaceChildren(...pairs({
-    Model: model.name,
-    Study: model.study,
-    Data: model.collected_from,
-    "Trained on": `${count(train, model.synthetic ? "synthetic track" : "track")}; validated on ${validation.toLocaleString("en")} more`,
-    Popularity: `from ${model.source}, read on ${date(model.snapshot)}`,
-    Version: model.version,
-  }));
-  byId("card").hidden = !model.card;
-  byId("card").querySelector("div").replaceChildren(...markdown(model.card ?? ""));
+async function start() {
+  listEarlier(openEarlier);
+  model = await describeModel();
+  showAddressed();
 }
 
-describeModel();
+start();

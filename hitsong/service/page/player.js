@@ -13,7 +13,7 @@ const reducedMotion = matchMedia("(prefers-reduced-motion: reduce)");
  * Start the player in `root` (a copy of the song's template).
  *
  * @param {Element} root
- * @param {Blob} file - the song, played locally
+ * @param {?Blob} file - the song, played locally; null where the browser no longer has it
  * @param {object} song - the service's result
  * @param {AbortSignal} signal - stops the player and frees its URLs
  */
@@ -22,8 +22,8 @@ export function startPlayer(root, file, song, signal) {
     "audio", ".play", ".controls .clock", ".picture", ".playhead", ".caption",
   ].map((selector) => root.querySelector(selector));
   const {start, end} = song.excerpt;
-  const urls = [URL.createObjectURL(file)];
-  audio.src = urls[0];
+  const urls = file ? [URL.createObjectURL(file)] : [];
+  if (file) audio.src = urls[0];
   signal.addEventListener("abort", () => {
     audio.pause();
     urls.forEach((url) => URL.revokeObjectURL(url));
@@ -33,7 +33,7 @@ export function startPlayer(root, file, song, signal) {
   const update = () => {
     const now = within(audio.currentTime);
     playhead.style.left = `${(100 * (now - start)) / (end - start)}%`;
-    shown.textContent = `${clock(now)} / ${clock(end)}`;
+    shown.textContent = file ? `${clock(now)} / ${clock(end)}` : "Choose the file again to play it.";
     picture.setAttribute("aria-valuenow", now.toFixed(1));
     picture.setAttribute("aria-valuetext", `${clock(now)} of ${clock(end)}`);
     if (!audio.paused && audio.currentTime >= end) audio.pause();
@@ -47,6 +47,7 @@ export function startPlayer(root, file, song, signal) {
     update();
   };
   const toggle = () => {
+    if (!file) return;
     if (!audio.paused) return audio.pause();
     if (audio.currentTime < start || audio.currentTime >= end) audio.currentTime = start;
     audio.play().catch(() => {}); // the "error" event reports it
@@ -58,7 +59,7 @@ export function startPlayer(root, file, song, signal) {
 
   picture.setAttribute("aria-valuemin", start.toFixed(1));
   picture.setAttribute("aria-valuemax", end.toFixed(1));
-  timeAxis(root.querySelector(".axis"), start, end, clock);
+  timeAxis(root.querySelector(".listen .axis"), start, end, clock);
   for (const event of ["play", "pause", "ended"]) audio.addEventListener(event, state);
   for (const event of ["timeupdate", "seeked"]) audio.addEventListener(event, update); // four times a second
   audio.addEventListener("play", () => reducedMotion.matches || animate());
@@ -68,6 +69,7 @@ export function startPlayer(root, file, song, signal) {
     shown.textContent = "This browser cannot play this file.";
   });
   button.addEventListener("click", toggle);
+  button.disabled = !file;
 
   const at = (event) => {
     const box = picture.getBoundingClientRect();

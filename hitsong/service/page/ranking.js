@@ -1,6 +1,6 @@
 // Several songs in order, each with its details behind a button.
 
-import {range} from "./charts.js";
+import {axis, range} from "./charts.js";
 import {copyOf, h} from "./dom.js";
 import {headline, showSong} from "./song.js";
 import {number, percent, words} from "./format.js";
@@ -10,9 +10,10 @@ import {number, percent, words} from "./format.js";
  *
  * @param {{rows: object[], failed: object[], explained: string}} ranking - the service's result
  * @param {File[]} files - the files sent, all names different
+ * @param {string} quality - how good the model is, in words
  * @param {AbortSignal} signal - stops players and frees URLs
  */
-export function showRanking({rows, failed, explained}, files, signal) {
+export function showRanking({rows, failed, explained}, files, quality, signal) {
   const root = h("div", {}, copyOf("ranking-template"));
   const find = (selector) => root.querySelector(selector);
   find(".failed").hidden = failed.length === 0;
@@ -25,6 +26,8 @@ export function showRanking({rows, failed, explained}, files, signal) {
   find("th.number").textContent = HEADINGS[target.kind];
   find("th.range").textContent = ["popularity", "growth"].includes(target.kind) ? `${percent(interval.level)} interval` : "";
   const domain = extent(rows);
+  if (domain) find("th.range").append(axis(domain, (x) => number(x, 10), 2, 3));
+  find(".quality").textContent = quality;
   let close = () => {};
   for (const row of rows) {
     const [line, button] = lineOf(row, domain);
@@ -32,7 +35,7 @@ export function showRanking({rows, failed, explained}, files, signal) {
     button.addEventListener("click", () => {
       const opened = button.getAttribute("aria-expanded") === "true";
       close();
-      if (!opened) close = open(row, line, button, files.find(({name}) => name === row.name), signal);
+      if (!opened) close = open(row, line, button, files.find(({name}) => name === row.name) ?? null, quality, signal);
     });
   }
   const table = new Blob([csv(rows)], {type: "text/csv"});
@@ -53,7 +56,7 @@ function lineOf(row, domain) {
   const drawn = domain ? range(row.prediction, row.interval, domain) : summary(row);
   const line = h("tr", {},
     h("td", {class: "rank"}, row.rank === null ? "" : String(row.rank)),
-    h("th", {scope: "row"}, button, h("small", {class: "narrow"}, above && `${above} above the next`)),
+    h("th", {scope: "row"}, button, warningMarks(row), h("small", {class: "narrow"}, narrowText(row, above))),
     h("td", {class: "number"}, headline(row)),
     h("td", {class: "range"}, drawn, domain ? h("span", {class: "unseen"}, intervalText(row)) : ""),
     h("td", {class: "above"}, above));
@@ -61,10 +64,10 @@ function lineOf(row, domain) {
 }
 
 /** Show a row's details below it; returns a function that closes them. */
-function open(row, line, button, file, signal) {
+function open(row, line, button, file, quality, signal) {
   const ended = new AbortController();
   signal.addEventListener("abort", () => ended.abort(), {signal: ended.signal});
-  const cell = h("td", {}, showSong(row, file, ended.signal));
+  const cell = h("td", {}, showSong(row, file, quality, ended.signal));
   const detail = h("tr", {class: "detail"}, cell);
   const span = () => (cell.colSpan = narrow.matches ? 3 : 5);
   span();
@@ -80,8 +83,24 @@ function open(row, line, button, file, signal) {
   };
 }
 
+const MARKS = {clipped: "clipped", too_short: "short", unusual: "unusual sound"};
+
+/** The reasons to doubt a song's score, in a word each. */
+export function warningMarks({warnings}) {
+  const texts = warnings.filter(({code}) => code in MARKS).map(({code}) => MARKS[code]);
+  return texts.length ? h("small", {class: "mark"}, `⚠ ${texts.join(", ")}`) : "";
+}
+
+/** What the hidden columns hold, for narrow windows. */
+function narrowText(row, above) {
+  const parts = [];
+  if (row.target.kind === "popularity") parts.push(`${percent(row.interval.level)} interval ${intervalText(row)}`);
+  if (above) parts.push(`${above} above the next`);
+  return parts.join("; ");
+}
+
 /** The axis of the drawn intervals: all of them, but at most the range of the study's tracks; for numbers only. */
-function extent(rows) {
+export function extent(rows) {
   const [{target, distribution}] = rows;
   if (!["popularity", "growth"].includes(target.kind)) return null;
   const {edges} = distribution;
@@ -103,8 +122,9 @@ function summary({prediction, target}) {
 export function csv(rows) {
   const lines = rows.map((row) => {
     const {rank, name, target, prediction, interval: {low, high}, above_next} = row;
-    if (["popularity", "growth"].includes(target.kind)) return {rank, name, prediction, low, high, above_next};
-    return {rank, name, ...(target.kind === "popular" ? {popular: prediction} : prediction), above_next};
+    const warnings = row.warnings.filter(({code}) => code in MARKS).map(({code}) => code).join(" ");
+    if (["popularity", "growth"].includes(target.kind)) return {rank, name, prediction, low, high, above_next, warnings};
+    return {rank, name, ...(target.kind === "popular" ? {popular: prediction} : prediction), above_next, warnings};
   });
   const columns = Object.keys(lines[0]);
   // Spreadsheets would run a cell that begins like a formula.

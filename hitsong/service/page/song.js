@@ -1,9 +1,12 @@
 // One song: its score, the score's place in the distribution, the spectrogram, tags and measurements.
 
-import {bar, histogram, range, tickFormat} from "./charts.js";
+import {axis, bar, histogram, range, tickFormat} from "./charts.js";
 import {copyOf, h} from "./dom.js";
-import {startPlayer} from "./player.js";
 import {count, date, either, number, percent, words} from "./format.js";
+import {loudnessOf} from "./loudness.js";
+import {startPlayer} from "./player.js";
+import {asJson, asPicture, download, fileName} from "./save.js";
+import {offerVariants} from "./what-if.js";
 
 const TAGS = 10; // of the highest scores
 const DISTRIBUTIONS = {growth: "Growth of the study’s tracks", popularity: "Popularity of the study’s tracks", popular: "The model’s predictions for other songs"};
@@ -22,16 +25,23 @@ export function headline({target, prediction, interval}) {
  * The result of one song.
  *
  * @param {object} song - the service's result
- * @param {File} file - played locally
+ * @param {?File} file - played locally; null where the browser no longer has it
+ * @param {string} quality - how good the model is, in words
  * @param {AbortSignal} signal - stops the player
  */
-export function showSong(song, file, signal) {
+export function showSong(song, file, quality, signal) {
   const root = h("div", {class: "song"}, copyOf("song-template"));
   const find = (selector) => root.querySelector(selector);
   KINDS[song.target.kind](song, find(".score"), find(".place"));
+  if (song.title) find(".of").append(...titleOf(song));
+  find(".quality").textContent = quality;
   fillOrHide(find(".warnings"), song.warnings.map(({message}) => h("li", {class: "note"}, message)));
   fillOrHide(find(".tags"), (song.tags ?? []).slice(0, TAGS).map(({name, score}) => bar(name, score)), find(".tags ul"));
+  find(".tags").append(axis([0, 1], percent));
   measurements(song.descriptors, find(".measured"), find(".all"));
+  nearest(song, find(".nearest"));
+  offerVariants(find(".what-if"), song, file, signal);
+  offerFiles(find(".save"), song);
   find(".by").append(...modelText(song.model));
   startPlayer(root, file, song, signal);
   return root;
@@ -68,7 +78,7 @@ const KINDS = {
       ...ranks(song.percentile),
     );
     const bars = song.target.names.map((each) => bar(words(each), song.prediction[each], each === name));
-    place.append(h("ul", {class: "bars"}, ...bars), h("figcaption", {}, "The probability of each class."));
+    place.append(h("ul", {class: "bars"}, ...bars), axis([0, 1], percent), h("figcaption", {}, "The probability of each class."));
   },
 
   audio_features({target, prediction, interval}, score, place) {
@@ -79,7 +89,8 @@ const KINDS = {
     );
     const rows = target.names.map((name) => {
       const [value, low, high] = [prediction[name], interval.low[name], interval.high[name]];
-      const chart = range(value, {low, high}, [Math.min(0, low), Math.max(1, high)]);
+      const domain = [Math.min(0, low), Math.max(1, high)];
+      const chart = h("div", {class: "drawn"}, range(value, {low, high}, domain), axis(domain, (x) => number(x, 1), 2, 4));
       const text = h("span", {class: "value"}, `${number(value, 0.1)} `, h("small", {}, between(low, high)));
       return h("li", {}, h("span", {}, words(name)), text, chart);
     });
@@ -102,17 +113,49 @@ function inSet({set, level}) {
   return `At ${percent(level)} certainty: ${either(set.map(words))}.`;
 }
 
+/** The place among other songs; the place of the number itself, which predictions near the mean crowd, stands below. */
 function ranks(percentile) {
   if (!percentile) return [];
-  const lines = [];
   const {among_predictions: predictions, among_tracks: tracks, explained} = percentile;
+  const notes = [h("p", {}, explained)];
   if (tracks !== null) {
-    lines.push(h("p", {}, "Above the popularity of ", h("strong", {}, percent(tracks / 100)), " of the study’s tracks"));
+    notes.unshift(h("p", {}, `As a number it is above the popularity of ${percent(tracks / 100)} of the study’s tracks.`));
   }
-  if (predictions !== null) {
-    lines.push(h("p", {}, "Above ", h("strong", {}, percent(predictions / 100)), " of the model’s predictions for other songs"));
-  }
-  return [...lines, h("details", {}, h("summary", {}, "How to read this"), h("p", {}, explained))];
+  return [
+    h("p", {class: "among"}, "Scored higher than ", h("strong", {}, percent(predictions / 100)), " of other songs"),
+    h("details", {}, h("summary", {}, "How to read this"), ...notes),
+  ];
+}
+
+/** The title and the artist that the file's own tags name. */
+const titleOf = ({title, artist}) => [h("strong", {}, title), artist ? ` by ${artist}` : ""];
+
+/** The study's tracks whose sound is nearest, and how popular they are. */
+function nearest({neighbours}, section) {
+  section.hidden = !neighbours?.length;
+  if (section.hidden) return;
+  const rows = neighbours.map(({name, artist, popularity}) => h("tr", {},
+    h("th", {scope: "row"}, name, h("small", {}, artist)), h("td", {}, number(popularity, 10))));
+  section.querySelector("tbody").append(...rows);
+}
+
+/** Buttons that save the result as a picture and as JSON. */
+function offerFiles(place, song) {
+  const [picture, json] = place.querySelectorAll("button");
+  const title = song.title ? song.title + (song.artist ? ` – ${song.artist}` : "") : song.name;
+  picture.addEventListener("click", async () => {
+    const text = {title, figure: headline(song) || count(song.target.names.length, "audio feature"), lines: summaryLines(song)};
+    download(await asPicture(song, text), fileName(song.name, "png"));
+  });
+  json.addEventListener("click", () => download(asJson(song), fileName(song.name, "json")));
+}
+
+function summaryLines({target, interval, percentile, warnings}) {
+  const lines = [target.unit];
+  if (interval.low !== undefined && target.kind === "popularity") lines.push(`${percent(interval.level)} interval: ${between(interval.low, interval.high)}`);
+  if (interval.set) lines.push(inSet(interval));
+  if (percentile) lines.push(`higher than ${percent(percentile.among_predictions / 100)} of other songs`);
+  return [...lines, ...warnings.filter(({code}) => code !== "no_tags").map(({message}) => message.split(/[:.]/)[0])].slice(0, 5);
 }
 
 function drawPlace(song, place, interval, text) {
@@ -145,6 +188,7 @@ function measurements(descriptors, few, all) {
     "Brightness": `${number(value("spectral_centroid_hz"), 10)} Hz (spectral centroid)`,
   };
   few.querySelector("dl").append(...pairs(facts));
+  few.querySelector("dl").after(loudnessOf(value("loudness_lufs")));
   const rows = Object.entries(descriptors).map(([name, {value, unit}]) => {
     const plain = unit ? name.slice(0, -unit.length - 1) : name; // names end with their unit
     return h("tr", {}, h("th", {scope: "row"}, words(plain)), h("td", {}, number(value)), h("td", {}, unit ?? ""));

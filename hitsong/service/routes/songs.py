@@ -52,10 +52,10 @@ def predict(service: Service, song: OneSong, disconnected: Disconnected, fields:
     """The body is a form with the file in the field `file`, or the file itself with its type, as `audio/mpeg`."""
     with service.slot():
         try:
-            result, _ = service.score(song.name, song.read(), disconnected)
+            result, _, _ = service.score(song.name, song.read(), disconnected)
         except DecodeError as error:
             raise Problem(413 if error.code == "too_long" else 422, error.code, str(error)) from None
-    return _selected(result, fields)
+    return selected(result, fields)
 
 
 @router.post(
@@ -72,17 +72,17 @@ def rank(service: Service, songs: SeveralSongs, disconnected: Disconnected, fiel
     with service.slot():
         for name, score in _score_ahead(service, songs, disconnected):
             try:
-                result, prediction = score()
+                result, prediction, _ = score()
             except DecodeError as error:
                 failed.append({"name": name, "code": error.code, "detail": str(error)})
             else:
-                results.append(_selected(result, fields))
+                results.append(selected(result, fields))
                 scores.append(prediction)
-    rows = _ranked(service.predictor, results, scores) if results else []
+    rows = ranked(service.predictor, results, scores) if results else []
     return {"rows": rows, "failed": failed, "explained": RANKING_EXPLAINED[service.target["kind"]]}
 
 
-def _selected(song, fields):
+def selected(song, fields):
     """A song without the larger parts that were not asked for."""
     return {
         key: value
@@ -106,7 +106,7 @@ def _score_ahead(service, songs, disconnected):
         yield from pending
 
 
-def _ranked(predictor, songs, scores):
+def ranked(predictor, songs, scores):
     """Songs in order, each with the probability that it is above the next."""
     order = predictor.rank(scores)
     if order is None:
