@@ -179,7 +179,7 @@ class Predictor:
 
     def typical_error(self):
         """The error that half of the validation tracks exceed, in the target's units; None for other targets."""
-        if self.target.kind != "popularity":
+        if self._residuals is None:
             return None
         return float(np.median(np.abs(self._residuals)))
 

@@ -38,6 +38,9 @@ export const count = (n, noun) => `${n.toLocaleString(LOCALE)} ${noun}${n === 1 
 /** "a, b, or c". */
 export const either = (items) => new Intl.ListFormat(LOCALE, {type: "disjunction"}).format(items);
 
+/** Whether a target is one number. */
+export const oneNumber = ({kind}) => ["popularity", "growth"].includes(kind);
+
 /** A name from the API as words: not_popular is "not popular". */
 export const words = (name) => name.replaceAll("_", " ");
 

@@ -3,7 +3,7 @@
 import {Problem, get} from "./api.js";
 import {markdown} from "./card.js";
 import {byId} from "./dom.js";
-import {count, date, megabytes, number, percent} from "./format.js";
+import {count, date, megabytes, number, oneNumber, percent} from "./format.js";
 import {HEADLINES} from "./messages.js";
 import {pairs} from "./song.js";
 
@@ -42,10 +42,11 @@ export async function describeModel() {
 /** How good a model is, from its metrics on songs that it was not trained on: a sentence or two. */
 export function quality({target, validation, trained_on: {validation: songs}}) {
   const on = `Measured on ${count(songs, "song")} that it was not trained on: `;
-  if (target.kind === "popularity") {
+  if (oneNumber(target)) {
     const explained = validation.r2 > 0 ? percent(validation.r2) : "none";
-    return `${on}of two songs it puts the more popular one on top ${inPairs((1 + validation.kendall) / 2)}. `
-      + `It is off by ${number(validation.mae, validation.mae)} on average, and explains ${explained} of the differences in popularity.`;
+    const top = target.kind === "growth" ? "the one that grows more" : "the more popular one";
+    return `${on}of two songs it puts ${top} on top ${inPairs((1 + validation.kendall) / 2)}. `
+      + `It is off by ${number(validation.mae, validation.mae)} on average, and explains ${explained} of the differences in ${target.kind}.`;
   }
   if (target.kind === "popular") {
     return `${on}of a popular and an unpopular song it puts the popular one on top ${inPairs(validation.roc_auc)}.`;

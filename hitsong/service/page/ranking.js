@@ -3,7 +3,7 @@
 import {axis, range} from "./charts.js";
 import {copyOf, h} from "./dom.js";
 import {headline, showSong} from "./song.js";
-import {number, percent, words} from "./format.js";
+import {number, oneNumber, percent, words} from "./format.js";
 
 /**
  * The table of a ranking.
@@ -24,7 +24,7 @@ export function showRanking({rows, failed, explained}, files, quality, signal) {
   find(".explained").textContent = explained;
   find("details").hidden = rows.every((row) => row.above_next === null);
   find("th.number").textContent = HEADINGS[target.kind];
-  find("th.range").textContent = ["popularity", "growth"].includes(target.kind) ? `${percent(interval.level)} interval` : "";
+  find("th.range").textContent = oneNumber(target) ? `${percent(interval.level)} interval` : "";
   const domain = extent(rows);
   if (domain) find("th.range").append(axis(domain, (x) => number(x, 10), 2, 3));
   find(".quality").textContent = quality;
@@ -94,7 +94,7 @@ export function warningMarks({warnings}) {
 /** What the hidden columns hold, for narrow windows. */
 function narrowText(row, above) {
   const parts = [];
-  if (row.target.kind === "popularity") parts.push(`${percent(row.interval.level)} interval ${intervalText(row)}`);
+  if (oneNumber(row.target)) parts.push(`${percent(row.interval.level)} interval ${intervalText(row)}`);
   if (above) parts.push(`${above} above the next`);
   return parts.join("; ");
 }
@@ -102,7 +102,7 @@ function narrowText(row, above) {
 /** The axis of the drawn intervals: all of them, but at most the range of the study's tracks; for numbers only. */
 export function extent(rows) {
   const [{target, distribution}] = rows;
-  if (!["popularity", "growth"].includes(target.kind)) return null;
+  if (!oneNumber(target)) return null;
   const {edges} = distribution;
   const low = Math.max(edges[0], Math.min(...rows.map((row) => row.interval.low)));
   const high = Math.min(edges.at(-1), Math.max(...rows.map((row) => row.interval.high)));
@@ -123,7 +123,7 @@ export function csv(rows) {
   const lines = rows.map((row) => {
     const {rank, name, target, prediction, interval: {low, high}, above_next} = row;
     const warnings = row.warnings.filter(({code}) => code in MARKS).map(({code}) => code).join(" ");
-    if (["popularity", "growth"].includes(target.kind)) return {rank, name, prediction, low, high, above_next, warnings};
+    if (oneNumber(target)) return {rank, name, prediction, low, high, above_next, warnings};
     return {rank, name, ...(target.kind === "popular" ? {popular: prediction} : prediction), above_next, warnings};
   });
   const columns = Object.keys(lines[0]);

@@ -2,7 +2,7 @@
 
 import {axis, bar, histogram, range, tickFormat} from "./charts.js";
 import {copyOf, h} from "./dom.js";
-import {count, date, either, number, percent, words} from "./format.js";
+import {count, date, either, number, oneNumber, percent, words} from "./format.js";
 import {loudnessOf} from "./loudness.js";
 import {startPlayer} from "./player.js";
 import {asJson, asPicture, download, fileName} from "./save.js";
@@ -14,7 +14,7 @@ const NOTES = ["C", "C♯", "D", "E♭", "E", "F", "F♯", "G", "A♭", "A", "B�
 
 /** A song's score in a word or two: "37", "62 %", "medium, 45 %"; nothing for several numbers at once. */
 export function headline({target, prediction, interval}) {
-  if (["popularity", "growth"].includes(target.kind)) return number(prediction, interval.high - interval.low);
+  if (oneNumber(target)) return number(prediction, interval.high - interval.low);
   if (target.kind === "popular") return percent(prediction);
   if (target.kind === "audio_features") return "";
   const [name, share] = likeliest(prediction);
@@ -152,7 +152,7 @@ function offerFiles(place, song) {
 
 function summaryLines({target, interval, percentile, warnings}) {
   const lines = [target.unit];
-  if (interval.low !== undefined && target.kind === "popularity") lines.push(`${percent(interval.level)} interval: ${between(interval.low, interval.high)}`);
+  if (interval.low !== undefined && oneNumber(target)) lines.push(`${percent(interval.level)} interval: ${between(interval.low, interval.high)}`);
   if (interval.set) lines.push(inSet(interval));
   if (percentile) lines.push(`higher than ${percent(percentile.among_predictions / 100)} of other songs`);
   return [...lines, ...warnings.filter(({code}) => code !== "no_tags").map(({message}) => message.split(/[:.]/)[0])].slice(0, 5);

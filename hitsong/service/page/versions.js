@@ -45,12 +45,12 @@ function verdict(rows) {
   const units = unitsOf(first.target);
   const difference = first.score - second.score;
   const [a, b] = [`“${short(first)}”`, `“${short(second)}”`];
-  const chance = h("p", {}, `The probability that ${a} becomes more popular than ${b}, if they were two different songs: `,
+  const chance = h("p", {}, `The probability that ${a} ${first.target.kind === "growth" ? "grows more" : "becomes more popular"} than ${b}, if they were two different songs: `,
     h("strong", {}, percent(first.above_next)), ". A probability of 50\u00a0% says nothing.");
   if (first.within_noise) {
     return [
       h("p", {class: "headline"}, `The model does not tell ${a} and ${b} apart.`),
-      h("p", {}, `Their scores differ by ${units.size(difference)}. That is within the model’s noise: the score of one file moves as much `
+      h("p", {}, `Their scores differ by ${units.size(difference)}. That is within the model’s noise: the score of one file moves about as much `
         + "when it is read from half a second later. Choose by ear."),
       chance,
     ];
