@@ -6,8 +6,9 @@
     HITSONG_TOKEN=... python 07_serve.py --host 0.0.0.0
 
 Reads data/<study>/models/ and report/metrics.json; writes nothing. Songs are sent to POST /predict (one, field
-`file`) or POST /rank (several, field `files`); GET /openapi.json describes the rest. Ctrl-C or SIGTERM stops it after
-the requests in flight. On a network, put a proxy with TLS before it: the token is sent as it is.
+`file`) or POST /rank (several, field `files`); /docs describes the rest. Ctrl-C or SIGTERM stops it after the requests
+in flight. On a network, put a proxy with TLS before it: the token is sent as it is. Standard error has a line of JSON
+for each request.
 """
 
 import os
@@ -28,6 +29,13 @@ def main():
     )
     parser.add_argument("--host", default="127.0.0.1", help="address to listen on (default: %(default)s)")
     parser.add_argument("--port", type=int, default=8787, help="0 takes any free port (default: %(default)s)")
+    parser.add_argument(
+        "--allow-origin",
+        action="append",
+        default=[],
+        metavar="URL",
+        help="another site whose pages may use the API (CORS); may be repeated",
+    )
     parser.add_argument("--max-mb", type=float, default=30, help="largest file (default: %(default)s)")
     parser.add_argument("--max-minutes", type=float, default=10, help="longest sound (default: %(default)s)")
     arguments = parser.parse_args()
@@ -48,7 +56,7 @@ def main():
     from hitsong.service.middleware import write_access_log
 
     bundle, reason = choose_bundle(config, arguments.model) if config else load_bundle(arguments.bundle)
-    access = AccessControl(arguments.host, token)
+    access = AccessControl(arguments.host, token, arguments.allow_origin)
     with start(bundle, access, limits, arguments.host, arguments.port) as server:
         for line in options.describe(bundle, reason):
             print(line)

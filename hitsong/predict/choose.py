@@ -73,7 +73,8 @@ def load_bundle(folder):
     info = read_json(folder / "bundle.json")
     if _needs_spotify(info):
         raise UserError(f"--bundle {folder}: needs Spotify's audio features, which no file carries")
-    return bundle.load(folder), f"{info['name']}: from {folder}"
+    note = "careful: its files can run code, serve only bundles from people you trust"
+    return bundle.load(folder), f"{info['name']}: from {folder}; {note}"
 
 
 def _best(study, config, infos, usable):

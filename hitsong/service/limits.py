@@ -20,6 +20,8 @@ class Limits:
         Songs of one ranking; together they may have as many bytes as four files.
     versions : int
         Versions of one song that are compared.
+    held_bytes : int
+        Of all bodies that are received or in work, together; beyond, requests get status 503.
     in_flight : int
         Requests in work or waiting; further ones get status 503.
     workers : int
@@ -38,6 +40,7 @@ class Limits:
     seconds: float = 600.0
     files: int = 50
     versions: int = 4
+    held_bytes: int = 1_000_000_000
     in_flight: int = 16
     workers: int = field(default_factory=lambda: os.cpu_count() or 1)
     job_seconds: float = 30.0

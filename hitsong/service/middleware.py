@@ -12,7 +12,7 @@ from starlette.requests import ClientDisconnect
 
 from hitsong.service.access import SECURITY_HEADERS
 from hitsong.service.decoders import ClientDisconnected
-from hitsong.service.problems import INTERNAL, Problem
+from hitsong.service.problems import INTERNAL, Problem, busy
 
 LINGER_SECONDS = 3.0  # in which a client that is still sending can read why it was refused
 CLIENT_CLOSED_REQUEST = 499  # in the log and the measurements: the client was gone before the response
@@ -44,12 +44,13 @@ class RequestMiddleware:
     def __init__(self, app, service, access):
         self._app, self._access = app, access
         self._limits, self._metrics = service.limits, service.metrics
+        self._held = _Held(service.limits.held_bytes)
 
     async def __call__(self, scope, receive, send):
         if scope["type"] != "http":  # the start and end of the server
             await self._app(scope, receive, send)
             return
-        exchange = _Exchange(scope, receive, send)
+        exchange = _Exchange(scope, receive, send, self._held)
         method = "GET" if scope["method"] == "HEAD" else scope["method"]  # the server leaves the body out
         scope = {**scope, "method": method, "request_id": exchange.request_id}
         try:
@@ -57,6 +58,7 @@ class RequestMiddleware:
         except (ClientDisconnect, ClientDisconnected):
             exchange.status = CLIENT_CLOSED_REQUEST
         finally:
+            self._held.count -= exchange.bytes_held
             seconds = time.perf_counter() - exchange.started
             route = getattr(scope.get("route"), "path", "none")
             self._metrics.count(route, exchange.status, seconds)
@@ -78,10 +80,23 @@ class RequestMiddleware:
             await INTERNAL.response()(scope, exchange.receive, exchange.send)
 
 
+class _Held:
+    """Bytes of all bodies that are received or in work.
+
+    Parameters
+    ----------
+    most : int
+    """
+
+    def __init__(self, most):
+        self.most, self.count = most, 0
+
+
 class _Exchange:
     """A request and its response."""
 
-    def __init__(self, scope, receive, send):
+    def __init__(self, scope, receive, send, held):
+        self._held, self.bytes_held = held, 0
         self.started, self.status, self.bytes_sent, self.responding = time.perf_counter(), 500, 0, False
         self.headers = Headers(scope=scope)
         given = self.headers.get("X-Request-ID", "")
@@ -107,9 +122,18 @@ class _Exchange:
         if message["type"] == "http.request":
             self.bytes_received += len(message["body"])
             self._unread = message.get("more_body", False)
-            if self.bytes_received > self._most_bytes and not self.responding:
-                raise self._too_large()
+            if not self.responding:
+                self._hold(len(message["body"]))
         return message
+
+    def _hold(self, count):
+        """Count bytes that stay until the response."""
+        self.bytes_held += count
+        self._held.count += count
+        if self.bytes_received > self._most_bytes:
+            raise self._too_large()
+        if self._held.count > self._held.most:
+            raise busy("the service holds too many songs")
 
     async def send(self, message):
         if message["type"] == "http.response.start":

@@ -1,5 +1,7 @@
 """The options of 07_serve.py, checked before anything is loaded, and the lines that it prints at the start."""
 
+import re
+
 from hitsong.errors import UserError
 from hitsong.service.access import is_loopback
 from hitsong.service.limits import Limits
@@ -13,7 +15,7 @@ def check(arguments, token):
     Parameters
     ----------
     arguments : argparse.Namespace
-        With `host`, `port`, `max_mb` and `max_minutes`.
+        With `host`, `port`, `allow_origin`, `max_mb` and `max_minutes`.
     token : str or None
 
     Returns
@@ -23,7 +25,8 @@ def check(arguments, token):
     Raises
     ------
     UserError
-        If the port is no port, a limit is not positive, or an address on a network has no token or a short one.
+        If the port is no port, a site is none, a limit is not positive, or an address on a network has no token or a
+        short one.
     """
     if not 0 <= arguments.port <= 65535:
         raise UserError(f"--port {arguments.port}: choose one from 1 to 65535, or 0 for any free port")
@@ -36,6 +39,9 @@ def check(arguments, token):
         raise UserError(
             f"HITSONG_TOKEN has fewer than {SHORTEST_TOKEN} characters; take openssl rand -hex 16"
         )
+    for origin in arguments.allow_origin:
+        if not re.fullmatch(r"https?://[a-z0-9.-]+(:\d+)?", origin):
+            raise UserError(f"--allow-origin {origin}: give a site as https://example.org, without a path")
     if arguments.max_mb <= 0 or arguments.max_minutes <= 0:
         raise UserError("--max-mb and --max-minutes must be above 0")
     return Limits(file_bytes=int(arguments.max_mb * 1e6), seconds=60 * arguments.max_minutes)

@@ -44,7 +44,14 @@ class Problem(Exception):
         return Response(self.body(), self.status, self.headers, MEDIA_TYPE)
 
 
+RETRY_AFTER = 2  # seconds
+
 INTERNAL = Problem(500, "internal", "an internal error; the service's log has the details")
+
+
+def busy(detail):
+    """The problem of a service that has too much to do; the same request may succeed in a moment."""
+    return Problem(503, "busy", f"{detail}; try again in a moment", {"Retry-After": str(RETRY_AFTER)})
 
 
 # Handlers of exceptions, for FastAPI.

@@ -18,9 +18,8 @@ from hitsong.predict.song_features import shown_mel
 from hitsong.service import images
 from hitsong.service.decoders import ClientDisconnected
 from hitsong.service.metrics import Metrics
-from hitsong.service.problems import Problem
+from hitsong.service.problems import busy
 
-RETRY_AFTER = 2  # seconds
 WARM_UP_SECONDS = 10
 SONGS_AT_ONCE = 3  # in one pass of the tagging network: 30 patches
 VARIANTS_AT_ONCE = 9
@@ -81,10 +80,7 @@ class ScoringService:
     def slot(self):
         """Count a request in flight; raises `Problem` 503 if there are too many."""
         if not self._slots.acquire(blocking=False):
-            raise Problem(
-                503, "busy", f"{self.limits.in_flight} requests are in work already; try again in a moment",
-                {"Retry-After": str(RETRY_AFTER)},
-            )  # fmt: skip
+            raise busy(f"{self.limits.in_flight} requests are in work already")
         self.metrics.in_flight.inc()
         try:
             yield

@@ -1,6 +1,7 @@
 """Errors: refusals as problem+json, failures inside, too many requests."""
 
 import threading
+from dataclasses import replace
 
 import numpy as np
 
@@ -57,6 +58,16 @@ def test_a_bug_is_logged_and_not_shown(service_of, noise, monkeypatch, caplog):
     assert (answer.status_code, answer.headers["content-type"]) == (500, "application/problem+json")
     assert "secret" not in answer.text
     assert "the secret of the house" in caplog.text
+
+
+def test_bodies_that_are_too_many_together_are_refused(service_of, noise, monkeypatch):
+    busy = service_of("popularity")
+    monkeypatch.setattr(busy, "limits", replace(busy.limits, held_bytes=len(noise) + 1000))
+    client = client_of(busy)
+    assert [predict(client, noise).status_code for _ in range(3)] == [200] * 3  # one after the other
+    refused = client.post("/rank", files=[("files", noise)] * 2)
+    assert (refused.status_code, refused.json()["code"]) == (503, "busy")
+    assert predict(client, noise).status_code == 200
 
 
 def test_load_beyond_the_bound_is_told_to_come_back(service_of, noise, monkeypatch):
