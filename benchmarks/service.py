@@ -2,6 +2,7 @@
 
     python benchmarks/service.py FOLDER --study demo                  # FOLDER: audio files of 30 s, as in fma_small
     python benchmarks/service.py FOLDER --study demo --against OTHER  # and the same of another checkout, in turn
+    python benchmarks/service.py FOLDER --study demo --json FILE      # and this checkout's medians as JSON
     python benchmarks/service.py FOLDER --memory 5000                 # memory over so many requests, instead
     python benchmarks/service.py FOLDER --hostile 10000               # hostile uploads, instead
 
@@ -17,6 +18,7 @@ processes, and memory.
 import argparse
 import contextlib
 import io
+import json
 import os
 import re
 import statistics
@@ -63,6 +65,7 @@ def main():
     parser.add_argument("folder", type=Path)
     parser.add_argument("--against", type=Path, metavar="OTHER", help="another checkout with the same study")
     parser.add_argument("--rounds", type=int, default=3, help="starts of each (default: %(default)s)")
+    parser.add_argument("--json", type=Path, metavar="FILE", help="write this checkout's medians, too")
     parser.add_argument("--memory", type=int, metavar="N")
     parser.add_argument("--hostile", type=int, metavar="N")
     arguments, others = parser.parse_known_args()
@@ -116,8 +119,13 @@ def compare(paths, clips, arguments, options):
         f"{'':75}"
         + "".join(f"{name:>8}" for name in ("here", "other", "ratio")[: 3 * len(checkouts) - 3 or 1])
     )
+    medians = {
+        key: [statistics.median(result[key] for result in rows) for rows in results.values()] for key in ROWS
+    }
+    if arguments.json:
+        arguments.json.write_text(json.dumps({key: values[0] for key, values in medians.items()}))
     for key, label in ROWS.items():
-        values = [statistics.median(result[key] for result in rows) for rows in results.values()]
+        values = medians[key]
         if len(values) > 1:
             values.append(values[0] / values[1])
         print(f"{label:75}" + "".join(f"{value:8.2f}" for value in values))

@@ -3,6 +3,7 @@
 import os
 from dataclasses import dataclass, field
 
+HEADER_BYTES = 16_384
 FORM_BYTES = 4096  # of a multipart form around a file: boundaries and a part's headers
 
 

@@ -12,6 +12,7 @@ from starlette.requests import ClientDisconnect
 
 from hitsong.service.access import SECURITY_HEADERS
 from hitsong.service.decoders import ClientDisconnected
+from hitsong.service.limits import HEADER_BYTES
 from hitsong.service.problems import INTERNAL, Problem, busy
 
 LINGER_SECONDS = 3.0  # in which a client that is still sending can read why it was refused
@@ -66,6 +67,7 @@ class RequestMiddleware:
 
     async def _respond(self, scope, exchange):
         try:
+            _limit_headers(scope)
             self._access.check(scope["method"], scope["path"], exchange.headers)
             exchange.limit_body(self._limits.body_bytes(scope["path"]))
             await self._app(scope, exchange.receive, exchange.send)
@@ -139,8 +141,8 @@ class _Exchange:
         if message["type"] == "http.response.start":
             self.status, self.responding = message["status"], True
             headers = MutableHeaders(scope=message)
-            headers.update(SECURITY_HEADERS)
-            headers.setdefault("Cache-Control", "no-store")
+            for name, value in (SECURITY_HEADERS | {"Cache-Control": "no-store"}).items():
+                headers.setdefault(name, value)
             headers["X-Request-ID"] = self.request_id
             if self._unread:
                 headers["Connection"] = "close"
@@ -163,6 +165,12 @@ class _Exchange:
                     pass
         except TimeoutError:
             pass
+
+
+def _limit_headers(scope):
+    """Refuse headers that are too large; the server does that only for those that it does not receive at once."""
+    if sum(len(name) + len(value) + 4 for name, value in scope["headers"]) > HEADER_BYTES:
+        raise Problem(431, "headers_too_large", f"the headers have more than {HEADER_BYTES} bytes")
 
 
 def _write_log(scope, exchange, route, seconds):

@@ -20,10 +20,10 @@ from uvicorn.protocols.http.h11_impl import H11Protocol
 
 from hitsong.errors import UserError
 from hitsong.service.access import SECURITY_HEADERS
+from hitsong.service.limits import HEADER_BYTES
 from hitsong.service.middleware import LINGER_SECONDS
 from hitsong.service.problems import MEDIA_TYPE, Problem
 
-HEADER_BYTES = 16_384
 HEADER_SECONDS = 20.0
 IDLE_SECONDS = 60
 GRACE_SECONDS = 60.0  # to finish the requests in flight

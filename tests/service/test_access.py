@@ -1,12 +1,20 @@
 """Access: names of the host, other sites, tokens, security headers."""
 
 import json
+import os
 import re
+import subprocess
+import sys
+from pathlib import Path
 
+import psutil
 import pytest
+import requests
 
 from hitsong.service.access import SECURITY_HEADERS
+from tests.conftest import ROOT
 from tests.serving import client_of, predict
+from tests.small_study import bundle_of
 
 PUBLIC = ("/", "/docs", "/docs/parts/swagger-ui.css", "/health/live", "/health/ready", "/openapi.json")
 
@@ -60,6 +68,25 @@ def test_every_answer_carries_the_headers_that_protect_browsers(client):
     policy = SECURITY_HEADERS["Content-Security-Policy"]
     assert "default-src 'none'" in policy
     assert "unsafe" not in policy
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="reads /proc")
+def test_decoder_processes_do_not_inherit_the_token():
+    bundle = bundle_of("popularity").folder
+    process = subprocess.Popen(
+        [sys.executable, "07_serve.py", "--bundle", str(bundle), "--port", "0"], cwd=ROOT, text=True,
+        stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, env=os.environ | {"HITSONG_TOKEN": "0123456789abcdef"},
+    )  # fmt: skip
+    try:
+        address = next(line.split()[2] for line in process.stdout if line.startswith("serving on"))
+        assert requests.get(f"{address}/model", timeout=20).status_code == 401
+        decoders = psutil.Process(process.pid).children(recursive=True)
+        environments = [Path(f"/proc/{item.pid}/environ").read_bytes() for item in decoders]
+        assert len(environments) >= 2  # the server that they are forked from, and a decoder
+        assert not any(b"HITSONG_TOKEN" in item for item in environments)
+    finally:
+        process.kill()
+        process.wait()
 
 
 def test_options_names_the_methods_of_a_resource(service_of):

@@ -162,6 +162,13 @@ def test_a_body_is_invited_where_the_headers_are_right(service, song):
         assert wire.recv(65536).startswith(b"HTTP/1.1 200 ")
 
 
+@pytest.mark.parametrize("kilobytes", [17, 40, 300])
+def test_headers_that_are_too_large_are_refused(server, kilobytes):
+    with connect(server) as wire:
+        wire.sendall(benchmark.head("".join(f"X-{number}: {'a' * 1000}\r\n" for number in range(kilobytes))))
+        assert wire.recv(65536).startswith(b"HTTP/1.1 431 ")
+
+
 def test_a_client_that_sends_on_after_a_refusal_can_still_read_it(server):
     """Not so if the connection were closed on what it still sends."""
     answer = requests.post(f"{server.url}/predict", files={"file": bytes(20_000_000)}, timeout=20)

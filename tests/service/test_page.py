@@ -186,6 +186,17 @@ def test_what_is_refused_is_said_with_what_to_do(visit, clips, tmp_path):
     expect(problem).to_be_empty()
 
 
+@pytest.mark.parametrize("size", [browser.DESK, browser.PHONE])
+def test_the_documentation_is_drawn_without_the_network(served, size):
+    with browser.page(*size, False) as (tab, trouble):
+        tab.goto(f"{served.url}/docs")
+        tab.get_by_role("button", name="POST /predict Score one song").click()
+        expect(tab.get_by_text("Try it out")).to_be_visible()
+        addresses = tab.evaluate("performance.getEntriesByType('resource').map((entry) => entry.name)")
+        assert all(address.startswith((served.url, "data:")) for address in addresses)
+        assert trouble == []
+
+
 def test_a_busy_service_is_asked_again_and_a_token_is_asked_for(visit, clips):
     tab = visit(expected=REFUSED)
     sent = []
