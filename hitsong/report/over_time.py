@@ -79,15 +79,17 @@ def careers(study, config, tracks, table, target, best):
     names = ["lowest prediction", "between", "highest prediction"]
     place = shown["part"].map(lambda part: 0 if part == 0 else 2 if part == parts - 1 else 1)
     shown = shown.assign(growth=np.take(names, place))
-    width = alt.StrokeWidth("growth:N", scale=alt.Scale(domain=names, range=[3, 0.8, 3]), legend=None)
     form = charts.number_format(shown["popularity"])
-    chart = alt.Chart(shown).mark_line().encode(
+    base = alt.Chart(shown).encode(
         x=alt.X("month:Q", title="months after release"),
         y=alt.Y("popularity:Q", title="typical popularity", axis=alt.Axis(format=form)),
         color=alt.Color("growth:N", **charts.colours(names, [SECOND, MUTED, ACCENT])),
-        detail="part:N", strokeWidth=width,
+        detail="part:N",
         tooltip=[alt.Tooltip("growth:N"), alt.Tooltip("month:Q"), alt.Tooltip("popularity:Q", format=form)],
     )  # fmt: skip
+    between = alt.datum.growth == names[1]
+    thin = base.transform_filter(between).mark_line(strokeWidth=0.8)
+    chart = alt.layer(thin, base.transform_filter(~between).mark_line(strokeWidth=3))
     share = "tenth" if parts == 10 else f"of {parts} parts"
     ends = [shown[shown["part"] == part]["popularity"] for part in (0, parts - 1)]
     values = " and ".join(f"{short(end.iloc[0])} to {short(end.iloc[-1])}" for end in ends)
