@@ -12,6 +12,7 @@ from hitsong.predict.neighbours import Neighbours
 CLIPPED = 1e-3  # share of samples at full scale from which a song counts as distorted
 
 MEL_WORDS = {"level": ("quieter", "louder"), "spread": ("more even", "more uneven")}
+UNITS = ("lufs", "lu", "dbfs", "db", "bpm", "hz")  # last words of descriptors' names
 UNUSUAL = 0.1  # share of descriptors outside their usual range; 1 % is expected by chance
 LEVEL = 0.9  # of intervals
 TAGS_SHOWN = 10
@@ -272,11 +273,17 @@ class Predictor:
             ranges = usual["descriptors"]
             outside = [name for name, (low, high) in ranges.items() if not low <= values[name] <= high]
             if len(outside) > UNUSUAL * len(ranges):
-                examples = ", ".join(name.replace("_", " ") for name in outside[:3])
+                examples = ", ".join(_plain(name) for name in outside[:3])
                 unusual.append(
                     f"{len(outside)} of {len(values)} measurements of its sound are outside their range ({examples})"
                 )
         return unusual
+
+
+def _plain(column):
+    """A descriptor's name in words, without its unit."""
+    words = column.split("_")
+    return " ".join(words[:-1] if words[-1] in UNITS else words)
 
 
 def residuals(bundle):

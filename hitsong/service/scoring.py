@@ -19,6 +19,7 @@ from hitsong.service import images
 from hitsong.service.decoders import ClientDisconnected
 from hitsong.service.metrics import Metrics
 from hitsong.service.problems import busy
+from hitsong.service.upload import visible
 
 WARM_UP_SECONDS = 10
 SONGS_AT_ONCE = 3  # in one pass of the tagging network: 30 patches
@@ -139,8 +140,8 @@ class ScoringService:
         result = {
             "id": song_id,
             "name": name,
-            "title": song.title[:LONGEST_TEXT],
-            "artist": song.artist[:LONGEST_TEXT],
+            "title": visible(song.title, LONGEST_TEXT),
+            "artist": visible(song.artist, LONGEST_TEXT),
             "seconds": song.seconds,
             "excerpt": {"start": start, "end": end},
             "target": self.target,

@@ -146,6 +146,9 @@ def clean_name(name):
     >>> clean_name("")
     'unnamed'
     """
-    name = re.split(r"[/\\]", name)[-1]
-    visible = "".join(letter for letter in name if unicodedata.category(letter)[0] != "C")
-    return visible.strip()[:LONGEST_NAME] or "unnamed"
+    return visible(re.split(r"[/\\]", name)[-1], LONGEST_NAME) or "unnamed"
+
+
+def visible(text, longest):
+    """A client's text without invisible characters, at most so long."""
+    return "".join(letter for letter in text if unicodedata.category(letter)[0] != "C").strip()[:longest]

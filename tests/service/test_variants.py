@@ -112,7 +112,7 @@ def test_versions_are_few_and_what_if_takes_one_song_that_can_be_read(client, no
 def test_title_artist_and_the_nearest_tracks_are_in_the_result(client, rng):
     file = io.BytesIO()
     with soundfile.SoundFile(file, "w", RATE, 1, format="FLAC") as sound:
-        sound.title, sound.artist = "x" * 500, "Jürgen & die 7"
+        sound.title, sound.artist = "x" * 500, "\u202eJürgen\x07 & die 7"
         sound.write(0.1 * rng.normal(size=6 * RATE))
     result = predict(client, file.getvalue(), "song.flac").json()
     assert (result["title"], result["artist"]) == ("x" * 200, "Jürgen & die 7")
