@@ -27,7 +27,7 @@ from hitsong.collect.listenbrainz import ListenBrainz
 from hitsong.collect.spotify import Spotify
 from hitsong.config import Config
 from hitsong.data.tracks import load_tracks
-from hitsong.errors import UserError
+from hitsong.errors import ComeBackLater, UserError
 from hitsong.study import Study, problem
 from standin.dump import draw_listens, write_parquet
 from standin.world import World
@@ -81,9 +81,8 @@ def stopped_after(count):
 
 def run(monkeypatch, folder, *options):
     """Run 01 in this process, in a study of its own."""
-    arguments = [
-        "01_collect.py", "--config", str(folder / "config.yaml"), *(word for o in options for word in o.split())
-    ]  # fmt: skip
+    words = [word for option in options for word in option.split(" ", 1)]
+    arguments = ["01_collect.py", "--config", str(folder / "config.yaml"), *words]
     monkeypatch.setattr(sys, "argv", arguments)
     collect_script.main()
 
@@ -207,6 +206,26 @@ def test_a_refresh_is_refused_where_there_is_nothing_to_refresh(tmp_path, monkey
     with pytest.raises(UserError, match=r"other settings \(collect\.genre pop -> jazz\)"):
         run(monkeypatch, tmp_path, "--refresh", "--set collect.genre=jazz")
     assert problem(Study.of(chosen), "collect", chosen) is None
+
+
+def test_a_quota_in_the_middle_is_a_reason_to_come_back_and_the_rest_is_read_then(
+    tmp_path, monkeypatch, capsys
+):
+    chosen = written(tmp_path, **SOURCES["deezer"])
+    run(monkeypatch, tmp_path)
+    count = len(deduplicate.read(Study.of(chosen).tracks))
+    later = f"--set standin.clock={CLOCKS[1]}"
+    with pytest.raises(ComeBackLater):
+        run(
+            monkeypatch, tmp_path, "--refresh", later, "--set standin.faults=[{kind: rate_limit_long, at: 6}]"
+        )
+    assert problem(Study.of(chosen), "collect", chosen) is None
+    capsys.readouterr()
+    run(monkeypatch, tmp_path, "--refresh", later)
+    out = capsys.readouterr().out
+    assert f"5 of {count} tracks have been read since {CLOCKS[1]}" in out
+    assert f"{count - 5} requests" in out
+    assert (history.read(Study.of(chosen).history).groupby("track_id").size() == 2).all()
 
 
 @pytest.mark.parametrize(
