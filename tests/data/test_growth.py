@@ -2,9 +2,13 @@ import numpy as np
 import pandas as pd
 import pytest
 
+from hitsong.collect import deduplicate, history
 from hitsong.config import Config, Target
 from hitsong.data import folds, growth, origins, splits
+from hitsong.data.tables import baseline_tables
+from hitsong.data.tracks import find_leaks, load_tracks
 from hitsong.errors import UserError
+from hitsong.study import Study
 from tests.careers import careers
 
 GROWTH = Target(kind="growth", transform="log_ratio")
@@ -168,3 +172,55 @@ def test_the_time_scheme_trains_on_what_was_read_before_its_date():
     assert (tracks.loc[side.isin(["train", "validation"]), "late_read_at"] <= pd.Timestamp(cut)).all()
     assert (side[tracks["time"] == "test"] == "test").all()
     assert (side == "excluded").sum() > (tracks["time"] == "excluded").sum()
+
+
+class TestStudies:
+    CONFIG = Config(target=GROWTH, split={"scheme": "time", "origins": 4})
+
+    @pytest.fixture
+    def study(self, tmp_path):
+        data, study = careers(400, 200), Study(tmp_path)
+        tracks = data.tracks.join(data.sound, on="track_id").assign(aliases=[[]] * 400)
+        deduplicate.write(study.tracks, tracks.reindex(columns=deduplicate.SCHEMA.names))
+        history.write(study.history, data.history)
+        return study
+
+    def test_tracks_come_with_growth_inputs_and_sides_at_each_date(self, study):
+        tracks, target, counts = load_tracks(study, self.CONFIG)
+        assert str(target).startswith("log ratio of growth from the first 3 months")
+        np.testing.assert_allclose(
+            tracks["y"], np.log1p(tracks["late"]) - np.log1p(tracks["early"]), rtol=1e-5
+        )
+        assert counts["without_growth"] == 400 - len(tracks)
+        assert folds.names(tracks) == ["fold-1", "fold-2", "fold-3", "fold-4"]
+        assert len(counts["origins"]) == 4
+        tables = baseline_tables(study, self.CONFIG, tracks, target)
+        assert list(tables) == ["spotify", "age", "artist", "first_weeks", "sound_first_weeks"]
+        assert all((table.index == tracks["track_id"]).all() for table in tables.values())
+        leaks = find_leaks(study, tracks)
+        assert (
+            leaks["folds"]["artists"]
+            == leaks["folds"]["late_readings"]
+            == leaks["time"]["late_readings"]
+            == 0
+        )
+
+    def test_dates_are_kept_when_the_history_grows(self, study):
+        dates = load_tracks(study, self.CONFIG)[2]["origins"]
+        readings = history.read(study.history)
+        more = readings[readings["read_at"] == readings["read_at"].max()]
+        year = pd.Timedelta(days=365)
+        more = more.assign(start=more["start"] + year, read_at=more["read_at"] + year)
+        history.write(study.history, pd.concat([readings, more]))
+        assert load_tracks(study, self.CONFIG)[2]["origins"] == dates
+
+    def test_age_says_nothing_of_the_day_of_reading(self, study):
+        tracks, target, _ = load_tracks(study, self.CONFIG)
+        later = tracks.assign(fetched_at="2030-01-01")
+        ages = [baseline_tables(study, self.CONFIG, each, target)["age"] for each in (tracks, later)]
+        pd.testing.assert_frame_equal(*ages)
+
+    def test_without_a_history_the_message_says_how_to_make_one(self, study):
+        study.history.unlink()
+        with pytest.raises(UserError, match="holds no readings with their time; .*--refresh"):
+            load_tracks(study, self.CONFIG)
