@@ -65,7 +65,9 @@ def main():
         if arguments.clock:
             settings = config.Standin(**settings.model_dump() | {"clock": arguments.clock})
     except (UserError, ValidationError) as error:
-        parser.error(str(error) if isinstance(error, UserError) else f"--clock: {error.errors()[0]['msg']}")
+        parser.error(
+            str(error) if isinstance(error, UserError) else f"--clock: {error.errors()[0]['ctx']['error']}"
+        )
     given = {"profile": arguments.profile, "faults": arguments.fault}
     settings = settings.model_copy(update={name: value for name, value in given.items() if value})
     if arguments.table:

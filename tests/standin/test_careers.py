@@ -1,10 +1,13 @@
 """Careers: as today on the reference day, grown by the planted shares, and listens that only accumulate."""
 
+import sys
+
 import numpy as np
 import pandas as pd
 import pytest
 from scipy.stats import spearmanr
 
+import standin.__main__ as command_line
 from hitsong import config
 from standin.careers import REFERENCE, years
 from standin.dump import draw_listens
@@ -112,3 +115,18 @@ def test_growth_in_listens_after_the_release_follows_the_planted_growth(now):
         for window in [(0, 0.25), (0.75, 1)]
     )
     assert spearmanr(np.log(second / first), careers.growth[rows])[0] > 0.7
+
+
+def test_the_clock_is_an_option_of_the_standin(tmp_path, monkeypatch, capsys):
+    settings = tmp_path / "config.yaml"
+    settings.write_text("standin: {artists: 4, recordings: 12}")
+    options = ["standin", "--config", str(settings), "--listens", str(tmp_path / "later")]
+    monkeypatch.setattr(sys, "argv", [*options, "--clock", "2027-05-01"])
+    command_line.main()
+    assert [path.name for path in (tmp_path / "later").iterdir()] == [
+        "listenbrainz-spark-dump-1000-20270501-000003-full"
+    ]
+    monkeypatch.setattr(sys, "argv", [*options, "--clock", "2025-05-01"])
+    with pytest.raises(SystemExit):
+        command_line.main()
+    assert "--clock: must be a day since 2026" in capsys.readouterr().err
