@@ -1,6 +1,6 @@
 """Charts in Vega-Lite: their style, the rows and lines that figures share, their pictures, and their form in a page.
 
-A chart is one Altair object. `svg` and `png` draw it without a browser; from `program` and `javascript` a page draws
+A chart is one Altair object. A `Rendering` draws it without a browser; from its `program` and `javascript` a page draws
 it as wide as its place, so that readers can point at its values.
 """
 
@@ -126,12 +126,12 @@ def intervals(table, row, value, title, x_title, colour=None, at=None, ends=None
     return framed(alt.layer(*layers), title, ROW * len(table))
 
 
-def spec(chart, width=WIDTH):
+def spec(chart):
     """The Vega-Lite document of a chart (dict)."""
     document = chart.to_dict()
     document["config"] = _STYLE
     if not is_fixed(chart):
-        document |= {"width": width, "autosize": {"type": "fit-x", "contains": "padding"}}
+        document |= {"width": WIDTH, "autosize": {"type": "fit-x", "contains": "padding"}}
     return document
 
 
@@ -140,38 +140,51 @@ def is_fixed(chart):
     return isinstance(chart, alt.ConcatChart)
 
 
-def svg(chart, name):
-    """A chart as an `<svg>` element (str) whose colours are the page's variables and whose ids begin with a name."""
-    text = vl_convert.vegalite_to_svg(spec(chart))
-    text = re.sub(r'(<svg[^>]*?) width="[^"]*" height="[^"]*"', r"\1", text, count=1)
-    text = re.sub(r' (role|aria-roledescription|aria-hidden)="[^"]*"', "", text)
-    text = re.sub(r'(id="|url\(#|href="#)', rf"\1{name}-", text)
-    text = re.sub(r'font-family="[^"]*"', 'font-family="var(--font)"', text)
-    return with_variables(text)
+class Rendering:
+    """A chart that is laid out once, for its picture and its page.
 
+    Parameters
+    ----------
+    chart : altair.TopLevelMixin
+    """
 
-def png(chart):
-    """A chart as PNG (bytes), on white."""
-    return vl_convert.vegalite_to_png(spec(chart) | {"background": CARD}, scale=2)
+    def __init__(self, chart):
+        self._document = spec(chart)
+        self._svg = vl_convert.vegalite_to_svg(self._document)
+
+    def svg(self, name):
+        """An `<svg>` element (str) whose colours are the page's variables and whose ids begin with a name."""
+        text = re.sub(r'(<svg[^>]*?) width="[^"]*" height="[^"]*"', r"\1", self._svg, count=1)
+        text = re.sub(r' (role|aria-roledescription|aria-hidden)="[^"]*"', "", text)
+        text = re.sub(r'(id="|url\(#|href="#)', rf"\1{name}-", text)
+        text = re.sub(r'font-family="[^"]*"', 'font-family="var(--font)"', text)
+        return with_variables(text)
+
+    def save(self, path):
+        """Write the picture as PNG, on white."""
+        paper = f'<rect width="100%" height="100%" fill="{CARD}"/>'
+        picture = vl_convert.svg_to_png(self._svg.replace(">", f">{paper}", 1), scale=2)
+        with replacing(path) as temporary:
+            temporary.write_bytes(picture)
+
+    def program(self, without=None):
+        """The chart as wide as its place in a page, as JSON for a script element (str).
+
+        `without` names data that the page itself adds.
+        """
+        document = {**self._document, "width": "container"}
+        if without:
+            document["layer"] = [
+                layer | {"data": {"name": without}} if layer.get("data", {}).get("name") == without else layer
+                for layer in document["layer"]
+            ]
+        text = json.dumps(document, ensure_ascii=False, separators=(",", ":"))
+        return with_variables(text.replace("<", "\\u003c"))
 
 
 def save(chart, path):
     """Write a chart as PNG."""
-    with replacing(path) as temporary:
-        temporary.write_bytes(png(chart))
-
-
-def program(chart, without=None):
-    """A chart as wide as its place in a page, as JSON for a script element (str).
-
-    `without` names data that the page itself adds.
-    """
-    document = spec(chart, "container")
-    for part in document.get("layer", []):
-        if without and part.get("data", {}).get("name") == without:
-            part["data"] = {"name": without}
-    text = json.dumps(document, ensure_ascii=False, separators=(",", ":"))
-    return with_variables(text.replace("<", "\\u003c"))
+    Rendering(chart).save(path)
 
 
 def javascript():

@@ -12,6 +12,8 @@ from markupsafe import Markup, escape
 from hitsong.files import replacing, write_table
 from hitsong.report import charts, drawing, formats, model_table
 
+_PICTURE = Markup('<div class="{}" role="img" aria-label="{}">{}</div>')
+
 
 @dataclass(frozen=True)
 class Picture:
@@ -37,7 +39,8 @@ class Gallery:
     def add(self, draw, *arguments, data=None):
         """Draw figures, write their files and embed them: a list of `Picture`.
 
-        `draw(*arguments)` returns a `hitsong.report.figure.Figure`, a list of them, or None; `data` as for `embed`.
+        `draw(*arguments)` returns a `hitsong.report.figure.Figure`, a list of them, or None; `data` names
+        data that the page adds to a chart.
         """
         try:
             figures = draw(*arguments) or []
@@ -57,33 +60,35 @@ class Gallery:
 
     def _write(self, figure, data):
         write_table(self.folder / "data" / f"{figure.name}.csv", figure.table)
-        picture = embed(figure, data)
         path = self.folder / f"{figure.name}.png"
         if isinstance(figure.drawing, alt.TopLevelMixin):
-            charts.save(figure.drawing, path)
+            rendering = charts.Rendering(figure.drawing)
+            picture = _embed_chart(figure, rendering, data)
+            rendering.save(path)
         else:
+            picture = embed(figure)
             drawing.save(figure.drawing, path)
         return picture
 
 
-def embed(figure, data=None):
-    """A figure as a part of a page: its picture, and for a chart what `report.js` needs to draw it.
+def embed(figure):
+    """A figure as a part of a page: its picture, and for a chart what `report.js` needs to draw it."""
+    if isinstance(figure.drawing, alt.TopLevelMixin):
+        return _embed_chart(figure, charts.Rendering(figure.drawing))
+    kind = "drawing map" if any(axes.images for axes in figure.drawing.axes) else "drawing"
+    return Picture(
+        _PICTURE.format(kind, figure.alt, Markup(drawing.svg(figure.drawing, figure.name))), figure.caption
+    )
 
-    `data` is the name of data that the page adds to the chart.
-    """
-    html = Markup('<div class="{}" role="img" aria-label="{}">{}</div>')
-    if not isinstance(figure.drawing, alt.TopLevelMixin):
-        kind = "drawing map" if any(axes.images for axes in figure.drawing.axes) else "drawing"
-        svg = drawing.svg(figure.drawing, figure.name)
-        return Picture(html.format(kind, figure.alt, Markup(svg)), figure.caption)
+
+def _embed_chart(figure, rendering, data=None):
+    """A chart as a part of a page; `data` names data that the page adds to it."""
     fixed = charts.is_fixed(figure.drawing)
     kind = "drawing" if fixed else f"drawing chart {data or ''}".strip()
-    picture = html.format(kind, figure.alt, Markup(charts.svg(figure.drawing, figure.name)))
-    if fixed:
-        return Picture(picture, figure.caption)
-    program = Markup(charts.program(figure.drawing, data))
-    script = Markup('<script type="application/json" class="chart">{}</script>').format(program)
-    return Picture(picture + script, figure.caption)
+    picture = _PICTURE.format(kind, figure.alt, Markup(rendering.svg(figure.name)))
+    script = Markup('<script type="application/json" class="chart">{}</script>')
+    program = "" if fixed else script.format(Markup(rendering.program(data)))
+    return Picture(picture + program, figure.caption)
 
 
 def write(path, template, with_charts=True, **content):

@@ -546,5 +546,5 @@ def test_every_table_can_be_drawn(clips, table):
 
 def drawn_rows(chart):
     """The labels of a chart's rows, from top to bottom."""
-    labels = re.findall(r'text-anchor="end"[^>]*>([^<]+)</text>', charts.svg(chart, "chart"))
+    labels = re.findall(r'text-anchor="end"[^>]*>([^<]+)</text>', charts.Rendering(chart).svg("chart"))
     return [label for label in labels if label]
