@@ -161,9 +161,30 @@ class ScoringService:
         }
         return result, prediction.scores, song
 
-    def score_variants(self, made):
-        """Score variants of a song in one batch: `hitsong.explain.what_if.VariantScores`."""
-        return variant_scores(made, self.predictor.target.score(self._networks.predict_variants(made)))
+    def score_variants(self, made, disconnected=lambda: False):
+        """Score the variants of a song.
+
+        Parameters
+        ----------
+        made : list of hitsong.predict.song_features.Variant
+            The first is the unchanged song.
+        disconnected : callable
+            Whether the client has gone; asked before each part of the work.
+
+        Returns
+        -------
+        hitsong.explain.what_if.VariantScores
+
+        Raises
+        ------
+        ClientDisconnected
+        """
+        try:
+            predictions = self._networks.predict_variants(made, disconnected)
+        except ClientDisconnected:
+            self.metrics.dropped.inc()
+            raise
+        return variant_scores(made, self.predictor.target.score(predictions))
 
     def explain(self, recent, output):
         """How the score of a recent song changes where a part of its spectrogram is hidden; computed once.
@@ -210,11 +231,15 @@ class _Networks:
         """Predictions for ready features."""
         return self._executor.submit(self._predictor.bundle.predict_features, features).result()
 
-    def predict_variants(self, made):
+    def predict_variants(self, made, disconnected):
         """Predictions for the variants of a song; others' songs come in between two parts of them."""
-        parts = [made[start : start + VARIANTS_AT_ONCE] for start in range(0, len(made), VARIANTS_AT_ONCE)]
-        futures = [self._executor.submit(self._predictor.predict_variants, part) for part in parts]
-        return np.concatenate([future.result() for future in futures])
+        predictions = []
+        for start in range(0, len(made), VARIANTS_AT_ONCE):
+            if disconnected():
+                raise ClientDisconnected()
+            part = made[start : start + VARIANTS_AT_ONCE]
+            predictions.append(self._executor.submit(self._predictor.predict_variants, part).result())
+        return np.concatenate(predictions)
 
     def _predict_waiting(self):
         """Predict for some of the waiting songs, their tags in one batch."""

@@ -35,7 +35,7 @@ def what_if(service, name, audio, disconnected=lambda: False):
     """
     require_one_score(service)
     song, _, features = service.score(name, audio, disconnected, ("sound", "shift", "excerpt"))
-    scores = service.score_variants(features.variants)
+    scores = service.score_variants(features.variants, disconnected)
     return {
         "name": name,
         "score": scores.score,
@@ -69,7 +69,7 @@ def version(service, name, audio, disconnected=lambda: False):
     scores : hitsong.explain.what_if.VariantScores
     """
     song, prediction, features = service.score(name, audio, disconnected, ("shift", "excerpt"))
-    scores = service.score_variants(features.variants)
+    scores = service.score_variants(features.variants, disconnected)
     added = {
         "score": scores.score,
         "noise": scores.noise,

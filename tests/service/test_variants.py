@@ -7,6 +7,8 @@ import pytest
 import soundfile
 
 from hitsong.predict.variants import change_sound
+from hitsong.service.decoders import ClientDisconnected
+from hitsong.service.scoring import VARIANTS_AT_ONCE
 from tests.serving import client_of, predict, wav
 from tests.small_study import RATE
 
@@ -107,6 +109,19 @@ def test_versions_are_few_and_what_if_takes_one_song_that_can_be_read(client, no
     assert (many.status_code, many.json()["code"]) == (413, "too_many_files")
     poem = send(client, "/what-if", [("poem.txt", b"roses are red")])
     assert (poem.status_code, poem.json()["code"]) == (422, "unreadable")
+
+
+def test_a_client_that_has_gone_costs_one_part_at_most(service_of, song, monkeypatch):
+    service, computed = service_of("popularity"), []
+    _, _, features = service.score("song.wav", encoded(song), groups=("sound", "shift"))
+    assert len(features.variants) > VARIANTS_AT_ONCE
+    compute = service.predictor.predict_variants
+    monkeypatch.setattr(
+        service.predictor, "predict_variants", lambda part: computed.append(part) or compute(part)
+    )
+    with pytest.raises(ClientDisconnected):
+        service.score_variants(features.variants, lambda: bool(computed))
+    assert [len(part) for part in computed] == [VARIANTS_AT_ONCE]
 
 
 def test_title_artist_and_the_nearest_tracks_are_in_the_result(client, rng):
