@@ -1,5 +1,7 @@
 """What the page of a report says: its sections, rows with their digits, descriptions and facts."""
 
+import re
+
 import numpy as np
 
 from hitsong.evaluation import kinds
@@ -52,7 +54,7 @@ def answers(result, target, table, tracks, sheet, pairs, audio, baseline):
         "choice": sentences.choice(result),
         "against": sentences.against_baseline(result, baseline),
         "reading": sentences.explanation(result, target, pairs, real_audio),
-        "flags": [flag for flag in flags if flag],
+        "flags": [re.sub(r"(?<![\w-])-(?=\d)", "−", flag) for flag in flags if flag],
     }
 
 

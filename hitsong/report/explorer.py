@@ -177,14 +177,11 @@ def _figure(frame, target, model):
     """The chart: readers of the page select tracks by dragging over it (`brush`) and by searching (`words`)."""
     every = len(frame) // _DRAWN + 1
     drawn = frame.iloc[::every]
-    wide = max(drawn["y"].abs().max(), 0 if target.classes else drawn["p"].abs().max()) > _WIDE
-    kinds = ("symlog" if wide and not target.classes else "linear", "symlog" if wide else "linear")
-    forms = [charts.number_format(drawn[axis]) for axis in ("p", "y")]
+    middle = float(drawn["y"].abs().median())  # the same for both axes, so that the diagonal is straight
+    wide = drawn["y" if target.classes else ["p", "y"]].abs().to_numpy().max() > _WIDE
     x, y = (
-        channel(f"{name}:Q", title=title, scale=alt.Scale(type=kind, zero=False), axis=charts.axis(form))
-        for channel, name, title, kind, form in zip(
-            (alt.X, alt.Y), ("p", "y"), _titles(target), kinds, forms, strict=True
-        )
+        alt.X("p:Q", title=_titles(target)[0], **_scale(drawn["p"], middle, wide and not target.classes)),
+        alt.Y("y:Q", title=_titles(target)[1], **_scale(drawn["y"], middle, wide)),
     )
     brush = alt.selection_interval(name="brush", encodings=["x", "y"])
     words = alt.param(name="words", value="")
@@ -214,6 +211,22 @@ def _figure(frame, target, model):
         f"Actual against predicted values of {model} for {len(frame):,} test tracks.",
         f"Each dot is a test track.{line}{note}",
     )
+
+
+def _scale(values, middle, wide):
+    """Scale and axis of a column; those of wide values (plays) are logarithmic from about a middle value on."""
+    form = charts.number_format(values)
+    if not wide:
+        return {"scale": alt.Scale(zero=False), "axis": charts.axis(form)}
+    middle = max(1.0, middle)
+    powers = [
+        10.0**power for power in range(int(np.log10(middle)), int(np.log10(values.abs().max() + 1)) + 1)
+    ]
+    ticks = [sign * power for power in powers for sign in (-1, 1) if sign > 0 or values.min() < -power]
+    return {
+        "scale": alt.Scale(type="symlog", constant=middle / 3, nice=False),
+        "axis": charts.axis(form, values=[0, *ticks]),
+    }
 
 
 def _titles(target):

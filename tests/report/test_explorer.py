@@ -212,3 +212,29 @@ def test_another_audio_feature_is_chosen(studies):
         page.wait_for_timeout(300)
         assert numbers_of(page, 4) != before
         assert trouble == []
+
+
+def test_plays_of_millions_have_one_logarithmic_scale_and_tables_that_fit(tmp_path, monkeypatch):
+    tracks_of = finished._tracks
+
+    def with_plays(*arguments):
+        tracks = tracks_of(*arguments)
+        return tracks.assign(popularity=(50_000 * np.exp(tracks["popularity"].astype(float) / 6)).round())
+
+    monkeypatch.setattr(finished, "_tracks", with_plays)
+    given = finished.study(tmp_path, "popularity", source="synthetic")
+    tracks = explorer.explore(
+        *(given[name] for name in ("study", "tracks", "table", "target")), "crnn", "synthetic"
+    )
+    encoded = tracks.figure.drawing.to_dict()["layer"][1]["encoding"]
+    scales = [encoded[axis]["scale"] for axis in ("x", "y")]
+    assert scales[0] == scales[1]  # else equal values would not lie on the line
+    assert scales[0]["type"] == "symlog"
+    path = build.build_report(**given)
+    with browser.page(*browser.DESK) as (page, trouble):
+        page.goto(path.as_uri())
+        page.evaluate("document.querySelectorAll('details').forEach(one => one.open = true)")
+        wide = "[...document.querySelectorAll('.scroll')].filter(one => one.scrollWidth > one.clientWidth + 1).length"
+        assert page.evaluate(wide) == 0
+        assert page.locator("#models .sortable tbody").inner_text().count("M") > 3
+        assert trouble == []
