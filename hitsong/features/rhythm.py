@@ -5,7 +5,6 @@ from typing import NamedTuple
 import numpy as np
 import scipy.fft
 from scipy.ndimage import gaussian_filter1d
-from scipy.signal import find_peaks
 
 TEMPI = np.geomspace(54, 200, 264)  # beats per minute, half a per cent apart
 TYPICAL, OCTAVES = 120.0, 1.0  # centre (beats per minute) and deviation of the prior of tempi
@@ -99,6 +98,8 @@ def onset_rate(mels, frame_rate):
 
     The prominence of peaks is a number of dB, not a share of the highest, so that one crash does not hide the others.
     """
+    from scipy.signal import find_peaks  # as in `stft.hann`
+
     decibels = 10 * np.log10(np.maximum(mels, 1e-10))
     rises = _rises(np.maximum(decibels, decibels.max() - RANGE))
     peaks, _ = find_peaks(rises, prominence=RISE)

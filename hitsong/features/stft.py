@@ -4,7 +4,6 @@ from functools import lru_cache
 
 import numpy as np
 import scipy.fft
-from scipy.signal import get_window
 
 CHUNK = 64  # frames transformed at a time
 
@@ -43,4 +42,6 @@ def frame_count(samples, hop_length):
 @lru_cache
 def hann(n_fft):
     """The periodic Hann window [shape=(n_fft,), float32]."""
+    from scipy.signal import get_window  # the service, whose decoders do this, need not load SciPy's signals
+
     return get_window("hann", n_fft).astype(np.float32)

@@ -5,7 +5,6 @@ that the song itself is scored by, and its features are made in the same way.
 """
 
 import numpy as np
-from scipy.signal import sosfilt
 
 from hitsong.features.decode import Clip
 
@@ -75,6 +74,8 @@ def change_sound(samples, sample_rate, name):
     gain = STEP_DB if name in ("louder", "brighter", "more bass") else -STEP_DB
     if name in ("louder", "softer"):
         return samples * np.float32(10 ** (gain / 20))
+    from scipy.signal import sosfilt  # as in `hitsong.features.stft.hann`
+
     high = name in ("brighter", "darker")
     section = shelf(TREBLE_HZ if high else BASS_HZ, gain, sample_rate, high)
     return sosfilt(section, samples, axis=0).astype(np.float32)
