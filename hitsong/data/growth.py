@@ -46,8 +46,8 @@ def load_readings(study, config):
 def select_quantity(readings, config):
     """The rows of one quantity: `collect.popularity` where it was read, else the only one, or the most frequent."""
     counts = readings["quantity"].value_counts()
-    asked = str(config.collect.popularity)
-    quantity = asked if asked in counts else counts.index[0]
+    setting = str(config.collect.popularity)
+    quantity = setting if setting in counts else counts.index[0]
     rows = readings[readings["quantity"] == quantity]
     # A later dump counts the last month of the earlier one again, and completely.
     if rows["start"].notna().any():
@@ -87,14 +87,19 @@ def with_growth(tracks, readings, settings):
     tracks = tracks.assign(released=release_times(tracks))
     if settings.between:
         early, late = (value_at(tracks, readings, pd.Timestamp(day)) for day in settings.between)
-        predicted_at, asked = early["read_at"], "two readings up to {} and up to {}".format(*settings.between)
+        predicted_at, windows = (
+            early["read_at"],
+            "two readings up to {} and up to {}".format(*settings.between),
+        )
         late["value"] = late["value"].where(late["read_at"] > early["read_at"])
     else:
         begin, end = settings.predict_months
         early = value_within(tracks, readings, 0, settings.observe_months)
         late = value_within(tracks, readings, begin, end)
         predicted_at = tracks["released"] + settings.observe_months * MONTH
-        asked = f"readings in its first {settings.observe_months:g} months and in months {begin:g} to {end:g}"
+        windows = (
+            f"readings in its first {settings.observe_months:g} months and in months {begin:g} to {end:g}"
+        )
     tracks = tracks.assign(
         early=early["value"], late=late["value"], late_read_at=late["read_at"], predicted_at=predicted_at
     )
@@ -102,7 +107,7 @@ def with_growth(tracks, readings, settings):
     if complete.empty:
         first, last = readings["read_at"].min(), readings["read_at"].max()
         raise UserError(
-            f"target.kind growth: no track has {asked}; readings go from {first:%Y-%m-%d} to {last:%Y-%m-%d}"
+            f"target.kind growth: no track has {windows}; readings go from {first:%Y-%m-%d} to {last:%Y-%m-%d}"
         )
     return complete
 
@@ -116,13 +121,13 @@ def value_at(tracks, readings, time):
         As from `value_within`.
     """
     rows = readings[readings["read_at"] <= time]
-    counted = rows["start"].notna().any()
-    if counted:
+    are_counts = rows["start"].notna().any()
+    if are_counts:
         start = rows["start"].max()
         rows = rows[rows["start"] == start]
     last = rows.drop_duplicates("track_id", keep="last").set_index("track_id").reindex(tracks["track_id"])
     last = last.set_axis(tracks.index)
-    if counted:  # a period without a row counts 0
+    if are_counts:  # a period without a row counts 0
         last["read_at"] = rows["read_at"].max()
         last["value"] = last["value"].fillna(0) / ((last["read_at"] - start) / MONTH)
         last.loc[~(tracks["released"] <= start), "value"] = np.nan
@@ -145,8 +150,7 @@ def value_within(tracks, readings, begin, end):
     pandas.DataFrame
         In the order of `tracks`: `value`, NaN where unknown, and `read_at` of the last reading behind it.
     """
-    inside = readings_within(tracks, readings, begin, end)
-    by_track = inside.groupby("track_id")
+    by_track = readings_within(tracks, readings, begin, end).groupby("track_id")
     levels = by_track["value"].mean().where(by_track["start"].count() == 0)
     read = by_track["read_at"].max()
     ids = tracks["track_id"]
@@ -157,16 +161,16 @@ def value_within(tracks, readings, begin, end):
         start, stop = periods["start"].to_numpy(), periods["read_at"].to_numpy()
         place = np.searchsorted(start, first.to_numpy(), side="left")
         after = np.searchsorted(stop, last.to_numpy(), side="right")
-        known = (after > place) & tracks["released"].notna().to_numpy()
+        is_covered = (after > place) & tracks["released"].notna().to_numpy()
         days = np.append(0, ((stop - start) / MONTH.to_timedelta64()).cumsum())
         months = days[after.clip(max=len(start))] - days[place.clip(max=len(start))]
         counts = (
             by_track["value"].sum().reindex(ids, fill_value=0).to_numpy(float)
         )  # a month without a row counts 0
-        rate = np.divide(counts, months, out=np.full(len(ids), np.nan), where=known)
+        rate = np.divide(counts, months, out=np.full(len(ids), np.nan), where=is_covered)
         value = value.where(value.notna(), rate)
         ends = pd.Series(stop[(after - 1).clip(min=0)], index=ids.index)
-        read_at = read_at.where(~known, ends)
+        read_at = read_at.where(~is_covered, ends)
     return pd.DataFrame({"value": value.to_numpy(float), "read_at": read_at.to_numpy()}, index=tracks.index)
 
 
@@ -264,21 +268,23 @@ def count_late(tracks, division):
         Tracks with a reading among the inputs that was made after their prediction, or in training with an outcome that
         was read after the date of the origin (under the scheme "time": the release of the first test track).
     """
-    late = tracks[f"{PREFIX}read_at"] > tracks["predicted_at"]
+    is_late = tracks[f"{PREFIX}read_at"] > tracks["predicted_at"]
     if division != "folds" or "origin" not in tracks:
         side = tracks["fold" if division == "folds" else division]
         if division == "time":
-            late |= (side != "test") & (tracks["late_read_at"] > tracks.loc[side == "test", "released"].min())
-        return int((late & (side != EXCLUDED)).sum())
-    used = np.zeros(len(tracks), bool)
+            is_late |= (side != "test") & (
+                tracks["late_read_at"] > tracks.loc[side == "test", "released"].min()
+            )
+        return int((is_late & (side != EXCLUDED)).sum())
+    is_used = np.zeros(len(tracks), bool)
     for name in folds.names(tracks):
         date = tracks.loc[tracks[name] == "test", "origin"].min()
-        used |= tracks[name] != EXCLUDED
-        late |= tracks[name].isin(["train", "validation"]) & (tracks["late_read_at"] > date)
-    return int((late & used).sum())
+        is_used |= tracks[name] != EXCLUDED
+        is_late |= tracks[name].isin(["train", "validation"]) & (tracks["late_read_at"] > date)
+    return int((is_late & is_used).sum())
 
 
 def _periods(readings):
     """The periods that counts cover, in time: `start` and `read_at`."""
-    counted = readings[readings["start"].notna()]
-    return counted.groupby("start", as_index=False)["read_at"].max().sort_values("start")
+    counts = readings[readings["start"].notna()]
+    return counts.groupby("start", as_index=False)["read_at"].max().sort_values("start")

@@ -60,25 +60,24 @@ def with_sides(tracks, dates, shares, seed):
     UserError
         If at a date there are too few tracks to train or to test on.
     """
-    artists = tracks["artist_ids"].reset_index(drop=True).explode().dropna()
-    credited = pd.DataFrame({"row": artists.index.to_numpy(int), "artist": artists.to_numpy(object)})
-    validating = _share_of(credited["artist"], seed) < shares.validation / (shares.train + shares.validation)
-    count = credited.groupby("row")["artist"].size().reindex(range(len(tracks)), fill_value=0).to_numpy()
-    held = validating.groupby(credited["row"]).sum().reindex(range(len(tracks)), fill_value=0).to_numpy()
-    predicted_at = np.searchsorted(
-        dates, tracks["predicted_at"], side="right"
-    )  # number of the origin, 0 for none
-    fold, sides = np.where(predicted_at > 0, predicted_at.astype(str).astype(object), EXCLUDED), {}
+    credits = tracks["artist_ids"].reset_index(drop=True).explode().dropna()
+    row, artist = credits.index.to_numpy(int), credits.to_numpy(object)
+    validating = _share_of(credits, seed) < shares.validation / (shares.train + shares.validation)
+
+    def count(of_credit=None):
+        return np.bincount(row, of_credit, minlength=len(tracks))
+
+    artists, artists_validating = count(), count(validating)
+    # The number of the origin by which each track is predicted, 0 for none.
+    number_of = np.searchsorted(dates, tracks["predicted_at"], side="right")
+    fold, sides = np.where(number_of > 0, number_of.astype(str).astype(object), EXCLUDED), {}
     for number, date in enumerate(dates, start=1):
-        test = predicted_at == number
-        of_test = credited["artist"].isin(credited["artist"][test[credited["row"]]])
-        apart = (
-            ~of_test.groupby(credited["row"]).any().reindex(range(len(tracks)), fill_value=False).to_numpy()
-        )
-        known = (tracks["late_read_at"] <= date).to_numpy() & apart
-        side = np.full(len(tracks), EXCLUDED, object)
-        side[known & (held == 0)] = "train"
-        side[known & (held == count) & (count > 0)] = "validation"  # artists of both sides are on neither
+        test = number_of == number
+        is_apart = count(np.isin(artist.astype(str), artist[test[row]].astype(str))) == 0
+        is_known = (tracks["late_read_at"] <= date).to_numpy() & is_apart
+        side = np.full(len(tracks), EXCLUDED, object)  # as are tracks by artists who train and who validate
+        side[is_known & (artists_validating == 0)] = "train"
+        side[is_known & (artists_validating == artists) & (artists > 0)] = "validation"
         side[test] = "test"
         _require(side, date, tracks)
         sides[f"fold-{number}"] = side
@@ -92,7 +91,7 @@ def _share_of(names, seed):
         name: int(hashlib.sha256(f"{seed}/{name}".encode()).hexdigest()[:8], 16) / 16**8
         for name in names.unique()
     }
-    return names.map(numbers)
+    return names.map(numbers).to_numpy(float)
 
 
 def _require(side, date, tracks):

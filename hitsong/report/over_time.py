@@ -45,9 +45,9 @@ def rows_of_early_readings(result, sound):
     sound : str
         The baseline of the sound alone.
     """
-    named = {sound: "sound alone"} | EARLY_ROWS
+    labels = {sound: "sound alone"} | EARLY_ROWS
     return {
-        f"{words} ({name})": result["rows"][name] for name, words in named.items() if name in result["rows"]
+        f"{words} ({name})": result["rows"][name] for name, words in labels.items() if name in result["rows"]
     }
 
 
@@ -73,14 +73,14 @@ def careers(study, config, tracks, table, target, best):
     parts = int(np.clip(len(predicted) // IN_A_PART, 2, 10))
     part = pd.qcut(predicted.rank(method="first"), parts, labels=False)
     last = int(min(LONGEST, np.ceil(target.predict_months[1])))
-    shown = typical_careers(tracks, load_readings(study, config), part, last)
-    if shown.empty:
+    points = typical_careers(tracks, load_readings(study, config), part, last)
+    if points.empty:
         return None
     names = ["lowest prediction", "between", "highest prediction"]
-    place = shown["part"].map(lambda part: 0 if part == 0 else 2 if part == parts - 1 else 1)
-    shown = shown.assign(growth=np.take(names, place))
-    form = charts.number_format(shown["popularity"])
-    base = alt.Chart(shown).encode(
+    place = points["part"].map(lambda part: 0 if part == 0 else 2 if part == parts - 1 else 1)
+    points = points.assign(growth=np.take(names, place))
+    form = charts.number_format(points["popularity"])
+    base = alt.Chart(points).encode(
         x=alt.X("month:Q", title="months after release"),
         y=alt.Y("popularity:Q", title="typical popularity", axis=alt.Axis(format=form)),
         color=alt.Color("growth:N", **charts.colours(names, [SECOND, MUTED, ACCENT])),
@@ -91,10 +91,10 @@ def careers(study, config, tracks, table, target, best):
     thin = base.transform_filter(between).mark_line(strokeWidth=0.8)
     chart = alt.layer(thin, base.transform_filter(~between).mark_line(strokeWidth=3))
     share = "tenth" if parts == 10 else f"of {parts} parts"
-    ends = [shown[shown["part"] == part]["popularity"] for part in (0, parts - 1)]
+    ends = [points[points["part"] == part]["popularity"] for part in (0, parts - 1)]
     values = " and ".join(f"{short(end.iloc[0])} to {short(end.iloc[-1])}" for end in ends)
     return Figure(
-        "careers", charts.framed(chart, "Careers by predicted growth", 260), shown,
+        "careers", charts.framed(chart, "Careers by predicted growth", 260), points,
         f"Typical popularity by month after release, for the {share} of test tracks with the lowest and the highest "
         f"predicted growth: {values}.",
         f"Test tracks in {parts} parts by the growth that {best} predicts: the geometric mean of their popularity in "
@@ -143,8 +143,8 @@ def typical_careers(tracks, readings, part, last):
         mean, size = by_month.sum() / np.maximum(number_of, 1), pd.Series(number_of, pairs)
     else:
         mean, size = by_month.mean(), by_month.size()
-    shown = pd.DataFrame({"popularity": np.expm1(mean), "tracks": size}).reset_index()
-    return shown.assign(month=shown["month"] + 0.5)
+    points = pd.DataFrame({"popularity": np.expm1(mean), "tracks": size}).reset_index()
+    return points.assign(month=points["month"] + 0.5)
 
 
 def skill_by_origin(result, tracks, table, target, names, config):
@@ -165,10 +165,10 @@ def skill_by_origin(result, tracks, table, target, names, config):
             measured = resampling.measure(target.kind, y[ids].to_numpy(), [p[ids].to_numpy()], [main])
             value = kinds.evaluate(target.kind, y[ids], p[ids])[main]
             rows.append([name, f"{date:%Y-%m-%d}", value, *measured.intervals()[main], len(ids)])
-    shown = pd.DataFrame(rows, columns=["model", "origin", "value", "low", "high", "tracks"])
+    points = pd.DataFrame(rows, columns=["model", "origin", "value", "low", "high", "tracks"])
     label = kinds.metric(main).label
-    form = charts.number_format(shown["value"])
-    base = alt.Chart(shown).encode(
+    form = charts.number_format(points["value"])
+    base = alt.Chart(points).encode(
         x=alt.X("origin:N", title="predicted from this date on", axis=alt.Axis(labelAngle=0)),
         xOffset=alt.XOffset("model:N", sort=None),
         color=alt.Color("model:N", **charts.colours(names, LINES[: len(names)])),
@@ -181,10 +181,10 @@ def skill_by_origin(result, tracks, table, target, names, config):
         base.mark_rule(strokeWidth=2).encode(y=y, y2="high:Q"),
         base.mark_point().encode(y="value:Q"),
     )
-    first = shown[shown["model"] == names[0]]
+    first = points[points["model"] == names[0]]
     values = ", ".join(f"{row.origin} {number(row.value, (row.low, row.high))}" for row in first.itertuples())
     return Figure(
-        "skill_by_origin", charts.framed(chart, "Skill at each date", 260), shown,
+        "skill_by_origin", charts.framed(chart, "Skill at each date", 260), points,
         f"{label} at each date of the rolling origin, {names[0]}: {values}.",
         "At each date all models are fitted anew on what had been read by then; they predict the tracks until the next "
         "date. Vertical lines are 95\xa0% intervals over groups of artists; the black line is chance.",
@@ -197,9 +197,9 @@ def calibration(tracks, table, target, names):
     for name in names:
         y, p = select_model(table, name, target.names)
         parts.append(tables.calibration(y, p, groups).assign(model=name))
-    shown = pd.concat(parts, ignore_index=True)
-    form = charts.number_format([*shown["actual"], *shown["predicted"]])
-    base = alt.Chart(shown).encode(
+    points = pd.concat(parts, ignore_index=True)
+    form = charts.number_format([*points["actual"], *points["predicted"]])
+    base = alt.Chart(points).encode(
         x=alt.X(
             "predicted:Q", title="predicted growth", axis=alt.Axis(format=form), scale=alt.Scale(zero=False)
         ),
@@ -209,17 +209,17 @@ def calibration(tracks, table, target, names):
     )
     y = alt.Y("low:Q", title="actual growth, mean", axis=alt.Axis(format=form), scale=alt.Scale(zero=False))
     chart = alt.layer(
-        charts.diagonal(shown["predicted"].min(), shown["predicted"].max()),
+        charts.diagonal(points["predicted"].min(), points["predicted"].max()),
         base.mark_rule().encode(y=y, y2="high:Q"),
         base.mark_line(strokeWidth=1.2).encode(y="actual:Q"),
         base.mark_point().encode(y="actual:Q"),
     )
-    first = shown[shown["model"] == names[0]].iloc[[0, -1]]
+    first = points[points["model"] == names[0]].iloc[[0, -1]]
     values = " and ".join(
         f"predicted {short(row.predicted)}, actual {short(row.actual)}" for row in first.itertuples()
     )
     return Figure(
-        "growth_calibration", charts.framed(chart, "Calibration of growth", 260), shown,
+        "growth_calibration", charts.framed(chart, "Calibration of growth", 260), points,
         f"Mean growth against predicted growth, from the lowest to the highest predictions of {names[0]}: {values}.",
         f"In units of the target, {target.unit()}. On the dashed line predicted and actual growth are equal.",
     )  # fmt: skip

@@ -173,8 +173,8 @@ def describe_cost(corpus, plan):
             seconds += (len(fits) - len(current)) * (sum(each) / len(each) if each else 0)
     count = corpus.config.rounds
     total = len(plan.chosen) * len(fits_of(corpus, plan.chosen[0]))
-    made = f"{count} {corpus.config.round_name}s, and a last fit to be served"
-    line = f"cross-fitting: {made}: {total} fits, {total - left} of them finished"
+    fits_of_model = f"{count} {corpus.config.round_name}s, and a last fit to be served"
+    line = f"cross-fitting: {fits_of_model}: {total} fits, {total - left} of them finished"
     if not left:
         return line
     shares = corpus.config.split

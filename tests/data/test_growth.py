@@ -30,7 +30,7 @@ def selected(*rows):
 
 
 def test_levels_are_averaged_within_their_months_and_unknown_ones_have_no_growth():
-    found = growth.with_growth(
+    tracks = growth.with_growth(
         tracks_released("2020-01-01", "2020-01-01", "2020"),
         selected(
             ("t0", 10, None, "2020-02-01"), ("t0", 20, None, "2020-03-01"), ("t0", 70, None, "2020-11-15"),
@@ -38,25 +38,25 @@ def test_levels_are_averaged_within_their_months_and_unknown_ones_have_no_growth
         ),
         GROWTH,
     )  # fmt: skip
-    assert found["track_id"].tolist() == ["t0"]
-    assert found.loc[0, ["early", "late"]].tolist() == [15, 70]
-    assert found.loc[0, "late_read_at"] == pd.Timestamp("2020-11-15")
+    assert tracks["track_id"].tolist() == ["t0"]
+    assert tracks.loc[0, ["early", "late"]].tolist() == [15, 70]
+    assert tracks.loc[0, "late_read_at"] == pd.Timestamp("2020-11-15")
 
 
 def test_counts_are_a_month_over_whole_periods_and_months_without_rows_count_nothing():
     months = pd.date_range("2020-01-01", "2021-02-01", freq="MS")
     rows = [("t0", 60, *months[place : place + 2]) for place in (1, 2)]
     rows += [("other", 1, start, end) for start, end in zip(months[:-1], months[1:], strict=True)]
-    found = growth.with_growth(tracks_released("2020-01-10"), selected(*rows), GROWTH)
+    tracks = growth.with_growth(tracks_released("2020-01-10"), selected(*rows), GROWTH)
     # February and March lie within the first three months, November and December within months 9 to 12.
-    assert found.loc[0, "early"] == pytest.approx(120 / (60 / 30.4375))
-    assert found.loc[0, "late"] == 0
-    assert found.loc[0, "late_read_at"] == pd.Timestamp("2021-01-01")
+    assert tracks.loc[0, "early"] == pytest.approx(120 / (60 / 30.4375))
+    assert tracks.loc[0, "late"] == 0
+    assert tracks.loc[0, "late_read_at"] == pd.Timestamp("2021-01-01")
 
 
 def test_a_month_that_a_later_dump_completes_counts_once():
-    found = selected(("t0", 5, "2020-02-01", "2020-02-10"), ("t0", 9, "2020-02-01", "2020-03-01"))
-    assert found["value"].tolist() == [9]
+    tracks = selected(("t0", 5, "2020-02-01", "2020-02-10"), ("t0", 9, "2020-02-01", "2020-03-01"))
+    assert tracks["value"].tolist() == [9]
 
 
 def test_without_readings_in_both_windows_the_message_names_them():
@@ -71,19 +71,22 @@ class TestBetweenTwoDays:
         rows = [("t0", 5, None, "2020-02-01"), ("t0", 7, None, "2020-02-20"), ("t0", 9, None, "2020-08-01")]
         rows += [("t0", 99, None, "2020-09-02"), ("t1", 5, None, "2020-02-01"), ("t2", 5, None, "2020-08-01")]
         tracks = tracks_released("2001", "2001", "2001")
-        found = growth.with_growth(tracks, selected(*rows), self.BETWEEN)
-        assert found["track_id"].tolist() == ["t0"]  # of the others there is one reading only
-        assert found.loc[0, ["early", "late"]].tolist() == [7, 9]
-        found = growth.with_first_weeks(found, selected(*rows), self.BETWEEN)
-        assert found.loc[0, "first_weeks_last"] == pytest.approx(np.log1p(7))
-        assert growth.count_late(found.assign(artist="test"), "artist") == 0
+        tracks = growth.with_growth(tracks, selected(*rows), self.BETWEEN)
+        assert tracks["track_id"].tolist() == ["t0"]  # of the others there is one reading only
+        assert tracks.loc[0, ["early", "late"]].tolist() == [7, 9]
+        tracks = growth.with_first_weeks(tracks, selected(*rows), self.BETWEEN)
+        assert tracks.loc[0, "first_weeks_last"] == pytest.approx(np.log1p(7))
+        assert growth.count_late(tracks.assign(artist="test"), "artist") == 0
 
     def test_counts_are_those_of_the_last_period_and_0_without_a_row(self):
         rows = [("t0", 29, "2020-02-01", "2020-03-01"), ("t1", 31, "2020-08-01", "2020-09-01")]
         tracks = tracks_released("2019-01-01", "2019-01-01", "2020-02-10")
-        found = growth.with_growth(tracks, selected(*rows), self.BETWEEN)
-        assert found["track_id"].tolist() == ["t0", "t1"]  # the last one was released within the first period
-        np.testing.assert_allclose(found[["early", "late"]], [[30.4375, 0], [0, 30.4375]])
+        tracks = growth.with_growth(tracks, selected(*rows), self.BETWEEN)
+        assert tracks["track_id"].tolist() == [
+            "t0",
+            "t1",
+        ]  # the last one was released within the first period
+        np.testing.assert_allclose(tracks[["early", "late"]], [[30.4375, 0], [0, 30.4375]])
 
     def test_settings(self):
         assert Config(target=self.BETWEEN).target.between == ["2020-03-01", "2020-09-01"]

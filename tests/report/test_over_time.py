@@ -41,10 +41,10 @@ def test_the_highest_predictions_fall_least(predicted, monkeypatch):
     readings = growth.select_quantity(data.history, CONFIG)
     monkeypatch.setattr(over_time, "load_readings", lambda study, config: readings)
     figure = over_time.careers(None, CONFIG, tracks, table, target, "ridge-spotify")
-    shown = figure.table.pivot(index="month", columns="part", values="popularity")
-    assert list(shown.index) == [month + 0.5 for month in range(1, 12)]
-    assert list(shown) == list(range(10))
-    rise = shown.iloc[-1] / shown.iloc[1]
+    careers_by_part = figure.table.pivot(index="month", columns="part", values="popularity")
+    assert list(careers_by_part.index) == [month + 0.5 for month in range(1, 12)]
+    assert list(careers_by_part) == list(range(10))
+    rise = careers_by_part.iloc[-1] / careers_by_part.iloc[1]
     assert rise[9] > rise[0]
     assert "the lowest and the highest" in figure.alt
 
