@@ -238,20 +238,6 @@ def with_first_weeks(tracks, readings, settings):
     return tracks.assign(**columns, **{f"{PREFIX}read_at": read_at.to_numpy()})
 
 
-def read_before(tracks, date):
-    """The sides of the time scheme where training ends at a date: what was read later is on no side.
-
-    Parameters
-    ----------
-    tracks : pandas.DataFrame
-        With `time` and `late_read_at`.
-    date : str
-        From which tracks test.
-    """
-    late = tracks["late_read_at"] > pd.Timestamp(date)
-    return tracks["time"].mask((tracks["time"] != "test") & late, EXCLUDED)
-
-
 def count_late(tracks, division):
     """Count tracks of which more was used than could be read by then.
 

@@ -61,28 +61,61 @@ def with_sides(tracks, dates, shares, seed):
         If at a date there are too few tracks to train or to test on.
     """
     credits = tracks["artist_ids"].reset_index(drop=True).explode().dropna()
-    row, artist = credits.index.to_numpy(int), credits.to_numpy(object)
-    validating = _share_of(credits, seed) < shares.validation / (shares.train + shares.validation)
-
-    def count(of_credit=None):
-        return np.bincount(row, of_credit, minlength=len(tracks))
-
-    artists, artists_validating = count(), count(validating)
+    row, artist = credits.index.to_numpy(int), credits.to_numpy(object).astype(str)
+    by_artist = sides_by_artist(tracks, shares, seed)
     # The number of the origin by which each track is predicted, 0 for none.
     number_of = np.searchsorted(dates, tracks["predicted_at"], side="right")
     fold, sides = np.where(number_of > 0, number_of.astype(str).astype(object), EXCLUDED), {}
     for number, date in enumerate(dates, start=1):
         test = number_of == number
-        is_apart = count(np.isin(artist.astype(str), artist[test[row]].astype(str))) == 0
-        is_known = (tracks["late_read_at"] <= date).to_numpy() & is_apart
-        side = np.full(len(tracks), EXCLUDED, object)  # as are tracks by artists who train and who validate
-        side[is_known & (artists_validating == 0)] = "train"
-        side[is_known & (artists_validating == artists) & (artists > 0)] = "validation"
+        is_apart = np.bincount(row, np.isin(artist, artist[test[row]]), minlength=len(tracks)) == 0
+        is_known = (tracks["late_read_at"] <= date).to_numpy()
+        side = np.where(is_known & is_apart, by_artist, EXCLUDED)
         side[test] = "test"
         _require(side, date, tracks)
         sides[f"fold-{number}"] = side
     origin = pd.Series(fold).map({str(number): date for number, date in enumerate(dates, start=1)})
     return tracks.assign(fold=fold, origin=pd.to_datetime(origin).to_numpy(), **sides)
+
+
+def read_before(tracks, date, shares, seed):
+    """The sides of the time scheme where training ends at a date: what was read later is on no side.
+
+    The tracks released last before the date would validate, and have not been read by then; so others do, by artists of
+    their own.
+
+    Parameters
+    ----------
+    tracks : pandas.DataFrame
+        With `time`, `artist_ids` and `late_read_at`.
+    date : str
+        From which tracks test.
+    shares, seed
+        As for `with_sides`.
+
+    Returns
+    -------
+    np.ndarray [shape=(n,)]
+    """
+    is_used = tracks["time"].isin(["train", "validation"]) & (tracks["late_read_at"] <= pd.Timestamp(date))
+    return np.where(
+        tracks["time"] == "test", "test", np.where(is_used, sides_by_artist(tracks, shares, seed), EXCLUDED)
+    )
+
+
+def sides_by_artist(tracks, shares, seed):
+    """Divide artists into those who train and those who validate: the side of each track, (n,).
+
+    Tracks by artists of both are `excluded`. An artist has the same side whatever other tracks there are.
+    """
+    credits = tracks["artist_ids"].reset_index(drop=True).explode().dropna()
+    row, validating = credits.index.to_numpy(int), shares.validation / (shares.train + shares.validation)
+    artists = np.bincount(row, minlength=len(tracks))
+    artists_validating = np.bincount(row, _share_of(credits, seed) < validating, minlength=len(tracks))
+    side = np.full(len(tracks), EXCLUDED, object)
+    side[artists_validating == 0] = "train"
+    side[(artists_validating == artists) & (artists > 0)] = "validation"
+    return side
 
 
 def _share_of(names, seed):

@@ -67,14 +67,14 @@ def load_tracks(study, config, kinds=(), freeze=True):
     splits.require_sides(table, config.split.scheme)
     table = folds.with_sides(table[["track_id", "group", *split_schemes(table)]], table, count)
     tracks = tracks.merge(table, on="track_id", validate="one_to_one")
-    tracks = _with_truth(study, config, tracks, counts)
+    credits = united.set_index("track_id")["artist_ids"]
+    tracks = _with_truth(study, config, tracks, credits, counts)
     store = Store(study.features)
     for kind in dict.fromkeys(config.train.numeric if kind == "numeric" else kind for kind in kinds):
         if kind != "spotify" and store.is_complete(kind, parameters(kind, config.features)):
             tracks = with_features(tracks, store.read(kind))
     tracks = tracks.reset_index(drop=True)
     if config.split.origins:
-        credits = tracks["track_id"].map(united.set_index("track_id")["artist_ids"])
         tracks = _as_of_origins(study, config, tracks, credits, counts, freeze)
     splits.require_sides(tracks, config.split.scheme)
     tracks["side"] = tracks[config.split.scheme]
@@ -86,7 +86,7 @@ def load_tracks(study, config, kinds=(), freeze=True):
     return *with_target(tracks, tracks["side"] == "train", config), counts
 
 
-def _with_truth(study, config, tracks, counts):
+def _with_truth(study, config, tracks, credits, counts):
     """The tracks whose target is known; `counts` gets how many of the others there are, and why."""
     settings, before = config.target, len(tracks)
     if settings.kind == "audio_features":
@@ -108,7 +108,8 @@ def _with_truth(study, config, tracks, counts):
         tracks = growth.with_first_weeks(tracks, readings, settings)
         counts["without_growth"] = before - len(tracks)
         if "time" in tracks:
-            tracks["time"] = growth.read_before(tracks, counts["cuts"][1])
+            united = tracks.assign(artist_ids=tracks["track_id"].map(credits))
+            tracks["time"] = origins.read_before(united, counts["cuts"][1], config.split, config.seed)
     else:
         return tracks
     splits.require_sides(tracks, config.split.scheme)
@@ -120,7 +121,8 @@ def _as_of_origins(study, config, tracks, credits, counts, freeze):
     dates = origins.origin_dates(tracks, config.split.origins)
     dates = splits.frozen_origins(study.splits, config, dates, freeze)
     counts["origins"] = [f"{date:%Y-%m-%d}" for date in dates]
-    sided = origins.with_sides(tracks.assign(artist_ids=credits), dates, config.split, config.seed)
+    united = tracks.assign(artist_ids=tracks["track_id"].map(credits))
+    sided = origins.with_sides(united, dates, config.split, config.seed)
     return sided.assign(artist_ids=tracks["artist_ids"])
 
 

@@ -171,10 +171,13 @@ def test_the_time_scheme_trains_on_what_was_read_before_its_date():
     table = splits.make_splits(tracks, "popularity", config.split, 1)
     tracks = tracks.merge(table, on="track_id")
     cut = table.attrs["cuts"][1]
-    side = growth.read_before(tracks, cut)
+    side = pd.Series(origins.read_before(tracks, cut, config.split, 1))
     assert (tracks.loc[side.isin(["train", "validation"]), "late_read_at"] <= pd.Timestamp(cut)).all()
     assert (side[tracks["time"] == "test"] == "test").all()
     assert (side == "excluded").sum() > (tracks["time"] == "excluded").sum()
+    assert 0.1 < (side == "validation").sum() / side.isin(["train", "validation"]).sum() < 0.3
+    credited = tracks.assign(side=side)[side != "excluded"]
+    assert credited.groupby("artist_id")["side"].nunique().eq(1).all()
 
 
 class TestStudies:

@@ -31,7 +31,7 @@ def headline(folder, months=3, **options):
     tracks = growth.with_first_weeks(tracks, readings, used)
     table = splits.make_splits(tracks, "popularity", CONFIG.split, CONFIG.seed)
     tracks = tracks.merge(table[["track_id", "group", "artist", "time"]], on="track_id")
-    tracks["time"] = growth.read_before(tracks, table.attrs["cuts"][1])
+    tracks["time"] = origins.read_before(tracks, table.attrs["cuts"][1], CONFIG.split, CONFIG.seed)
     tracks = origins.with_sides(tracks, origins.origin_dates(tracks, 4), CONFIG.split, CONFIG.seed)
     tracks, target = with_target(tracks.assign(side=tracks["time"]), tracks["time"] == "train", CONFIG)
     index = pd.Index(tracks["track_id"], name="track_id")
