@@ -6,6 +6,7 @@ come back, as plain bytes, never as pickles.
 """
 
 import contextlib
+import ctypes
 import json
 import logging
 import multiprocessing
@@ -212,8 +213,18 @@ def _work(pipe, settings, limits):
             job, audio = json.loads(pipe.recv_bytes()), pipe.recv_bytes()
         except EOFError:
             return
-        for part in _result(audio, job, settings, limits):
-            pipe.send_bytes(part)
+        code, result = _result(audio, job, settings, limits)
+        if code != b"features":  # perhaps after minutes of sound were decoded
+            _return_memory()
+        pipe.send_bytes(code)
+        pipe.send_bytes(result)
+
+
+def _return_memory():
+    """Give memory that is free back to the system, where the C library is glibc; it keeps it otherwise."""
+    trim = getattr(ctypes.CDLL(None), "malloc_trim", None)
+    if trim is not None:
+        trim(0)
 
 
 def _confine(memory_bytes):
