@@ -294,7 +294,7 @@ class Measured:
         if np.isfinite(stretched).all():
             middle, half = scale.stretch(value), self._half_width(name, stretched, level)
             low, high = (float(scale.restore(end)) for end in (middle - half, middle + half))
-        else:  # some draws have no error at all: on the metric's own scale, which begins at 0
+        else:  # some draws have no error, or one below 0: on the metric's own scale, which begins at 0
             half = self._half_width(name, drawn, level)
             low, high = max(0.0, float(value - half)), float(value + half)
         return min(low, float(value)), max(high, float(value))  # scales end just before 1

@@ -26,7 +26,7 @@ class Scale:
 
 
 def _log(value):
-    with np.errstate(divide="ignore"):
+    with np.errstate(divide="ignore", invalid="ignore"):  # draws of seeds that differ much can lie below 0
         return np.log(value)
 
 

@@ -132,11 +132,14 @@ function explore(source) {
   for (const tools of section.querySelectorAll("[hidden]")) tools.hidden = tools === playing;
 
   const largest = Math.max(...rows.map((row) => Math.abs(row.y)));
-  const numbers = new Intl.NumberFormat("en", {
-    ...(largest >= 1e4 ? { notation: "compact", maximumSignificantDigits: 3 } : { maximumFractionDigits: largest >= 10 ? 1 : 3 }),
-  });
-  const text = (value) =>
-    typeof value === "number" ? numbers.format(value).replace("-", "−").replace("K", "k") : value ?? "–";
+  const decimals = largest >= 10 ? 1 : 3;
+  const style = (least) => new Intl.NumberFormat("en", largest >= 1e4
+    ? { notation: "compact", maximumSignificantDigits: 3 }
+    : { minimumFractionDigits: least, maximumFractionDigits: decimals });
+  const truths = style(0), predictions = style(decimals); // popularity is whole, predictions are not
+  const text = (value, key) => typeof value === "number"
+    ? (key === "y" || key === "year" ? truths : predictions).format(value).replace("-", "−").replace("K", "k")
+    : value ?? "–";
   const within = (value, range) => !range || (value >= Math.min(...range) && value <= Math.max(...range));
 
   function chosen() {
@@ -167,7 +170,7 @@ function explore(source) {
     if (column.key === "title" && row.link) {
       const link = made.appendChild(document.createElement("a"));
       Object.assign(link, { href: row.link, rel: "noreferrer", textContent: row.title });
-    } else made.append(text(row[column.key]));
+    } else made.append(text(row[column.key], column.key));
     return made;
   }
 
@@ -197,7 +200,7 @@ function explore(source) {
     view.addEventListener("mousemove", (event) => {
       const row = event.buttons ? null : nearest(event);
       const { title, artist, y, p } = row ?? {};
-      showTip(null, event, null, row && { track: title, artist, actual: text(y), predicted: text(p) });
+      showTip(null, event, null, row && { track: title, artist, actual: text(y, "y"), predicted: text(p, "p") });
       if (row && row !== pointed && find("hover").checked) play(row);
       pointed = row;
     });
