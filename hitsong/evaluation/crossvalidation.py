@@ -38,7 +38,7 @@ def diagnose(tables, tracks, target, config):
     """
     settings, seed = config.baseline, config.seed
     known = np.flatnonzero(tracks["side"].isin(["train", "validation"]))
-    known = known[_whole_groups(tracks["group"].to_numpy()[known], MOST_TRACKS, seed)]
+    known = known[whole_groups(tracks["group"].to_numpy()[known], MOST_TRACKS, seed)]
     y = target.truth(tracks.iloc[known])
     groups = np.unique(tracks["group"].to_numpy()[known].astype(str), return_inverse=True)[1]
     inputs = {name: X.iloc[known] for name, X in tables.items()}
@@ -59,8 +59,19 @@ def diagnose(tables, tracks, target, config):
     }
 
 
-def _whole_groups(groups, most, seed):
-    """Positions of all rows, or of whole groups in seeded order until they are `most` rows."""
+def whole_groups(groups, most, seed):
+    """The positions of all rows, or of whole groups in seeded order until they are `most` rows.
+
+    Parameters
+    ----------
+    groups : np.ndarray [shape=(n,)]
+    most, seed : int
+
+    Returns
+    -------
+    np.ndarray [shape=(rows,), int]
+        Ascending.
+    """
     if len(groups) <= most:
         return np.arange(len(groups))
     _, number, size = np.unique(groups.astype(str), return_inverse=True, return_counts=True)

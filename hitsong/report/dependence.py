@@ -8,6 +8,7 @@ import pandas as pd
 from hitsong.data.tables import read_table
 from hitsong.evaluation import kinds
 from hitsong.evaluation.baseline import predict
+from hitsong.evaluation.crossvalidation import whole_groups
 from hitsong.explain import across_tracks, mels
 from hitsong.explain.occlusion import occlusion
 from hitsong.explain.permutation import permutation_importance
@@ -17,6 +18,7 @@ from hitsong.report.figure import Figure
 from hitsong.report.formats import interval, number
 
 REPEATS = 2  # shuffles of each column
+MOST_TRACKS = 20_000  # among which columns are shuffled; of more, whole groups of artists are drawn
 
 
 @dataclass
@@ -114,6 +116,8 @@ def _explain_track(result, corpus, bundle, row, output, unit):
 
 def of_baseline(config, target, estimator, X, test):
     """Measure what the predictions of a baseline depend on: the importance of each of its columns."""
+    rows = whole_groups(test["group"].to_numpy(), MOST_TRACKS, config.seed)
+    X, test = X.iloc[rows], test.iloc[rows]
     table = permutation_importance(
         lambda rows: predict(estimator, rows, target), X, target.truth(test), test["group"].to_numpy(),
         target.kind, config.evaluate.draws, config.seed, REPEATS,
@@ -127,7 +131,7 @@ def of_baseline(config, target, estimator, X, test):
         return Figure("importance", dependence_figures.importance(table, metric), table, alt)
 
     result.add(
-        f"Shuffling {first['column']} among the test tracks costs most: {metric} decreases by "
+        f"Shuffling {first['column']} among {len(test):,} test tracks costs most: {metric} decreases by "
         f"{number(first['importance'], bounds)} ({interval(bounds)}). Columns with the same information share their "
         "importance, and what a model uses need not be what makes songs popular.",
         importance,
