@@ -107,7 +107,10 @@ class _Connection(H11Protocol):
 
     def _close_oldest(self):
         """Close the connection that has waited longest for a request's headers; this one if no other waits."""
-        waiting = [item for item in self.connections if item.conn.their_state is h11.IDLE]
+        opened = [item for item in self.connections if not item.transport.is_closing()]
+        if len(opened) <= CONNECTIONS:
+            return
+        waiting = [item for item in opened if item.conn.their_state is h11.IDLE]
         min(waiting, key=lambda item: item._begun).transport.abort()
 
 

@@ -222,6 +222,16 @@ def test_slow_clients_keep_no_one_waiting(server):
         wire.close()
 
 
+def test_beyond_a_number_of_connections_the_oldest_idle_one_is_closed(server, monkeypatch):
+    monkeypatch.setattr("hitsong.service.server.CONNECTIONS", 20)
+    idle = [connect(server) for _ in range(60)]
+    assert requests.get(f"{server.url}/health/ready", timeout=5).status_code == 200
+    assert idle[0].recv(1) == b""
+    assert len(server._server.server_state.connections) <= 20
+    for wire in idle:
+        wire.close()
+
+
 # ---------------------------------------------------------------------- files that decode to too much
 
 
