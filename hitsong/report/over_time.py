@@ -76,7 +76,7 @@ def careers(study, config, tracks, table, target, best):
     points = typical_careers(tracks, load_readings(study, config), part, last)
     if points.empty:
         return None
-    names = ["lowest prediction", "between", "highest prediction"]
+    names = ["lowest", "between", "highest"]
     place = points["part"].map(lambda part: 0 if part == 0 else 2 if part == parts - 1 else 1)
     points = points.assign(growth=np.take(names, place))
     form = charts.number_format(points["popularity"])
@@ -187,7 +187,7 @@ def skill_by_origin(result, tracks, table, target, names, config):
         "skill_by_origin", charts.framed(chart, "Skill at each date", 260), points,
         f"{label} at each date of the rolling origin, {names[0]}: {values}.",
         "At each date all models are fitted anew on what had been read by then; they predict the tracks until the next "
-        "date. Vertical lines are 95\xa0% intervals over groups of artists; the black line is chance.",
+        "date. Vertical lines are 95\xa0% intervals over groups of artists; the line across is chance.",
     )  # fmt: skip
 
 
