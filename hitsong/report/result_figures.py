@@ -47,9 +47,7 @@ def comparison(table, kind, name="comparison", title="Models and reference rows"
     colours = (
         " Orange: the model chosen on validation. Grey: reference rows." if table["reference"].any() else ""
     )
-    caption = (
-        f"{metric.label} with its 95\xa0% interval over groups of artists. The upright line is chance.{colours}"
-    )
+    caption = f"{metric.label} with its 95\xa0% interval over groups of artists. The upright line is chance.{colours}"
     return Figure(name, chart, table, alt_text, caption)
 
 
