@@ -130,9 +130,16 @@ def fit(X, y, target, settings, seed, model="ridge", groups=None):
     if model == "artist":
         return ArtistMean().fit(X, matrix(y, target))
     groups = np.arange(len(y)) if groups is None else np.unique(groups, return_inverse=True)[1]
-    # Threads that wait for each other on a busy machine cost more than they save on small tables.
-    with threadpool_limits(1 if X.size < THREADS_FROM else None):
+    with threads_for(X.size):
         return (_trees if model == "trees" else _linear)(X, y, groups, target, settings, seed)
+
+
+def threads_for(cells):
+    """Limit libraries to one thread while a table of so few cells is fitted: a context.
+
+    Threads that wait for each other on a busy machine cost more than they save on small tables.
+    """
+    return threadpool_limits(1 if cells < THREADS_FROM else None)
 
 
 def _linear(X, y, groups, target, settings, seed):

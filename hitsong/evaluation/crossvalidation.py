@@ -9,7 +9,16 @@ from sklearn.model_selection import GroupKFold, KFold, StratifiedGroupKFold, Str
 
 from hitsong.errors import UserError
 from hitsong.evaluation import kinds
-from hitsong.evaluation.baseline import alpha, candidates, fit, matrix, mean_of, permuted, predict
+from hitsong.evaluation.baseline import (
+    alpha,
+    candidates,
+    fit,
+    matrix,
+    mean_of,
+    permuted,
+    predict,
+    threads_for,
+)
 from hitsong.evaluation.bootstrap import Resampling
 
 MOST_TRACKS = 200_000  # of a larger study whole groups of artists are drawn until they are as many
@@ -42,14 +51,15 @@ def diagnose(tables, tracks, target, config):
     y = target.truth(tracks.iloc[known])
     groups = np.unique(tracks["group"].to_numpy()[known].astype(str), return_inverse=True)[1]
     inputs = {name: X.iloc[known] for name, X in tables.items()}
-    folds, pooled = cross_validate(inputs, y, groups, target, settings, seed)
     first = next(iter(inputs))
     curves, readings = [], {}
-    for candidate in candidates({first: inputs[first]}, settings, target):
-        curve = learning_curve(inputs[first], y, groups, target, settings, seed, candidate.model)
-        verdict, sentence = read_curve(curve)
-        readings[candidate.name] = {"verdict": verdict, "sentence": sentence}
-        curves.append(curve.assign(model=candidate.name))
+    with threads_for(max(X.size for X in inputs.values())):
+        folds, pooled = cross_validate(inputs, y, groups, target, settings, seed)
+        for candidate in candidates({first: inputs[first]}, settings, target):
+            curve = learning_curve(inputs[first], y, groups, target, settings, seed, candidate.model)
+            verdict, sentence = read_curve(curve)
+            readings[candidate.name] = {"verdict": verdict, "sentence": sentence}
+            curves.append(curve.assign(model=candidate.name))
     return {
         "tracks": len(known),
         "folds": folds,
