@@ -108,8 +108,10 @@ class TestIntervals:
         # Phi(d/sqrt 2), and as many right answers as are asked for.
         r, shift, right, simulations, artists, tracks = 0.4, 0.8, 0.6, 400, 60, 3
         groups = np.repeat(np.arange(artists), tracks)
+        number = {"spearman": 6 / np.pi * np.arcsin(r / 2), "mse": 2 - 2 * r}
         truth = {
-            "popularity": {"spearman": 6 / np.pi * np.arcsin(r / 2), "mse": 2 - 2 * r},
+            "popularity": number,
+            "growth": number,
             "popular": {"roc_auc": stats.norm.cdf(shift / np.sqrt(2))},
             "buckets": {"accuracy": right},
             "audio_features": {"pearson": r},
