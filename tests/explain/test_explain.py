@@ -479,7 +479,7 @@ def test_the_words_name_what_is_strongest_and_warn(rng):
     words = across_tracks.describe_importance(bands, moments, "points of popularity")
     assert "430 to 1,000 Hz" in words
     assert "3 points of popularity (2 to 4)" in words
-    assert "60% of the effect" in words
+    assert "60\u00a0% of its change when the whole song is replaced" in words
     assert "15 to 30 s" in words
     assert "does not show what makes songs popular" in words
     result = pd.DataFrame({"column": ["rock", "jazz"], "spearman": [0.5, -0.1], "q": [0.001, 0.6]})
