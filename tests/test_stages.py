@@ -53,7 +53,8 @@ def refuse(script, *options):
 def status(*options):
     """What 00_status.py says: stage -> current, stale or missing, and the command to run next."""
     lines = succeed("00_status.py", *options).splitlines()
-    return {line.split()[0]: line.split()[1] for line in lines[1:-1]}, lines[-1]
+    stages = [line.split() for line in lines if ".py " in line[:18]]
+    return {words[0]: words[1] for words in stages}, lines[-1]
 
 
 @pytest.fixture(scope="module")
