@@ -169,7 +169,7 @@ def _row(target, truth, repetitions, folds):
 
 def _flags(kind, rows, several):
     """What a reader must know before believing the table; `several`: of several folds."""
-    where = "in at least one fold it predicts" if several else "it predicts"
+    where = "at least one of its fits predicts" if several else "it predicts"
     flags = [
         f"{name} has collapsed: {where} nearly the same for every track"
         for name, row in rows.items()

@@ -158,7 +158,7 @@ def _missing(fits, study, config):
             f"no track comes with audio, so these models of train.models are left out: {', '.join(silent)}"
         )
     if untrained:
-        folds = f" in all {config.rounds} folds" if config.rounds else ""
+        folds = f" in all {config.rounds} {config.round_name}s" if config.rounds else ""
         lines.append(
             f"not trained{folds}, so not measured: {', '.join(untrained)}; run: {command('train', *untrained)}, or "
             "take them out of train.models"

@@ -256,7 +256,7 @@ def _summarise_refit(info):
     refit = info["refit"]
     if info["form"] == "network":
         epochs = f"{refit['epochs']} epoch{'s' * (refit['epochs'] > 1)}"
-        chosen = f"{info['parameters']:,} parameters, {epochs}, the median of {refit['folds']} folds"
+        chosen = f"{info['parameters']:,} parameters, {epochs}, the median of {refit['folds']} fits"
     elif info["form"] == "estimator":
         chosen = f"{refit['estimator']}, the best on average of {refit['folds']} folds"
     else:

@@ -96,7 +96,7 @@ def test_what_is_served_is_fitted_on_training_and_validation_for_the_median_of_t
     assert info["stopped"] == "folds"
     assert info["trained_on"]["train"] == corpus.tracks["side"].isin(["train", "validation"]).sum()
     assert f"{epochs} epoch" in done[-1].line
-    assert "the median of 3 folds" in done[-1].line
+    assert "the median of 3 fits" in done[-1].line
     # Its accuracy and its intervals are those of the folds.
     assert info["validation"]["spearman"] == pytest.approx(
         np.mean([one["validation"]["spearman"] for one in fold_infos])
