@@ -120,7 +120,7 @@ def explain_best(study, config, target, best, test, trained, baselines, tables):
         bundle = trained.bundles[best]
         prediction = predict_side(trained.corpus, bundle, "test")
         return dependence.of_model(study, config, trained.corpus, bundle, test, prediction)
-    chosen = next(one for one in baselines if one["candidate"].name == best)
+    chosen = next(baseline for baseline in baselines if baseline["candidate"].name == best)
     X = tables[chosen["candidate"].input].loc[test["track_id"], chosen["columns"]]
     return dependence.of_baseline(config, target, chosen["schemes"][config.split.scheme], X, test)
 

@@ -59,6 +59,27 @@ def write_table(path, frame):
             frame.to_parquet(temporary, index=False)
 
 
+def write_if_changed(path, frame, schema):
+    """Write a DataFrame as Parquet, atomically, unless the file has the same content; True if it was written.
+
+    Parameters
+    ----------
+    path : pathlib.Path
+    frame : pandas.DataFrame
+    schema : pyarrow.Schema
+        Its columns, in this order, are written.
+    """
+    import pyarrow as pa  # here, since most of the package does without
+    import pyarrow.parquet as pq
+
+    table = pa.Table.from_pandas(frame[schema.names], schema, preserve_index=False).replace_schema_metadata()
+    if path.exists() and pq.read_table(path).equals(table):
+        return False
+    with replacing(path) as temporary:
+        pq.write_table(table, temporary)
+    return True
+
+
 def sha256(path):
     """Hash a file's content; hexadecimal. A file that has not changed since is not read again."""
     # The time of the last change of status is among the keys: it cannot be set back, that of the content can.

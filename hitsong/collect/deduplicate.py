@@ -16,7 +16,7 @@ from scipy.sparse.csgraph import connected_components
 
 from hitsong.config import AUDIO_FEATURES
 from hitsong.errors import UserError
-from hitsong.files import replacing
+from hitsong.files import write_if_changed
 
 TOLERANCE_MS = 2000
 MOST_TITLES = 3  # of one recording: translations, spellings
@@ -192,14 +192,7 @@ def read_copies(path):
 
 def write(path, recordings):
     """Write `tracks.parquet` unless it has the same content already; True if it was written."""
-    new = pa.Table.from_pandas(
-        recordings[SCHEMA.names], SCHEMA, preserve_index=False
-    ).replace_schema_metadata()
-    if path.exists() and pq.read_table(path).equals(new):
-        return False
-    with replacing(path) as temporary:
-        pq.write_table(new, temporary)
-    return True
+    return write_if_changed(path, recordings, SCHEMA)
 
 
 def read(path):

@@ -9,7 +9,7 @@ import pandas as pd
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from hitsong.files import replacing
+from hitsong.files import write_if_changed
 
 _TIME = pa.timestamp("us", tz="UTC")
 SCHEMA = pa.schema(
@@ -84,12 +84,7 @@ def write(path, readings):
         readings[name] = pd.to_datetime(readings[name], utc=True).astype("datetime64[us, UTC]")
     readings = readings[readings["value"].notna()].drop_duplicates(KEY)
     readings = readings.sort_values(KEY, ignore_index=True, na_position="first")
-    new = pa.Table.from_pandas(readings, SCHEMA, preserve_index=False).replace_schema_metadata()
-    if path.exists() and pq.read_table(path).equals(new):
-        return False
-    with replacing(path) as temporary:
-        pq.write_table(new, temporary)
-    return True
+    return write_if_changed(path, readings, SCHEMA)
 
 
 def read(path):

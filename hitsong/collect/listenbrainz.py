@@ -227,8 +227,8 @@ class ListenBrainz(Crawl):
         for place, name in enumerate(("listens", "users")):
             tracks[name] = [np.nan if values is None else values[place] for values in by_song]
         fetched_at = pd.Series([max(map(times.get, each)) for each in tracks["mbids"]], tracks.index)
-        known = tracks[tracks["users"].notna()].assign(fetched_at=fetched_at)
-        for read_at, songs in known.set_index("track_id").groupby("fetched_at"):
+        with_counts = tracks[tracks["users"].notna()].assign(fetched_at=fetched_at)
+        for read_at, songs in with_counts.set_index("track_id").groupby("fetched_at"):
             self.catalog.readings.store({name: songs[name] for name in COUNTS}, read_at, APART)
         return tracks.assign(fetched_at=fetched_at, source="listenbrainz popularity")
 
@@ -345,5 +345,5 @@ def _compare(before, now):
 
 def _sum(counts, mbids):
     """Listens and users of a song: the sums over those of its recordings that are known; None if none is."""
-    known = [counts[mbid] for mbid in mbids if counts[mbid]]
-    return [sum(values) for values in zip(*known, strict=True)] or None
+    pairs = [counts[mbid] for mbid in mbids if counts[mbid]]
+    return [sum(values) for values in zip(*pairs, strict=True)] or None

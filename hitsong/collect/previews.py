@@ -90,11 +90,11 @@ class Downloader:
             `done`, `skipped` (kept), `failed` (now), `without` (tracks that name no audio).
         """
         named = _with_audio(tracks)
-        known = {row["track_id"]: row for row in self.catalog.downloads()}
+        outcomes = {row["track_id"]: row for row in self.catalog.downloads()}
         todo = [
             track
             for track in named.itertuples()
-            if not self._is_current(known.get(track.track_id), track, again)
+            if not self._is_current(outcomes.get(track.track_id), track, again)
         ]
         failed, with_notes = 0, []
         with (

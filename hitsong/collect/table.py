@@ -381,22 +381,22 @@ def _artists(cells, track_ids, separators):
     # Once for each distinct pair of cells. An artist has one id, in rows with the id and in rows with the name only.
     pair, pairs = pd.factorize(name_codes * (len(id_cells) + 1) + id_codes)
     row = np.unique(pair, return_index=True)[1]
-    known = {}
+    id_of = {}
     for name_code, id_code in zip(name_codes[row], id_codes[row], strict=True):
         for name, id_ in zip(names[name_code], given[id_code], strict=False):
-            known.setdefault(_key(name), id_)
+            id_of.setdefault(_key(name), id_)
     lists = []
     for name_code, id_code in zip(name_codes[row], id_codes[row], strict=True):
         more = (_key(name) for name in names[name_code][len(given[id_code]) :])
-        lists.append([*given[id_code], *(known.get(key, f"table:artist:{key}") for key in more)])
+        lists.append([*given[id_code], *(id_of.get(key, f"table:artist:{key}") for key in more)])
     ids = np.empty(len(lists), dtype=object)
     ids[:] = lists
     ids = pd.Series(ids[pair], cells.index)
     alone = ids.map(len) == 0  # its own artist: it shares a group with no other track
     ids[alone] = [[f"table:artist:of {track_id}"] for track_id in track_ids[alone]]
-    shown = np.empty(len(names), dtype=object)
-    shown[:] = names
-    return ids, pd.Series(shown[name_codes], cells.index), remarks
+    name_lists = np.empty(len(names), dtype=object)
+    name_lists[:] = names
+    return ids, pd.Series(name_lists[name_codes], cells.index), remarks
 
 
 def _key(name):

@@ -49,7 +49,6 @@ def select_quantity(readings, config):
     setting = str(config.collect.popularity)
     quantity = setting if setting in counts else counts.index[0]
     rows = readings[readings["quantity"] == quantity]
-    # A later dump counts the last month of the earlier one again, and completely.
     if rows["start"].notna().any():
         # Counts of periods; totals until a day say little of its weeks. A later dump counts the last month of the
         # earlier one again, and completely.

@@ -121,15 +121,15 @@ def make_splits(tracks, target, shares, seed, frozen=None, folds=0):
     dates = _dates(tracks)
     if dates.notna().any():
         cuts = attributes.setdefault("cuts", _cuts(dates, shares))
-        known = before["time"].to_numpy(object, na_value=_UNSET) if "time" in before else _UNSET
-        table["time"] = _by_time(tracks, dates, cuts, np.broadcast_to(known, len(tracks)))
+        frozen_sides = before["time"].to_numpy(object, na_value=_UNSET) if "time" in before else _UNSET
+        table["time"] = _by_time(tracks, dates, cuts, np.broadcast_to(frozen_sides, len(tracks)))
     if "split" in tracks and tracks["split"].notna().any():
         own = tracks["split"].map({"training": "train", "validation": "validation", "test": "test"})
         table["own"] = own.fillna(EXCLUDED)
     for count in sorted({*cross_fitting.counts(frozen), folds} - {0}):
         column = cross_fitting.column(count)
-        known = before[column].to_numpy(object, na_value=_UNSET) if column in before else _UNSET
-        unit, side = _settle(tracks, np.broadcast_to(known, len(tracks)))
+        frozen_sides = before[column].to_numpy(object, na_value=_UNSET) if column in before else _UNSET
+        unit, side = _settle(tracks, np.broadcast_to(frozen_sides, len(tracks)))
         equal = {str(number): 1 / count for number in range(1, count + 1)}
         table[column] = _deal(unit, side, stratum, equal, seed)
 
@@ -186,10 +186,10 @@ def load_splits(path, tracks, target_column, shares, seed, folds=0, freeze=True)
     if freeze and (frozen is None or not table.equals(frozen) or table.attrs != frozen.attrs):
         write_table(path, table)
 
-    known = 0 if frozen is None else int(present["track_id"].isin(frozen["track_id"]).sum())
+    frozen_count = 0 if frozen is None else int(present["track_id"].isin(frozen["track_id"]).sum())
     counts = {
-        "new": len(present) - known,
-        "known": known,
+        "new": len(present) - frozen_count,
+        "known": frozen_count,
         "without_target": len(tracks) - len(present),
         "made_with": table.attrs["made_with"],
         **({"cuts": table.attrs["cuts"]} if "cuts" in table.attrs else {}),

@@ -258,8 +258,8 @@ class ArtistMean:
 
     def predict(self, X):
         """Means by name, that of all for a name never seen: (n, k)."""
-        known = self.means_.reindex(X.iloc[:, 0]).to_numpy()
-        return np.where(np.isnan(known), self.overall_, known)
+        means = self.means_.reindex(X.iloc[:, 0]).to_numpy()
+        return np.where(np.isnan(means), self.overall_, means)
 
 
 def predict(estimator, X, target):

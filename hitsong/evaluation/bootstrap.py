@@ -91,7 +91,7 @@ def resampled_metrics(kind, only=None):
     Returns
     -------
     dict of str to callable
-        From truth and prediction to a function of weights (n, draws), which gives (draws,), or (draws, features) for
+        From truth and prediction to a function of weights (draws, n), which gives (draws,), or (draws, features) for
         "audio_features".
     """
     columns = _by_column if KINDS[kind].several else lambda function: function
@@ -116,7 +116,7 @@ def _draw_by_draw(value):
     """A metric on many draws, by repeating the rows of each."""
 
     def measure(y, p, w):
-        rows = [np.repeat(np.arange(len(y)), times) for times in w.T.astype(int)]
+        rows = [np.repeat(np.arange(len(y)), times) for times in w.astype(int)]
         return np.array([value(y[drawn], p[drawn]) for drawn in rows])
 
     return lambda y, p: lambda w: measure(y, p, w)
@@ -224,9 +224,14 @@ class Resampling:
         """Metrics by name: (draws, repetitions, ...)."""
         values = {name: [] for name in functions}
         for times in batches:  # how often each group counts: (draws, groups)
-            w = np.asarray(times, dtype=float).T[self._group]
-            present = np.array([w[rows].any(axis=0) for rows in parts])  # a draw may miss a fold
-            weights = [np.where(there, w[rows], 1) for rows, there in zip(parts, present, strict=True)]
+            w = np.asarray(times, dtype=float).take(self._group, axis=1)
+            if len(parts) == 1:
+                weights, present = [w], np.ones((1, len(w)))
+            else:
+                weights = [w[:, rows] for rows in parts]
+                present = np.array([of_fold.any(axis=1) for of_fold in weights])  # a draw may miss a fold
+                for of_fold, there in zip(weights, present, strict=True):
+                    of_fold[~there] = 1
             for name, repetitions in functions.items():
                 each = [_mean_of_folds(by_fold, weights, present) for by_fold in repetitions]
                 values[name].append(np.stack(each, axis=1))

@@ -46,11 +46,11 @@ def diagnose(tables, tracks, target, config):
         the first input, with a column `model`) and `readings` (by model `verdict` and `sentence`).
     """
     settings, seed = config.baseline, config.seed
-    known = np.flatnonzero(tracks["side"].isin(["train", "validation"]))
-    known = known[whole_groups(tracks["group"].to_numpy()[known], MOST_TRACKS, seed)]
-    y = target.truth(tracks.iloc[known])
-    groups = np.unique(tracks["group"].to_numpy()[known].astype(str), return_inverse=True)[1]
-    inputs = {name: X.iloc[known] for name, X in tables.items()}
+    rows = np.flatnonzero(tracks["side"].isin(["train", "validation"]))
+    rows = rows[whole_groups(tracks["group"].to_numpy()[rows], MOST_TRACKS, seed)]
+    y = target.truth(tracks.iloc[rows])
+    groups = np.unique(tracks["group"].to_numpy()[rows].astype(str), return_inverse=True)[1]
+    inputs = {name: X.iloc[rows] for name, X in tables.items()}
     first = next(iter(inputs))
     curves, readings = [], {}
     with threads_for(max(X.size for X in inputs.values())):
@@ -61,7 +61,7 @@ def diagnose(tables, tracks, target, config):
             readings[candidate.name] = {"verdict": verdict, "sentence": sentence}
             curves.append(curve.assign(model=candidate.name))
     return {
-        "tracks": len(known),
+        "tracks": len(rows),
         "folds": folds,
         "summary": summary(folds, pooled, y, groups, target, config.evaluate.draws, seed),
         "curves": pd.concat(curves, ignore_index=True),

@@ -63,7 +63,7 @@ def divide(tracks, config):
 
 def headline(divisions):
     """The divisions that the results come from: the folds, or else the single split of `split.scheme`."""
-    return [one for one in divisions if one.scheme.startswith("fold-")] or divisions[:1]
+    return [division for division in divisions if division.scheme.startswith("fold-")] or divisions[:1]
 
 
 def joined(divisions, side, values):
@@ -84,6 +84,7 @@ def joined(divisions, side, values):
         `track_id`, `group` and `fold`: the scheme of the division.
     """
     tracks = [
-        one.tracks.loc[one.rows(side), ["track_id", "group"]].assign(fold=one.scheme) for one in divisions
+        division.tracks.loc[division.rows(side), ["track_id", "group"]].assign(fold=division.scheme)
+        for division in divisions
     ]
     return np.concatenate([np.asarray(part) for part in values]), pd.concat(tracks, ignore_index=True)

@@ -82,22 +82,22 @@ def measure(target, y, predictions, groups, validated, draws, seed, references=R
             rows[name] = _ranking(kind, truth, prediction.reindex(ids), resampling, folds, len(target.names))
         else:
             repetitions = prediction if isinstance(prediction, list) else [prediction]
-            values = [_values(one, ids) for one in repetitions]
+            values = [_values(repetition, ids) for repetition in repetitions]
             only = kinds.KINDS[kind].compared if name == "shuffled" else None
             resampled[name] = resampling.measure(kind, truth, values, only, folds)
             rows[name] = _row(target, truth, values, folds) | {
                 "intervals": resampled[name].intervals(target.names),
                 "collapsed": name not in references
                 and any(
-                    metrics.collapsed(truth[folds == fold], one[folds == fold])
-                    for one in values
+                    metrics.collapsed(truth[folds == fold], repetition[folds == fold])
+                    for repetition in values
                     for fold in np.unique(folds)
                 ),
             }
         rows[name]["reference"] = references.get(name)
     best, choice = choose(validated) if validated else (None, None)
-    for name, one in validated.items():
-        rows[name]["validation"] = {kinds.main(kind): one.score}
+    for name, validation in validated.items():
+        rows[name]["validation"] = {kinds.main(kind): validation.score}
     compared = kinds.KINDS[kind].compared
     return {
         "kind": kind,
@@ -132,7 +132,7 @@ def choose(validated):
     """
     highest = max(validated, key=lambda name: validated[name].score)
     least = validated[highest].score - validated[highest].error
-    within = [name for name, one in validated.items() if one.score >= least]
+    within = [name for name, validation in validated.items() if validation.score >= least]
     within.sort(key=lambda name: (validated[name].size, -validated[name].score))
     return within[0], {"highest": highest, "standard_error": validated[highest].error, "within": within}
 
@@ -159,7 +159,7 @@ def _row(target, truth, repetitions, folds):
     values = [kinds.evaluate_by_fold(target.kind, truth, p, folds, target.names) for p in repetitions]
     if len(values) == 1:
         return {"metrics": values[0]}
-    main = [one[kinds.main(target.kind)] for one in values]
+    main = [repetition[kinds.main(target.kind)] for repetition in values]
     return {
         "metrics": kinds.average(values),
         "repetitions": len(values),
@@ -231,8 +231,8 @@ def text(result):
             measured = f"{'–':>15}   {'–':>6} {'–':>6}"
         value = row["metrics"].get(companion)
         mark = " <- chosen on validation" if name == result["best"] else ""
-        shown = " " * 8 if value is None else f"{value:8.3f}" if abs(value) < 1000 else f"{value:8.0f}"
-        lines.append(f"{name:{wide}}{measured}   {shown}{mark}")
+        digits = " " * 8 if value is None else f"{value:8.3f}" if abs(value) < 1000 else f"{value:8.0f}"
+        lines.append(f"{name:{wide}}{measured}   {digits}{mark}")
     choice = result["choice"]
     if choice and choice["highest"] != result["best"]:
         lines.append(

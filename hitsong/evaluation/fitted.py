@@ -41,14 +41,15 @@ def fingerprint(divisions, tables, config):
     -------
     dict
     """
-    known = np.any(
-        [division.rows(side) for division in divisions for side in ("train", "validation")], axis=0
-    )
-    order = np.argsort(divisions[0].tracks["track_id"].to_numpy(str)[known])
+    rows = np.any([division.rows(side) for division in divisions for side in ("train", "validation")], axis=0)
+    order = np.argsort(divisions[0].tracks["track_id"].to_numpy(str)[rows])
     content = {
         "target": divisions[0].target.description(),
-        "schemes": {one.scheme: fitted_on(one.tracks, one.scheme, one.target) for one in divisions},
-        "inputs": {name: content_hash(X[known].iloc[order]) for name, X in tables.items()},
+        "schemes": {
+            division.scheme: fitted_on(division.tracks, division.scheme, division.target)
+            for division in divisions
+        },
+        "inputs": {name: content_hash(X[rows].iloc[order]) for name, X in tables.items()},
         "settings": {
             **config.baseline.model_dump(mode="json"), "split": config.split.scheme, "seed": config.seed,
             "draws": config.evaluate.draws, "evaluate.folds": config.evaluate.folds,

@@ -304,7 +304,7 @@ def evaluate_by_fold(kind, y, p, folds, names=()):
     """
     y, p, folds = np.asarray(y), np.asarray(p), np.asarray(folds)
     values = [evaluate(kind, y[folds == fold], p[folds == fold], names) for fold in np.unique(folds)]
-    counts = [one.pop("confusion") for one in values if KINDS[kind].classes]
+    counts = [fold.pop("confusion") for fold in values if KINDS[kind].classes]
     return average(values) | ({"confusion": np.sum(counts, axis=0).tolist()} if counts else {})
 
 
@@ -312,7 +312,7 @@ def average(values):
     """The mean of numbers, of tables of counts (rounded), or of dicts of these."""
     first = values[0]
     if isinstance(first, dict):
-        return {name: average([one[name] for one in values]) for name in first}
+        return {name: average([fold[name] for fold in values]) for name in first}
     mean = np.mean(values, axis=0)
     return np.rint(mean).astype(int).tolist() if isinstance(first, list) else float(mean)
 

@@ -1,6 +1,6 @@
 """Metrics on many bootstrap draws at once.
 
-Each function takes truth `y` and prediction `p` (n, ...) and returns a function of weights `w` (n, draws), how often a
+Each function takes truth `y` and prediction `p` (n, ...) and returns a function of weights `w` (draws, n), how often a
 row counts in a draw, which gives (draws,). With whole numbers as weights it equals its namesake in
 `hitsong.evaluation.metrics` on rows repeated so many times, conventions included; a test compares the two.
 `benchmarks/RESULTS.md` has what it saves.
@@ -32,7 +32,7 @@ def r2(y, p):
     sums = np.column_stack([y, y**2, (y - p) ** 2])
 
     def measure(w):
-        mean, square, error = sums.T @ w / w.sum(axis=0)
+        mean, square, error = (w @ sums / w.sum(axis=1, keepdims=True)).T
         variance = square - mean**2
         # A draw of equal targets: 1 for no error, else 0, as scikit-learn has it.
         variance = np.where(variance > 1e-12 * y.var(), variance, 0)
@@ -46,7 +46,7 @@ def pearson(y, p):
     sums = np.column_stack([y, p, y * p, y**2, p**2])
 
     def measure(w):
-        y_mean, p_mean, product, y_square, p_square = sums.T @ w / w.sum(axis=0)
+        y_mean, p_mean, product, y_square, p_square = (w @ sums / w.sum(axis=1, keepdims=True)).T
         variances = [
             np.where(square - mean**2 > 1e-12 * values.var(), square - mean**2, 0)
             for square, mean, values in ((y_square, y_mean, y), (p_square, p_mean, p))
@@ -57,16 +57,19 @@ def pearson(y, p):
 
 
 def spearman(y, p):
-    y_runs, p_runs = _Runs(y), _Runs(p)
+    rows = np.argsort(p, kind="stable")  # memory is read in this order
+    y_runs, p_runs = _Runs(y[rows]), _Runs(p[rows])
 
     def measure(w):
         # Pearson's correlation of the mid-ranks, whose mean is always (N + 1) / 2.
-        middle = (w.sum(axis=0) + 1) / 2
+        w = w.take(rows, axis=1)
+        middle = (w.sum(axis=1, keepdims=True) + 1) / 2
         a, b = y_runs.midranks(w) - middle, p_runs.midranks(w) - middle
-        wa = w * a
-        covariance = (wa * b).sum(axis=0)
-        variances = (wa * a).sum(axis=0) * (w * b * b).sum(axis=0)
-        return _ratio(covariance, np.sqrt(variances), 0.0)
+        wa, wb = w * a, w * b
+        covariance, a_square, b_square = (
+            np.einsum("dn,dn->d", *factors) for factors in ((wa, b), (wa, a), (wb, b))
+        )
+        return _ratio(covariance, np.sqrt(a_square * b_square), 0.0)
 
     return measure
 
@@ -82,9 +85,9 @@ def roc_auc(y, p):
 
     def measure(w):
         # Mann and Whitney: the popular tracks' ranks, less the ranks they have among themselves.
-        popular = y @ w
-        wins = y @ (w * runs.midranks(w)) - popular * (popular + 1) / 2
-        return _ratio(wins, popular * (w.sum(axis=0) - popular), 0.5)
+        popular = w @ y
+        wins = (w * runs.midranks(w)) @ y - popular * (popular + 1) / 2
+        return _ratio(wins, popular * (w.sum(axis=1) - popular), 0.5)
 
     return measure
 
@@ -93,10 +96,10 @@ def pr_auc(y, p):
     runs = _Runs(-p)
 
     def measure(w):
-        hits = runs.totals(y[:, None] * w)  # (runs, draws), best scores first
-        hits_so_far, rows_so_far = hits.cumsum(axis=0), runs.totals(w).cumsum(axis=0)
+        hits = runs.totals(w * y)  # (draws, runs), best scores first
+        hits_so_far, rows_so_far = hits.cumsum(axis=1), runs.totals(w).cumsum(axis=1)
         precision = _ratio(hits_so_far, rows_so_far, 0.0)
-        return _ratio((hits * precision).sum(axis=0), hits_so_far[-1], 0.0)
+        return _ratio((hits * precision).sum(axis=1), hits_so_far[:, -1], 0.0)
 
     return measure
 
@@ -106,7 +109,7 @@ def balanced_accuracy(y, p):
     sums = np.column_stack([1 - y, y, right * (1 - y), right * y])
 
     def measure(w):
-        sizes, hits = (sums.T @ w).reshape(2, 2, -1)
+        sizes, hits = (w @ sums).T.reshape(2, 2, -1)
         return _ratio(hits, sizes, 0.0).sum(axis=0) / (sizes > 0).sum(axis=0)
 
     return measure
@@ -131,14 +134,14 @@ def quadratic_kappa(y, p):
     def measure(w):
         table = confusion(w)
         observed = np.einsum("ij,ijd->d", distance, table)
-        by_chance = np.einsum("ij,id,jd->d", distance, table.sum(axis=1), table.sum(axis=0)) / w.sum(axis=0)
+        by_chance = np.einsum("ij,id,jd->d", distance, table.sum(axis=1), table.sum(axis=0)) / w.sum(axis=1)
         return np.where(by_chance > 0, 1 - _ratio(observed, by_chance, 1.0), 0.0)
 
     return measure
 
 
 def _mean_of(values):
-    return lambda w: values @ w / w.sum(axis=0)
+    return lambda w: w @ values / w.sum(axis=1)
 
 
 def _ratio(above, below, otherwise):
@@ -159,14 +162,14 @@ class _Runs:
         self._of_row[self.order] = np.cumsum(first) - 1
 
     def totals(self, w):
-        """Weights (n, draws) summed over each run: (runs, draws)."""
-        w = w[self.order]
-        return w if len(self.starts) == len(w) else np.add.reduceat(w, self.starts, axis=0)
+        """Weights (draws, n) summed over each run: (draws, runs)."""
+        w = w.take(self.order, axis=1)
+        return w if len(self.starts) == w.shape[1] else np.add.reduceat(w, self.starts, axis=1)
 
     def midranks(self, w):
-        """Mean rank of each row among the repeated rows, ties sharing it: (n, draws)."""
+        """Mean rank of each row among the repeated rows, ties sharing it: (draws, n)."""
         size = self.totals(w)
-        return (size.cumsum(axis=0) - (size - 1) / 2)[self._of_row]
+        return (size.cumsum(axis=1) - (size - 1) / 2).take(self._of_row, axis=1)
 
 
 def _dcg(gained, p):
@@ -175,19 +178,19 @@ def _dcg(gained, p):
     ends = np.r_[runs.starts[1:], len(p)]
 
     def measure(w):
-        top_places = places(w.sum(axis=0).astype(int))  # a draw has more or fewer tracks than there are
+        top_places = places(w.sum(axis=1).astype(int))  # a draw has more or fewer tracks than there are
         discounts = np.concatenate([[0], 1 / np.log2(np.arange(top_places.max()) + 2)]).cumsum()
-        rows, count = runs.order, min(4 * places(len(p)), len(p))
+        rows, count = runs.order, min(100 + 5 * places(len(p)) // 4, len(p))
         # Only as many of the highest predictions as fill the places in every draw.
-        while count < len(p) and (w[rows[:count]].sum(axis=0) < top_places).any():
+        while count < len(p) and (w.take(rows[:count], axis=1).sum(axis=1) < top_places).any():
             count = min(4 * count, len(p))
         last = np.searchsorted(ends, count)
         count, starts = ends[last], runs.starts[: last + 1]
-        top = w[rows[:count]]
-        size = np.add.reduceat(top, starts, axis=0)
-        mean_gain = _ratio(np.add.reduceat(gained[rows[:count], None] * top, starts, axis=0), size, 0.0)
-        discount = discounts[np.minimum(size.cumsum(axis=0), top_places).astype(int)]
-        return (mean_gain * np.diff(discount, axis=0, prepend=0)).sum(axis=0)
+        top = w.take(rows[:count], axis=1)
+        size = np.add.reduceat(top, starts, axis=1)
+        mean_gain = _ratio(np.add.reduceat(gained[rows[:count]] * top, starts, axis=1), size, 0.0)
+        discount = discounts[np.minimum(size.cumsum(axis=1), top_places[:, None]).astype(int)]
+        return (mean_gain * np.diff(discount, axis=1, prepend=0)).sum(axis=1)
 
     return measure
 
@@ -196,4 +199,4 @@ def _confusion(y, p):
     """Weighted counts of (truth, answer), as a function of weights: (classes, classes, draws)."""
     n_classes = p.shape[1]
     cells = np.eye(n_classes**2)[(y * n_classes + answers(p)).astype(int)]
-    return lambda w: (cells.T @ w).reshape(n_classes, n_classes, -1)
+    return lambda w: (w @ cells).T.reshape(n_classes, n_classes, -1)

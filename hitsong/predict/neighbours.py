@@ -43,14 +43,14 @@ def write_neighbours(folder, study, settings, tracks):
         Whether there was something to write.
     """
     free = tracks["popularity_source"].map(_is_free)
-    known = tracks[free & tracks["side"].isin(["train", "validation"]) & tracks["popularity"].notna()]
+    candidates = tracks[free & tracks["side"].isin(["train", "validation"]) & tracks["popularity"].notna()]
     tables = ((kind, read_table(study, kind, settings)) for kind in KINDS)
     kind, table = next(((kind, table) for kind, table in tables if table is not None), (None, None))
-    if table is None or known.empty:
+    if table is None or candidates.empty:
         return False
-    vectors = table.reindex(known["track_id"]).to_numpy(np.float32)
+    vectors = table.reindex(candidates["track_id"]).to_numpy(np.float32)
     complete = np.isfinite(vectors).all(axis=1)
-    known, vectors = known[complete], vectors[complete]
+    candidates, vectors = candidates[complete], vectors[complete]
     mean, deviation = vectors.mean(axis=0), vectors.std(axis=0)
     deviation[deviation == 0] = 1
     with replacing(folder / FILE) as temporary, open(temporary, "wb") as file:
@@ -61,9 +61,9 @@ def write_neighbours(folder, study, settings, tracks):
             mean=mean,
             deviation=deviation,
             vectors=((vectors - mean) / deviation).astype(np.float16),
-            name=known["name"].fillna("").to_numpy(str),
-            artist=known["artist_name"].fillna("").to_numpy(str),
-            popularity=known["popularity"].to_numpy(float),
+            name=candidates["name"].fillna("").to_numpy(str),
+            artist=candidates["artist_name"].fillna("").to_numpy(str),
+            popularity=candidates["popularity"].to_numpy(float),
         )
     return True
 

@@ -55,12 +55,14 @@ def build_report(study, config, result, tracks, table, target, infos, dependence
     served = [name for name in fitted["models"] if "-" in name]
     names = [name for name, row in ranked(result) if row["reference"] is None]
     names.sort(key=lambda name: name != best)  # the chosen one first
-    drawn = [name for name in names if name in infos or name in (served[0], best)]
+    chart_models = [name for name in names if name in infos or name in (served[0], best)]
     collected = provenance.config_of(study, "collect")
     source = "synthetic" if sheet["synthetic"] else collected.collect.source
     explorer = explore(study, tracks, table, target, best, source)
     gallery = page.Gallery(study.report)
-    figures = _draw(gallery, study, result, tracks, table, target, infos, fitted, names, drawn, dependence)
+    figures = _draw(
+        gallery, study, result, tracks, table, target, infos, fitted, names, chart_models, dependence
+    )
     figures["tracks"] = gallery.add(explorer.draw, data=explorer.name)
     figures["time"] = over_time.draw(gallery, study, config, result, tracks, table, target, served[0])
     model_table.write_tables(study.report, result)
@@ -163,7 +165,7 @@ def _write_summary(folder, result, target, answers, explorer):
     )
 
 
-def _draw(gallery, study, result, tracks, table, target, infos, fitted, names, drawn, dependence):
+def _draw(gallery, study, result, tracks, table, target, infos, fitted, names, chart_models, dependence):
     """Every figure, as lists of pictures by section."""
     rows, best = result["rows"], result["best"]
     y, p = select_model(table, best, target.names)
@@ -176,7 +178,7 @@ def _draw(gallery, study, result, tracks, table, target, infos, fitted, names, d
     source = result["sheet"]["popularity"]["source"]
     predictions = [
         (table, name, target, rows[name]["metrics"].get("confusion"))
-        for name in drawn
+        for name in chart_models
         if name != best or not target.number  # whose tracks are a section of their own
     ]
     return {
@@ -185,7 +187,7 @@ def _draw(gallery, study, result, tracks, table, target, infos, fitted, names, d
             data_figures.counts, [(tracks, name, cells[name]) for name in ("year", "genre") if name in cells]
         ),
         "comparison": gallery.add(result_figures.comparison, model_table.main_values(result), target.kind),
-        "curves": gallery.add(result_figures.curves, table, drawn) if target.kind == "popular" else [],
+        "curves": gallery.add(result_figures.curves, table, chart_models) if target.kind == "popular" else [],
         "confusion": gallery.add_each(result_figures.predictions, predictions[: target.classes]),
         "predictions": gallery.add_each(result_figures.predictions, predictions[target.classes :]),
         "calibration": gallery.add(result_figures.calibration, y, p, test["group"], target, best),

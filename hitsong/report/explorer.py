@@ -94,23 +94,25 @@ def explore(study, tracks, table, target, model, source):
     Explorer
     """
     y, p = select_model(table, model, target.names)
-    shown = tracks.set_index("track_id", drop=False).loc[p.index]
+    test_tracks = tracks.set_index("track_id", drop=False).loc[p.index]
     frame = pd.DataFrame(
         {
             "title": [
                 plain(name if isinstance(name, str) and name.strip() else row)
-                for row, name in shown["name"].items()
+                for row, name in test_tracks["name"].items()
             ],
-            "artist": [plain(name) if isinstance(name, str) else "" for name in shown["artist_name"]],
-            "year": [date[:4] if isinstance(date, str) else "" for date in shown["release_date"]],
+            "artist": [plain(name) if isinstance(name, str) else "" for name in test_tracks["artist_name"]],
+            "year": [date[:4] if isinstance(date, str) else "" for date in test_tracks["release_date"]],
         },
         index=p.index,
     )
-    frame = frame.join(_values(y, p, shown, target)).sort_values(["p", "title"], ascending=[False, True])
+    frame = frame.join(_values(y, p, test_tracks, target)).sort_values(
+        ["p", "title"], ascending=[False, True]
+    )
     frame[["y", "p"]] = frame[["y", "p"]].map(_rounded)
     columns = [key for key in _HEADINGS if key in frame and not (key == "year" and not frame["year"].any())]
     sounds = extreme_tracks.Sounds(study, source)
-    rows = _with_sound(frame.to_dict("records"), shown.loc[frame.index], sounds)
+    rows = _with_sound(frame.to_dict("records"), test_tracks.loc[frame.index], sounds)
     outputs = {}
     if target.kind == "audio_features":
         outputs = {
@@ -176,20 +178,20 @@ def encode(path):
 def _figure(frame, target, model):
     """The chart: readers of the page select tracks by dragging over it (`brush`) and by searching (`words`)."""
     every = len(frame) // _DRAWN + 1
-    drawn = frame.iloc[::every]
-    middle = float(drawn["y"].abs().median())  # the same for both axes, so that the diagonal is straight
-    wide = drawn["y" if target.classes else ["p", "y"]].abs().to_numpy().max() > _WIDE
+    part = frame.iloc[::every]
+    middle = float(part["y"].abs().median())  # the same for both axes, so that the diagonal is straight
+    wide = part["y" if target.classes else ["p", "y"]].abs().to_numpy().max() > _WIDE
     x, y = (
-        alt.X("p:Q", title=_titles(target)[0], **_scale(drawn["p"], middle, wide and not target.classes)),
-        alt.Y("y:Q", title=_titles(target)[1], **_scale(drawn["y"], middle, wide)),
+        alt.X("p:Q", title=_titles(target)[0], **_scale(part["p"], middle, wide and not target.classes)),
+        alt.Y("y:Q", title=_titles(target)[1], **_scale(part["y"], middle, wide)),
     )
     brush = alt.selection_interval(name="brush", encodings=["x", "y"])
     words = alt.param(name="words", value="")
     chosen = brush & (alt.expr.indexof(alt.expr.lower(alt.datum.title + " " + alt.datum.artist), words) >= 0)
-    few = 1 / np.sqrt(len(drawn))
+    few = 1 / np.sqrt(len(part))
     strong = float(np.clip(8 * few, 0.25, 0.75))
     dots = (
-        alt.Chart(alt.Data(name=DATA, values=drawn[["title", "artist", "p", "y"]].to_dict("records")))
+        alt.Chart(alt.Data(name=DATA, values=part[["title", "artist", "p", "y"]].to_dict("records")))
         .mark_point(filled=True, size=float(np.clip(1500 * few, 12, 90)), clip=True, cursor="pointer")
         .encode(
             x=x,
@@ -201,8 +203,8 @@ def _figure(frame, target, model):
     )
     layers = [dots]
     if not target.classes and target.kind != "audio_features":
-        layers.insert(0, charts.diagonal(drawn["p"].min(), drawn["p"].max()))
-    note = f" The picture shows {len(drawn):,} of {len(frame):,} tracks." if every > 1 else ""
+        layers.insert(0, charts.diagonal(part["p"].min(), part["p"].max()))
+    note = f" The picture shows {len(part):,} of {len(frame):,} tracks." if every > 1 else ""
     line = " On the dashed line both are equal." if len(layers) > 1 else ""
     return Figure(
         f"tracks_{model}",

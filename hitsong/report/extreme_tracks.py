@@ -55,8 +55,8 @@ def find_extremes(table, target, model):
     """
     gained = _cost(table, target, "mean") - _cost(table, target, model)
     gained = gained.sort_values(ascending=False, kind="stable")
-    shown = min(SHOWN, len(gained) // 2)
-    return list(gained.index[:shown]), list(gained.index[::-1][:shown])
+    count = min(SHOWN, len(gained) // 2)
+    return list(gained.index[:count]), list(gained.index[::-1][:count])
 
 
 def _cost(table, target, model):

@@ -98,15 +98,15 @@ def write_tables(folder, result):
         numbers, cells = {"model": name, "reference": row["reference"] is not None}, {"model": name}
         for metric in metrics.values():
             bounds = row["intervals"].get(metric.name)
-            known = metric.name in row["metrics"] and not is_undefined(row, metric)
-            numbers[metric.name] = row["metrics"][metric.name] if known else np.nan
+            is_defined = metric.name in row["metrics"] and not is_undefined(row, metric)
+            numbers[metric.name] = row["metrics"][metric.name] if is_defined else np.nan
             numbers[f"{metric.name}_low"], numbers[f"{metric.name}_high"] = (
-                bounds if known and bounds else (np.nan, np.nan)
+                bounds if is_defined and bounds else (np.nan, np.nan)
             )
             cells[metric.heading] = (
-                number(row["metrics"][metric.name], support[metric.name]) if known else DASH
+                number(row["metrics"][metric.name], support[metric.name]) if is_defined else DASH
             )
-            if known and bounds:
+            if is_defined and bounds:
                 cells[metric.heading] += f" ({interval(bounds, support[metric.name])})"
         values.append(numbers)
         texts.append(cells)

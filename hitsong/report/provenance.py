@@ -101,7 +101,7 @@ def describe_run(study, config, tracks, target, counts, leaks, looks, inputs):
         For `hitsong.evaluation.results.Sheet`.
     """
     collected = read_json(study.record("collect"))["counts"]
-    known = counts["new"] + counts["known"]
+    with_target = counts["new"] + counts["known"]
     sides = {
         scheme: {side: int((tracks[scheme] == side).sum()) for side in _SIDES}
         for scheme in split_schemes(tracks)
@@ -121,13 +121,13 @@ def describe_run(study, config, tracks, target, counts, leaks, looks, inputs):
     ]
     if study.downloads.exists():
         steps.append(("copies by audio removed", counts["recordings"] - counts["same_audio"]))
-    steps.append(("with a popularity", known))
+    steps.append(("with a popularity", with_target))
     if "without_features" in counts:
-        steps.append(("with the audio features to predict", known - counts["without_features"]))
+        steps.append(("with the audio features to predict", with_target - counts["without_features"]))
     if "without_growth" in counts:
-        steps.append(("with readings soon after release and later", known - counts["without_growth"]))
+        steps.append(("with readings soon after release and later", with_target - counts["without_growth"]))
     if "without_age" in counts:
-        steps.append(("with a release date", known - counts["without_age"]))
+        steps.append(("with a release date", with_target - counts["without_age"]))
     if study.downloads.exists():
         steps.append(("with a decoded clip", len(tracks)))
     single = sides[config.split.scheme]

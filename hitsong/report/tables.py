@@ -182,10 +182,10 @@ def _periods(dates):
     """Years of release, in steps of five or ten where they span many."""
     years = pd.to_numeric(dates.astype("str").str.extract(r"^(\d{4})")[0], errors="coerce")
     years = years.where(years > 1000).to_numpy(float)
-    known = years[np.isfinite(years)]
-    if len(known) == 0:
+    finite = years[np.isfinite(years)]
+    if len(finite) == 0:
         return pd.Categorical([None] * len(years))
-    span = np.ptp(known)
+    span = np.ptp(finite)
     step = 1 if span < 12 else 5 if span < 60 else 10
     first = (years // step) * step
     names = {

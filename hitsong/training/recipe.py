@@ -105,10 +105,10 @@ def make_recipe(name, config, number=1, tuned=None):
         include={"patience", "weight_decay", "spec_augment", "mixup", "balance", "mixed_precision"}
     )
     chosen = {**(tuned or {}), **settings.parameters.get(name, {})}
-    known = trunk_parameters(name) if chosen else {}  # its layers take seconds to import
+    of_trunk = trunk_parameters(name) if chosen else {}  # its layers take seconds to import
     for key in chosen:
-        if key not in known and key not in _TUNABLE:
-            close = nearest(key, [*known, *_TUNABLE])
+        if key not in of_trunk and key not in _TUNABLE:
+            close = nearest(key, [*of_trunk, *_TUNABLE])
             raise UserError(f"train.parameters.{name}: {key!r} is none of its parameters{close}")
     of_recipe = {key: chosen.pop(key) for key in _TUNABLE if key in chosen}
     if own["loss"] == "huber" and config.target.kind in CLASSES:  # another target than its study's

@@ -67,19 +67,20 @@ def plan(names, study, config):
     UserError
         If a name is not one of `train.models`.
     """
-    known = in_order(config.train.models)
+    trainable = in_order(config.train.models)
     for name in names:
-        if name in known:
+        if name in trainable:
             continue
         if name in MODELS:
             models = ", ".join([*config.train.models, name])
             raise UserError(f"{name} is not one of train.models; add it: --set 'train.models=[{models}]'")
         raise UserError(f"there is no model {name!r}{nearest(name, MODELS)}")
-    requested = list(names) or known
+    requested = list(names) or trainable
     chosen = in_order([*(part for name in requested for part in parts_of(name, config)), *requested])
-    left_out = [] if has_audio(study) else [name for name in known if needs_audio(name, study, config)]
+    left_out = [] if has_audio(study) else [name for name in trainable if needs_audio(name, study, config)]
     return Plan(
-        *([name for name in group if name not in left_out] for group in (known, chosen, requested)), left_out
+        *([name for name in group if name not in left_out] for group in (trainable, chosen, requested)),
+        left_out,
     )
 
 
@@ -155,7 +156,7 @@ def describe_cost(corpus, plan):
     """
     if not corpus.config.rounds:
         return None
-    left, seconds, known = 0, 0.0, True
+    left, seconds, is_timed = 0, 0.0, True
     for name in plan.chosen:
         fits = fits_of(corpus, name)
         finished = [fit for fit in fits if (fit.folder / "bundle.json").exists()]
@@ -169,7 +170,7 @@ def describe_cost(corpus, plan):
         left += len(fits) - len(current)
         if len(current) < len(fits):
             each = [read_json(fit.folder / "bundle.json")["seconds"] for fit in finished]
-            known = known and bool(each)
+            is_timed = is_timed and bool(each)
             seconds += (len(fits) - len(current)) * (sum(each) / len(each) if each else 0)
     count = corpus.config.rounds
     total = len(plan.chosen) * len(fits_of(corpus, plan.chosen[0]))
@@ -181,7 +182,7 @@ def describe_cost(corpus, plan):
     factor = (count - 2 + shares.train + shares.validation) / shares.train
     if corpus.config.split.origins:  # each is fitted on the tracks before it
         factor = count + 1
-    cost = f"about {duration(seconds)}" if known else f"about {factor:.0f} times as long as a single split"
+    cost = f"about {duration(seconds)}" if is_timed else f"about {factor:.0f} times as long as a single split"
     return f"{line}; the other {left} take {cost}" if left < total else f"{line}; they take {cost}"
 
 

@@ -82,11 +82,11 @@ def search(name, corpus, clips, trials):
         raise UserError(f"--tune: every trial of {name} diverged; its data may hold extreme values")
     best = study.best_trial
     _write_best(folder / f"{name}.json", data, best, len(study.trials))
-    shown = ", ".join(
+    values = ", ".join(
         f"{key} {value:.3g}" if isinstance(value, float) else f"{key} {value}"
         for key, value in best.params.items()
     )
-    return f"{name}: the best of {len(study.trials)} trials has validation loss {best.value:.4g}: {shown}"
+    return f"{name}: the best of {len(study.trials)} trials has validation loss {best.value:.4g}: {values}"
 
 
 def _write_best(path, data, best, trials):

@@ -26,15 +26,15 @@ class TestWeightedForms:
     @pytest.mark.parametrize("n", [60, 400])
     def test_equal_the_metric_on_repeated_rows(self, kind, n, rng):
         y, p = sample(kind, rng, n)
-        w = rng.poisson(1, (n, 8)).astype(float)
-        w[:, 0] = 1
+        w = rng.poisson(1, (8, n)).astype(float)
+        w[0] = 1
         first = p if p.ndim == 1 else p[:, 0]
         truth = y if y.ndim == 1 else y[:, 0]
-        w[:, 1] = 2.0 * (truth == truth.max())  # draws in which the truth, or the prediction, is constant
-        w[:, 2] = 2.0 * (first == first.max())
-        w[:, 3] = 2.0 * (truth == 0)
-        for draw in range(w.shape[1]):
-            rows = np.repeat(np.arange(n), w[:, draw].astype(int))
+        w[1] = 2.0 * (truth == truth.max())  # draws in which the truth, or the prediction, is constant
+        w[2] = 2.0 * (first == first.max())
+        w[3] = 2.0 * (truth == 0)
+        for draw in range(len(w)):
+            rows = np.repeat(np.arange(n), w[draw].astype(int))
             expected = kinds.evaluate(kind, y[rows], p[rows])
             for name, form in bootstrap.resampled_metrics(kind).items():
                 result = np.mean(form(y, p)(w)[draw])  # over features, where there are several
