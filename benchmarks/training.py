@@ -4,6 +4,7 @@
     python benchmarks/training.py crnn two_stream    # some of them
     python benchmarks/training.py --json FILE        # and the numbers as JSON
     python benchmarks/training.py --memory           # memory at 2,000 and 20,000 clips
+    python benchmarks/training.py --peak             # crnn's rate, as a share of the machine's for convolutions
 
 Each network at the size of its study's inputs, on random clips in a memory-mapped store. In one run, one after the
 other and several times, the CPU time of all threads: of a step as training takes it, and of a step of Keras's bare
@@ -135,6 +136,53 @@ def measure(name, folder):
     return min(seconds[ours]), statistics.median(waiting() for _ in range(ROUNDS)), min(seconds[bare])
 
 
+def peak():
+    """The multiply-adds per CPU second of a step of crnn, as a share of the fastest of its convolutions alone."""
+    from hitsong.backend import keep_memory, keras, tf
+
+    keep_memory()
+    recipe = make_recipe("crnn", Config())
+    with tempfile.TemporaryDirectory() as folder:
+        examples = clips(Path(folder), recipe.batch_size, FRAMES["crnn"], ("mel",))
+        model = network("crnn", examples, recipe)
+        batch = {"mel": examples.inputs["mel"].read(slice(None))}, {"popularity": examples.y[:, None]}
+    step = fastest(lambda: model.train_on_batch(*batch))
+    rates, total = [], 0.0
+    for place, layer in enumerate(layer for layer in model.layers if isinstance(layer, keras.layers.Conv2D)):
+        _, height, width, channels = layer.input.shape
+        # Outputs, gradients of the weights, and those of the inputs, which the first layer does not need.
+        products = (
+            (3 if place else 2) * height * width * channels * layer.filters * np.prod(layer.kernel_size)
+        )
+        total += products * recipe.batch_size
+        inputs = tf.random.normal((8, height, width, channels))
+        weights = tf.random.normal((*layer.kernel_size, channels, layer.filters))
+
+        @tf.function
+        def convolve(inputs=inputs, weights=weights, sources=(1, 0) if place else (1,)):
+            with tf.GradientTape() as tape:
+                pair = (inputs, weights)
+                tape.watch(pair)
+                outputs = tf.nn.conv2d(*pair, 1, "SAME")
+            return tape.gradient(outputs, [pair[source] for source in sources], tf.ones_like(outputs))
+
+        rates.append(products * 8 / fastest(convolve))
+    share = total / step / max(rates)
+    print(f"crnn, a step of {recipe.batch_size}: {step:.2f} CPU s, {share:.0%} of the rate of convolutions")
+    return {"step": step, "rates": rates, "share": share}
+
+
+def fastest(function):
+    """The least CPU seconds of several calls, the first left out."""
+    function()
+    seconds = []
+    for _ in range(ROUNDS):
+        started = time.process_time()
+        function()
+        seconds.append(time.process_time() - started)
+    return min(seconds)
+
+
 def memory(count):
     """Train an epoch of the inception network on so many clips, and print the memory that is the process's own."""
     from hitsong.backend import keras
@@ -165,12 +213,16 @@ def main():
     parser.add_argument("models", nargs="*", metavar="MODEL")
     parser.add_argument("--json", type=Path, metavar="FILE")
     parser.add_argument("--memory", action="store_true", help="measure memory instead")
+    parser.add_argument("--peak", action="store_true", help="measure crnn against convolutions instead")
     parser.add_argument(
         "--clips", type=int, help=argparse.SUPPRESS
     )  # one measurement of memory, in its own process
     arguments = parser.parse_args()
     if arguments.clips:
         memory(arguments.clips)
+        return
+    if arguments.peak:
+        write(arguments.json, peak())
         return
     if arguments.memory:
         for count in CLIPS:
@@ -189,8 +241,13 @@ def main():
             f"{name:20}{batch:>6}{1000 * step:>11.1f}{waiting:>9.1%}{1000 * bare:>10.1f}{step / bare:>7.2f}",
             flush=True,
         )
-    if arguments.json:
-        arguments.json.write_text(json.dumps(measured))
+    write(arguments.json, measured)
+
+
+def write(path, numbers):
+    """Write numbers as JSON, if there is a path."""
+    if path:
+        path.write_text(json.dumps(numbers))
 
 
 if __name__ == "__main__":

@@ -14,6 +14,15 @@ from hitsong.report import provenance
 from hitsong.study import Study
 
 GENRES = ["pop", "rock", "jazz", None]
+# A study of each kind of target, for `study`.
+SOURCES = {
+    "popularity": {"source": "synthetic"},
+    "popular": {"source": "spotify"},
+    "buckets": {"source": "fma listens", "settings": ["collect.source=fma", "collect.root=fma"]},
+    "audio_features": {
+        "source": "a table", "audio": False, "settings": ["collect.source=table", "collect.table={path: songs.csv}"],
+    },
+}  # fmt: skip
 SIDES = {"train": 0.6, "validation": 0.15, "test": 0.25}
 
 

@@ -12,21 +12,13 @@ from hitsong.evaluation.compare import select_model
 from hitsong.report import build, explorer
 from tests import browser, finished
 
-SOURCES = {
-    "popularity": {"source": "synthetic"},
-    "popular": {"source": "spotify"},
-    "buckets": {"source": "fma listens", "settings": ["collect.source=fma", "collect.root=fma"]},
-    "audio_features": {
-        "source": "a table", "audio": False, "settings": ["collect.source=table", "collect.table={path: songs.csv}"],
-    },
-}  # fmt: skip
 NAMES = {"popularity": "synthetic", "popular": "spotify", "buckets": "fma", "audio_features": "table"}
 
 
 @pytest.fixture(scope="module")
 def studies(tmp_path_factory):
     folder = tmp_path_factory.mktemp("explorer")
-    return {kind: finished.study(folder, kind, **options) for kind, options in SOURCES.items()}
+    return {kind: finished.study(folder, kind, **options) for kind, options in finished.SOURCES.items()}
 
 
 @pytest.fixture(scope="module")
@@ -40,7 +32,7 @@ def explored(studies, kind):
     return explorer.explore(*(given[name] for name in names), given["result"]["best"], NAMES[kind])
 
 
-@pytest.mark.parametrize("kind", SOURCES)
+@pytest.mark.parametrize("kind", finished.SOURCES)
 def test_every_test_track_is_a_row_with_its_truth_and_prediction(studies, kind):
     given, tracks = studies[kind], explored(studies, kind)
     target = given["target"]

@@ -21,17 +21,8 @@ from hitsong.report import build, drawing, extreme_tracks, figure, formats, mode
 from hitsong.report.dependence import Dependence
 from tests import browser, finished
 
+
 # By kind of target: another source each, the last without audio.
-SOURCES = {
-    "popularity": {"source": "synthetic"},
-    "popular": {"source": "spotify"},
-    "buckets": {"source": "fma listens", "settings": ["collect.source=fma", "collect.root=fma"]},
-    "audio_features": {
-        "source": "a table", "audio": False, "settings": ["collect.source=table", "collect.table={path: songs.csv}"],
-    },
-}  # fmt: skip
-
-
 def bands():
     picture, axes = drawing.new_figure()
     axes.plot([1, 2])
@@ -44,7 +35,7 @@ def bands():
 def reports(tmp_path_factory):
     """By kind of target: what 06 handed over, and the page."""
     folder, report = tmp_path_factory.mktemp("reports"), {}
-    for kind, options in SOURCES.items():
+    for kind, options in finished.SOURCES.items():
         arguments = finished.study(folder, kind, **options)
         if kind == "popular":
             arguments["dependence"] = Dependence(["The band at 200 Hz has the largest effect."], [bands])
@@ -52,7 +43,7 @@ def reports(tmp_path_factory):
     return report
 
 
-@pytest.mark.parametrize("kind", SOURCES)
+@pytest.mark.parametrize("kind", finished.SOURCES)
 def test_the_page_stands_alone(reports, kind):
     text = reports[kind].path.read_text(encoding="utf-8")
     written = re.sub(r"<script>.*?</script>", "", text, flags=re.DOTALL)  # without the code of Vega
@@ -67,7 +58,7 @@ def test_the_page_stands_alone(reports, kind):
     assert len(text) < 10e6
 
 
-@pytest.mark.parametrize("kind", SOURCES)
+@pytest.mark.parametrize("kind", finished.SOURCES)
 def test_every_figure_lies_beside_the_page_with_its_numbers(reports, kind):
     report = reports[kind].study.report
     drawn = {path.stem for path in report.glob("*.png")} - {"summary"}
@@ -195,7 +186,7 @@ def test_the_interval_of_a_mean_knows_that_groups_belong_together(rng):
     assert tables.mean_interval(values, alone, (0, 1))[1] >= 0
 
 
-@pytest.mark.parametrize("kind", SOURCES)
+@pytest.mark.parametrize("kind", finished.SOURCES)
 def test_predictions_are_found_again_in_the_long_table(reports, kind):
     report = reports[kind]
     y, p = select_model(report.table, report.result["best"], report.target.names)
@@ -348,7 +339,7 @@ def see_all(shown):
     shown.wait_for_function("!document.querySelector('.drawing.chart > svg')")
 
 
-@pytest.mark.parametrize("kind", SOURCES)
+@pytest.mark.parametrize("kind", finished.SOURCES)
 def test_the_page_can_be_read_on_phone_and_desk_by_day_and_by_night(reports, kind):
     with browser.page(*browser.PHONE) as (shown, trouble):
         shown.goto(reports[kind].path.as_uri())

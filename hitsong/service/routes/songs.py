@@ -40,12 +40,15 @@ Fields = Annotated[
 ]
 
 
+_PROBLEMS = problems(400, 401, 403, 413, 415, 422, 503)
+
+
 @router.post(
     "/predict",
     summary="Score one song",
     response_model=schemas.Song,
     response_model_exclude_unset=True,
-    responses=problems(400, 401, 403, 413, 415, 422, 503),
+    responses=_PROBLEMS,
     openapi_extra=song_body(),
 )
 def predict(service: Service, song: OneSong, disconnected: Disconnected, fields: Fields = ()):
@@ -63,7 +66,7 @@ def predict(service: Service, song: OneSong, disconnected: Disconnected, fields:
     summary="Rank several songs",
     response_model=schemas.Ranking,
     response_model_exclude_unset=True,
-    responses=problems(400, 401, 403, 413, 415, 422, 503),
+    responses=_PROBLEMS,
     openapi_extra=songs_body(),
 )
 def rank(service: Service, songs: SeveralSongs, disconnected: Disconnected, fields: Fields = ()):

@@ -12,10 +12,13 @@ from hitsong.service.routes.songs import RANKING_EXPLAINED, Fields, ranked, sele
 router = APIRouter(tags=["songs"])
 
 
+_PROBLEMS = problems(400, 401, 403, 404, 413, 415, 422, 503)
+
+
 @router.post(
     "/what-if",
     summary="Score a song with another level, another sound colour, and along its whole length",
-    responses=problems(400, 401, 403, 404, 413, 415, 422, 503),
+    responses=_PROBLEMS,
     openapi_extra=song_body(),
 )
 def what_if(service: Service, song: OneSong, disconnected: Disconnected) -> schemas.Variants:
@@ -32,7 +35,7 @@ def what_if(service: Service, song: OneSong, disconnected: Disconnected) -> sche
     summary="Compare versions of a song",
     response_model=schemas.Versions,
     response_model_exclude_unset=True,
-    responses=problems(400, 401, 403, 404, 413, 415, 422, 503),
+    responses=_PROBLEMS,
     openapi_extra=songs_body(),
 )
 def versions(service: Service, songs: Versions, disconnected: Disconnected, fields: Fields = ()):
