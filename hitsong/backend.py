@@ -5,7 +5,10 @@ Set `TF_CPP_MIN_LOG_LEVEL=0` to read TensorFlow's own log.
 
 import contextlib
 import ctypes
+import gc
 import os
+import sys
+import threading
 
 os.environ["KERAS_BACKEND"] = "tensorflow"
 LEVEL = os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
@@ -24,7 +27,37 @@ def _silence():
         os.close(nowhere)
 
 
-with contextlib.nullcontext() if LEVEL == "0" else _silence():
+# Keras works without these, and would load them for what is not used here: charts, data frames, estimators.
+UNUSED = ("IPython", "matplotlib", "pandas", "sklearn")
+
+
+class _Hide:
+    """An import finder to which `UNUSED` packages are not installed, in the thread that made it."""
+
+    def __init__(self):
+        self._thread = threading.get_ident()
+
+    def find_spec(self, name, path=None, target=None):
+        if name in UNUSED and threading.get_ident() == self._thread:
+            raise ModuleNotFoundError(f"{name} is not used by Keras here", name=name)
+
+
+@contextlib.contextmanager
+def _load_quickly():
+    """Halve the time in which Keras is imported (benchmarks/RESULTS.md): its million objects are never garbage."""
+    hide, collecting = _Hide(), gc.isenabled()
+    gc.disable()
+    sys.meta_path.insert(0, hide)
+    try:
+        yield
+    finally:
+        sys.meta_path.remove(hide)
+        gc.freeze()
+        if collecting:
+            gc.enable()
+
+
+with contextlib.nullcontext() if LEVEL == "0" else _silence(), _load_quickly():
     import keras
     import tensorflow as tf
 

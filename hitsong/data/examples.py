@@ -3,7 +3,6 @@
 from dataclasses import dataclass, replace
 
 import numpy as np
-import pandas as pd
 
 AT_ONCE = 64  # clips in memory while statistics are measured
 
@@ -89,6 +88,8 @@ class Examples:
 
     def table(self, names):
         """Inputs that are rows of named numbers, side by side: a DataFrame with columns `input:column`."""
+        import pandas as pd  # which networks do without
+
         parts = [
             pd.DataFrame(
                 self.inputs[name].read(),

@@ -23,7 +23,6 @@ import math
 import numpy as np
 
 from hitsong.errors import UserError
-from hitsong.evaluation.kinds import validate
 
 LEVELS = (0.5, 0.8, 0.9, 0.95)
 
@@ -46,6 +45,8 @@ def calibrate(target, y, p, groups=None):
         by level ("0.9") the error that is not exceeded, one for each output; None where it is infinite, because the
         tracks are too few. Those levels are listed again in `unbounded`.
     """
+    from hitsong.evaluation.kinds import validate  # with scikit-learn, which predictions do without
+
     y, p = validate(target.kind, y, p)
     errors = 1 - _of_classes(p)[np.arange(len(y)), y.astype(int)] if target.classes else np.abs(y - p)
     errors = errors.reshape(len(y), -1)
@@ -150,6 +151,8 @@ def coverage(target, calibration, y, p):
         classes in the set; None if infinite. For "audio_features" both are means over the features, and `features`
         has the same for each.
     """
+    from hitsong.evaluation.kinds import validate  # with scikit-learn, which predictions do without
+
     y, p = validate(target.kind, y, p)
     by_level = {}
     for level in map(float, calibration["quantiles"]):

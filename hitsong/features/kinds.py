@@ -9,7 +9,6 @@ from dataclasses import dataclass, field
 
 from hitsong.config import Features, nearest
 from hitsong.errors import UserError
-from hitsong.features.store import Specification
 
 LONGEST = {"seconds": 32}  # of longer files, only the middle is analysed
 
@@ -100,6 +99,8 @@ def parameters(name, settings):
 
 def specification(name, settings):
     """Describe how a kind is made and stored: `hitsong.features.store.Specification`."""
+    from hitsong.features.store import Specification  # with pandas, which the service does without
+
     kind = find(name)
     section = getattr(settings, kind.section) if kind.section else None
     columns = tuple(_function(kind.columns)(section)) if kind.columns else None

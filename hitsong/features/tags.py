@@ -128,7 +128,9 @@ class Tagger:
 
         network = musicnn.load(folder)
         signature = [tf.TensorSpec((None, FRAMES, SPECTRUM.n_mels), tf.float32)]
-        self._predict = tf.function(lambda x: network(x, training=False), input_signature=signature)
+        self._predict = tf.function(
+            lambda x: network(x, training=False), input_signature=signature, autograph=False
+        )
 
     def tag(self, clips):
         """Score clips, all their patches together.

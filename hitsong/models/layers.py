@@ -2,7 +2,6 @@
 
 import sys
 
-import matplotlib
 import numpy as np
 
 from hitsong.backend import keras
@@ -42,6 +41,8 @@ class Picture(keras.layers.Layer):
         self.height, self.width, self.colour, self.colormap = height, width, colour, colormap
 
     def build(self, shape):
+        import matplotlib  # which other networks do without
+
         colours = np.rint(255 * matplotlib.colormaps[self.colormap](np.linspace(0, 1, 256))[:, :3])
         self.colours = colours.astype(np.float32) / 255  # (256, 3)
 

@@ -2,7 +2,6 @@
 
 from hitsong.config import nearest
 from hitsong.errors import UserError
-from hitsong.evaluation.kinds import KINDS
 from hitsong.files import read_json, sha256
 from hitsong.study import Study, command
 from hitsong.training import bundle
@@ -91,6 +90,8 @@ def _best(study, config, infos, usable):
     best, note = _best_of_report(study)
     if best in comparable:
         return best, "the best of the study by 06_evaluate.py"
+    from hitsong.evaluation.kinds import KINDS  # with scikit-learn, which a current report makes needless
+
     main = KINDS[kinds[comparable[0]]].main
     chosen = max(comparable, key=lambda model: usable[model]["validation"][main])
     if best in infos and best not in usable:

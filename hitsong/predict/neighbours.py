@@ -9,7 +9,6 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from hitsong.data.tables import read_table
 from hitsong.features.kinds import parameters
 from hitsong.files import replacing
 
@@ -42,6 +41,8 @@ def write_neighbours(folder, study, settings, tracks):
     bool
         Whether there was something to write.
     """
+    from hitsong.data.tables import read_table  # with pandas, which predictions do without
+
     free = tracks["popularity_source"].map(_is_free)
     candidates = tracks[free & tracks["side"].isin(["train", "validation"]) & tracks["popularity"].notna()]
     tables = ((kind, read_table(study, kind, settings)) for kind in KINDS)

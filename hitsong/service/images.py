@@ -2,9 +2,7 @@
 
 import io
 
-import matplotlib
 import numpy as np
-from PIL import Image
 
 WIDEST = 1200  # pixels; a spectrogram of a whole file may have more frames
 
@@ -16,6 +14,9 @@ def spectrogram_png(codes):
     ----------
     codes : np.ndarray [shape=(n_mels, frames), uint8]
     """
+    import matplotlib  # as below
+    from PIL import Image
+
     n_mels, frames = codes.shape
     picture = Image.fromarray(matplotlib.colormaps["magma"](codes[::-1], bytes=True)[:, :, :3])
     file = io.BytesIO()

@@ -10,22 +10,20 @@ from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
 
-import joblib
 import numpy as np
-import pandas as pd
 
 from hitsong.data.examples import Examples, Input
 from hitsong.data.targets import Target
 from hitsong.errors import UserError
-from hitsong.evaluation import baseline, conformal
+from hitsong.evaluation import conformal
 from hitsong.files import read_json
 from hitsong.models.registry import MODELS
 from hitsong.study import command
-from hitsong.training import ensemble
 
 REFERENCE = "reference.parquet"
 N_REFERENCE = 50  # validation tracks whose predictions are made again to verify a bundle
 BATCH = 16  # clips that a network computes together
+# TensorFlow, scikit-learn and pandas take seconds to load: functions that need one of them import it.
 
 
 @dataclass(frozen=True)
@@ -71,11 +69,13 @@ class Bundle:
         examples = examples.only(self.info["inputs"])
         if self.info["form"] == "ensemble":
             members = {name: member.predict(examples) for name, member in self.model.items()}
-            return ensemble.predict(self.info["weights"], members)
+            return weighted_mean(self.info["weights"], members)
         if self.info["form"] == "estimator":
+            from hitsong.evaluation import baseline
+
             X = examples.table(self.info["inputs"])
             return self.target.clip(baseline.predict(self.model, X, self.target))
-        from hitsong.training import batches  # TensorFlow takes seconds to load
+        from hitsong.training import batches
 
         stream = batches.stream_inputs(examples, BATCH)
         return predict_stream(self.model, self.info["outputs"], stream, self.target)
@@ -97,7 +97,7 @@ class Bundle:
         count = len(next(iter(features.values())))
         if self.info["form"] == "ensemble":
             members = {name: member.predict_features(features) for name, member in self.model.items()}
-            return ensemble.predict(self.info["weights"], members)
+            return weighted_mean(self.info["weights"], members)
         if self.info["form"] == "estimator":
             inputs = {
                 name: Input(
@@ -119,7 +119,9 @@ class Bundle:
         """The network as a function of a few clips, without the stream that reads ahead: fast for one clip."""
         from hitsong.backend import tf
 
-        return tf.function(lambda features: self.model(features, training=False), reduce_retracing=True)
+        return tf.function(
+            lambda features: self.model(features, training=False), reduce_retracing=True, autograph=False
+        )
 
     def interval(self, predictions, level=0.9):
         """The split-conformal interval around predictions: low, high, each of the predictions' shape."""
@@ -147,6 +149,8 @@ class Bundle:
         UserError
             If none of these tracks is there, or if a prediction differs by more than rounding does.
         """
+        import pandas as pd
+
         reference = pd.read_parquet(self.folder / REFERENCE)
         positions = pd.Index(examples.track_ids).get_indexer(reference["track_id"])
         present = positions >= 0
@@ -192,6 +196,8 @@ def load(folder):
         if info["form"] == "network":
             model = load_network(info["name"], folder / "model.keras", compile=False)
         elif info["form"] == "estimator":
+            import joblib
+
             model = joblib.load(folder / "model.joblib")
         else:
             model = {name: load(folder / "members" / name) for name in info["weights"]}
@@ -229,6 +235,23 @@ def load_network(name, path, compile):
 def predict_stream(model, outputs, stream, target):
     """A network's predictions within the target's range, columns in the order of `outputs`: (n,) if there is one."""
     return target.clip(_join_outputs(model.predict(stream, verbose=0), outputs))
+
+
+def weighted_mean(weights, members):
+    """The prediction of an ensemble.
+
+    Parameters
+    ----------
+    weights : dict of str to float
+        From `hitsong.training.ensemble.fit_weights`.
+    members : dict of str to np.ndarray [shape=(n,) or (n, k)]
+        A prediction of each of them, for the same tracks.
+
+    Returns
+    -------
+    np.ndarray [shape=(n,) or (n, k)]
+    """
+    return sum(weight * np.asarray(members[name]) for name, weight in weights.items())
 
 
 def _join_outputs(predictions, outputs):

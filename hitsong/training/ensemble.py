@@ -19,6 +19,7 @@ from sklearn.model_selection import GroupKFold
 
 from hitsong.evaluation.baseline import matrix
 from hitsong.training import workspace
+from hitsong.training.bundle import weighted_mean
 
 PRIOR = 30  # groups of artists
 FOLDS = 5  # of the ensemble's own validation
@@ -47,7 +48,7 @@ def fit(folder, validation, target, parts):
     info = {"form": "ensemble", "weights": weights}
     if len(np.unique(validation.groups)) > 1:
         info["out_of_fold"] = predict_out_of_fold(members, validation.y, validation.groups, target, seed=1)
-    return predict(weights, members), info
+    return weighted_mean(weights, members), info
 
 
 def copy_members(folder, parts):
@@ -98,23 +99,6 @@ def fit_weights(members, y, groups, target):
     return dict(zip(members, weights.tolist(), strict=True))
 
 
-def predict(weights, members):
-    """Predict by the weighted mean.
-
-    Parameters
-    ----------
-    weights : dict of str to float
-        From `fit`.
-    members : dict of str to np.ndarray [shape=(n,) or (n, k)]
-        A prediction of each of them, for the same tracks.
-
-    Returns
-    -------
-    np.ndarray [shape=(n,) or (n, k)]
-    """
-    return sum(weight * np.asarray(members[name]) for name, weight in weights.items())
-
-
 def predict_out_of_fold(members, y, groups, target, seed):
     """Predict each track with weights learnt on the tracks of other artists.
 
@@ -137,5 +121,5 @@ def predict_out_of_fold(members, y, groups, target, seed):
     folds = GroupKFold(min(FOLDS, groups.max() + 1), shuffle=True, random_state=seed)
     for rest, held_out in folds.split(y, groups=groups):
         weights = fit_weights({name: p[rest] for name, p in members.items()}, y[rest], groups[rest], target)
-        predictions[held_out] = predict(weights, {name: p[held_out] for name, p in members.items()})
+        predictions[held_out] = weighted_mean(weights, {name: p[held_out] for name, p in members.items()})
     return predictions

@@ -21,7 +21,7 @@ from hitsong.evaluation import conformal, kinds, metrics
 from hitsong.files import write_json, write_table
 from hitsong.models.registry import MODELS, Ensemble, Network, Probe
 from hitsong.training import bundle, ensemble, network, probe, workspace
-from hitsong.training.bundle import REFERENCE
+from hitsong.training.bundle import REFERENCE, weighted_mean
 
 status = workspace.status
 
@@ -168,7 +168,7 @@ def _refit_ensemble(folder, validation, parts, weights):
     """The members with the weights that the folds chose."""
     ensemble.copy_members(folder, parts)
     members = {name: bundle.load(path).predict(validation) for name, path in parts.items()}
-    return ensemble.predict(weights, members), {"form": "ensemble", "weights": weights}
+    return weighted_mean(weights, members), {"form": "ensemble", "weights": weights}
 
 
 def _write_predictions(path, examples, target, predictions):

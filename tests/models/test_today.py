@@ -14,6 +14,7 @@ from hitsong.errors import UserError
 from hitsong.evaluation import baseline, kinds
 from hitsong.models import attention_cnn, augment, short_chunk_cnn
 from hitsong.training import ensemble, probe
+from hitsong.training.bundle import weighted_mean
 
 TARGETS = {
     "popularity": Target("popularity"),
@@ -401,7 +402,7 @@ def test_weights_are_the_best_convex_ones(kind):
     )  # fmt: skip
     np.testing.assert_allclose(list(weights.values()), reference.x, atol=2e-3)
     assert error(weights.values(), predictions, y, kind) <= reference.fun + 1e-9
-    mixed = ensemble.predict(weights, predictions)
+    mixed = weighted_mean(weights, predictions)
     assert mixed.shape == predictions["a"].shape
     if kind == "buckets":
         np.testing.assert_allclose(mixed.sum(axis=1), 1)
@@ -441,7 +442,7 @@ def test_an_ensemble_of_useless_members_does_not_flatter_itself():
     y, groups = rng.normal(size=80), np.repeat(np.arange(16), 5)
     useless = {str(number): rng.normal(size=80) for number in range(20)}
     target = TARGETS["popularity"]
-    flattered = ensemble.predict(ensemble.fit_weights(useless, y, groups, target), useless)
+    flattered = weighted_mean(ensemble.fit_weights(useless, y, groups, target), useless)
     honest = ensemble.predict_out_of_fold(useless, y, groups, target, seed=1)
     flattery, truth = (kinds.evaluate("popularity", y, item)["spearman"] for item in (flattered, honest))
     assert flattery > truth + 0.1
