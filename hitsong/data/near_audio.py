@@ -1,33 +1,33 @@
 """Clips of one recording: the same excerpt in another encoding, or excerpts that begin seconds apart.
 
-Found in two steps, from the stored mel-spectrograms.
+Found in two steps, from the stored mel-spectrograms. Both look at how the levels of 24 bands leave their running mean,
+smoothed over three frames, and at the contrasts between the bands.
 
-1. Landmarks. Where the sound changes most within half a second, the next 1.5 s are described by 48 numbers: the
-   principal components of how the levels of 24 bands leave their running mean. Landmarks depend on the sound alone, so
-   two excerpts of a recording have them at the same moments (after A. Wang, "An Industrial-Strength Audio Search
-   Algorithm", ISMIR 2003, with a vector for the hash of two peaks). Two landmarks of different clips that are alike
-   vote for the pair and for a shift between the clips.
-2. Correlation. Clips with two votes for a shift are compared band by band where they overlap, at that shift and at its
-   neighbours, half a frame apart. The pair is one recording if the correlation exceeds `THRESHOLD`.
+1. Landmarks. Moments of two clips that are alike vote for the pair and for a shift (`hitsong.data.landmarks`). The
+   comparisons grow with the power 1.5 of the clips.
+2. Correlation. Clips with two votes for a shift are compared where they overlap, at that shift and at its neighbours,
+   half a frame apart. The pair is one recording if the correlation of the contrasts exceeds `THRESHOLD`.
 
-The lower 70 % of the mels and the upper 40 dB are used, which lossy encodings keep; loudness has no effect.
-`benchmarks/near_audio.py` measures recall by shift, false pairs and cost.
+The lower 70 % of the mels and the upper 40 dB are used, which lossy encodings keep; loudness has no effect. Clips are
+read some hundreds at a time. `benchmarks/near_audio.py` measures recall by shift, false pairs and cost.
 """
 
 import numpy as np
 import pandas as pd
-from scipy.ndimage import maximum_filter1d, uniform_filter1d
+from scipy.ndimage import convolve1d, uniform_filter1d
 
-VERSION = 2  # rises when the same clips would give other pairs
+from hitsong.data import landmarks
+from hitsong.progress import bar
+
+VERSION = 3  # rises when the same clips would give other pairs
 THRESHOLD = 0.7  # of the correlation
 FRAME = 0.093  # seconds: shorter frames are averaged
 _BANDS, _USED, _RANGE_DB = 24, 0.7, 40  # share of the mels; below the peak
-_MEAN, _APART, _LONG = 11, 5, 16  # frames: the running mean, landmarks apart, their length
-_COMPONENTS, _ALIKE = 48, 0.75
+_MEAN = 11  # frames of the running mean
+_SMOOTH = [0.25, 0.5, 0.25]  # excerpts that begin half a frame apart are then nearly the same
 _EDGE = 2  # frames that are partly before or after the sound
 _OVERLAP = 4.0  # seconds, at least
-_TRIED = 12  # shifts of a pair, those of most votes
-_AT_ONCE = 2048  # rows of the similarity matrix in memory at a time
+_COMPARED, _SHOWN = 4096, 50_000  # candidates at a time, and for which progress is shown
 
 
 def find_pairs(track_ids, array, rows, specification):
@@ -53,12 +53,16 @@ def find_pairs(track_ids, array, rows, specification):
     parameters = specification["parameters"]
     hop = parameters["hop_length"] / parameters["sample_rate"]
     pool = max(1, round(FRAME / hop))
-    changes = _changes(array, np.asarray(rows, dtype=int), specification["scale"], pool)
-    seconds = pool * hop
-    first, second, shifts = _candidates(changes, round(_OVERLAP / seconds))
-    correlations = np.array([
-        _correlation(changes[a], changes[b], shift) for a, b, shift in zip(first, second, shifts, strict=True)
-    ], dtype=float)  # fmt: skip
+    rows, seconds = np.asarray(rows, dtype=int), pool * hop
+
+    def changes_of(clips):
+        return _changes(array, rows[clips], specification["scale"], pool)
+
+    frames = array.shape[2] // pool
+    first, second, shifts = landmarks.find_candidates(
+        changes_of, len(rows), frames, round(_OVERLAP / seconds)
+    )
+    correlations = _correlations(changes_of, first, second, shifts)
     same = correlations > THRESHOLD
     pairs = pd.DataFrame({
         "track_id": track_ids[first[same]], "other": track_ids[second[same]],
@@ -69,7 +73,7 @@ def find_pairs(track_ids, array, rows, specification):
 
 
 def _changes(array, rows, scale, pool):
-    """How the level of each band leaves its running mean, in dB: (clips, bands, frames)."""
+    """How the level of each band leaves its running mean, smoothed, in dB: (clips, bands, frames)."""
     n_mels, frames = array.shape[1:]
     used = max(1, int(_USED * n_mels))
     bands = np.array_split(np.arange(used), min(_BANDS, used))
@@ -81,7 +85,8 @@ def _changes(array, rows, scale, pool):
         levels = (coarse @ clips).reshape(len(clips), len(bands), -1, pool).mean(axis=3)
         levels = np.maximum(levels, levels.max(axis=(1, 2), keepdims=True) - _RANGE_DB)
         levels = _without_edges(levels)
-        parts.append(levels - uniform_filter1d(levels, _MEAN, axis=2, mode="nearest"))
+        levels -= uniform_filter1d(levels, _MEAN, axis=2, mode="nearest")
+        parts.append(convolve1d(levels, _SMOOTH, axis=2, mode="nearest"))
     return np.concatenate(parts)
 
 
@@ -95,46 +100,20 @@ def _without_edges(levels):
     return np.take_along_axis(levels, held[:, None, :], axis=2)
 
 
-def _landmarks(changes):
-    """The clip, the frame and the vector of every landmark."""
-    strength = np.maximum(np.diff(changes, axis=2, prepend=changes[:, :, :1]), 0).sum(axis=1)
-    highest = maximum_filter1d(strength, _APART, axis=1, mode="constant")
-    peak = (strength == highest) & (strength > 0)
-    peak[:, max(0, changes.shape[2] - _LONG) :] = False
-    clip, frame = np.nonzero(peak)
-    windows = np.lib.stride_tricks.sliding_window_view(changes, min(_LONG, changes.shape[2]), axis=2)
-    vectors = windows[clip, :, frame].reshape(len(clip), windows.shape[1] * windows.shape[3])
-    if len(clip) > _COMPONENTS:
-        some = vectors[:: max(1, len(vectors) // 5000)]
-        _, axes = np.linalg.eigh(some.T @ some)
-        vectors = vectors @ axes[:, -_COMPONENTS:]
-    lengths = np.linalg.norm(vectors, axis=1, keepdims=True)
-    return clip, frame, vectors / np.where(lengths > 0, lengths, 1)
-
-
-def _candidates(changes, overlap):
-    """The pairs of clips with at least two votes for a shift: first, second, shift in frames."""
-    clip, frame, vectors = _landmarks(changes)
-    frames, votes = changes.shape[2], []
-    for start in range(0, len(clip), _AT_ONCE):
-        alike = vectors[start : start + _AT_ONCE] @ vectors[start:].T
-        a, b = np.nonzero(alike > _ALIKE)
-        a, b = a + start, b + start
-        a, b = a[clip[a] < clip[b]], b[clip[a] < clip[b]]
-        shift = frame[a] - frame[b]
-        possible = np.abs(shift) <= frames - overlap
-        votes.append(np.column_stack([clip[a], clip[b], shift])[possible])
-    first, second, shift = np.concatenate(votes).T if votes else np.zeros((3, 0), int)
-    pair, width = first * len(changes) + second, 2 * frames + 3
-    # A vote also counts for the neighbouring shifts, since landmarks are rounded to frames.
-    keys = np.concatenate([pair * width + shift + frames + 1 + step for step in (-1, 0, 1)])
-    keys, counts = np.unique(keys, return_counts=True)
-    keys, counts = keys[counts > 1], counts[counts > 1]
-    keys = keys[np.lexsort((-counts, keys // width))]
-    pair = keys // width
-    place = np.arange(len(pair)) - np.searchsorted(pair, pair)
-    pair, shift = pair[place < _TRIED], keys[place < _TRIED] % width - frames - 1
-    return pair // len(changes), pair % len(changes), shift
+def _correlations(changes_of, first, second, shifts):
+    """The correlation of each candidate; clips are read once for some thousand candidates."""
+    parts = [np.zeros(0)]
+    with bar(desc="compare", unit="pair", total=len(first), show=len(first) > _SHOWN) as progress:
+        for start in range(0, len(first), _COMPARED):
+            part = slice(start, start + _COMPARED)
+            clips = np.unique([first[part], second[part]])
+            values = landmarks.contrasts(changes_of(clips))
+            places = np.searchsorted(clips, [first[part], second[part]])
+            parts.append(
+                [_correlation(values[a], values[b], n) for a, b, n in zip(*places, shifts[part], strict=True)]
+            )
+            progress.update(len(parts[-1]))
+    return np.concatenate(parts)
 
 
 def _correlation(a, b, shift):

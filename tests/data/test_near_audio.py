@@ -6,7 +6,7 @@ import soundfile
 import soxr
 
 from hitsong.config import Mel
-from hitsong.data import near_audio
+from hitsong.data import landmarks, near_audio
 from hitsong.features import mel
 from standin import composer
 
@@ -83,3 +83,51 @@ def test_clips_shorter_than_their_mels_are_no_pairs():
     songs = [song(seed, 10) for seed in range(8)]
     assert not pairs_of([np.pad(clip, (0, LENGTH - len(clip))).astype(np.float32) for clip in tones])
     assert not pairs_of([np.pad(clip, (0, LENGTH - len(clip))).astype(np.float32) for clip in songs])
+
+
+def composed_mels(clips):
+    """Mels of clips whose notes are drawn at random: quick to make, and no two alike."""
+    rng = np.random.default_rng(clips)
+    mels = rng.integers(0, 60, (clips, 64, 162)).astype(np.uint8)
+    for clip in mels:
+        for start in np.cumsum(rng.integers(3, 12, 20))[:-1]:
+            clip[rng.choice(44, 12, replace=False), start : start + 6] += np.uint8(120)
+    return mels
+
+
+def compared(monkeypatch, clips):
+    """Pairs and comparisons among so many clips, of which the last repeats what the first has from 2.5 s on."""
+    mels, count, compare = composed_mels(clips), [0], landmarks.compare
+    mels[-1, :, :-27] = mels[0, :, 27:]
+
+    def counted(vectors, others):
+        count[0] += len(vectors) * len(others)
+        return compare(vectors, others)
+
+    monkeypatch.setattr(landmarks, "compare", counted)
+    monkeypatch.setattr(landmarks, "SAMPLED", 150)
+    result = near_audio.find_pairs(np.arange(clips), mels, np.arange(clips), specification())
+    return result, count[0]
+
+
+def test_comparisons_are_not_quadratic_and_a_pair_among_many_clips_is_found(monkeypatch):
+    monkeypatch.setattr(landmarks, "EXACT", 1000)
+    comparisons = {}
+    for clips in (1000, 2000):
+        with monkeypatch.context() as patch:
+            result, comparisons[clips] = compared(patch, clips)
+        assert list(zip(result["track_id"], result["other"], strict=True)) == [(0, clips - 1)]
+        assert abs(result["shift"][0]) == pytest.approx(2.5, abs=0.15)
+    assert comparisons[2000] < 3.1 * comparisons[1000]  # 2.8 with the power 1.5, 4 where all are compared
+
+
+def test_many_and_few_clips_give_the_same_pairs(monkeypatch):
+    mels = composed_mels(300)
+    for copy in range(20):
+        mels[100 + copy, :, : -8 * copy or None] = mels[copy, :, 8 * copy :]
+    exact = near_audio.find_pairs(np.arange(300), mels, np.arange(300), specification())
+    monkeypatch.setattr(landmarks, "EXACT", 100)
+    cells = near_audio.find_pairs(np.arange(300), mels, np.arange(300), specification())
+    assert len(exact) >= 12
+    assert len(cells) >= 0.9 * len(exact)
+    assert set(cells["track_id"]) <= set(exact["track_id"])
