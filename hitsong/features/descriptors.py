@@ -12,25 +12,12 @@ import scipy.fft
 
 from hitsong.features.decode import Clip, resample
 from hitsong.features.key import key
-from hitsong.features.mel import Spectrum, mel_filters
+from hitsong.features.mel import Spectrum
 from hitsong.features.rhythm import rhythm
-from hitsong.features.stft import frame_count, power_spectra
 
 SAMPLE_RATE, N_FFT, HOP = 22050, 2048, 512  # of the spectra: 93 ms, every 23 ms
 N_MELS, N_MFCC = 128, 20
 SPECTRUM = Spectrum(SAMPLE_RATE, N_FFT, HOP, N_MELS)
-HERTZ = np.fft.rfftfreq(N_FFT, 1 / SAMPLE_RATE)
-MOMENTS = np.stack([HERTZ**0, HERTZ, HERTZ**2], axis=1).astype(np.float32)
-ROLLOFF = 0.85  # share of the amplitudes below the roll-off
-TOP = int(np.searchsorted(HERTZ, 10000))  # first bin that resampling to 22,050 Hz may have weakened
-EDGES = [
-    0,
-    *(np.searchsorted(HERTZ, 200 * 2 ** np.arange(6), side="right") - 1),
-    TOP,
-]  # of the contrast's bands
-QUANTILE = 0.02  # share of a band's bins that are its peak, or its valley
-BLOCK = 32  # bins added up at a time for the roll-off
-COMPRESSION = 0.6  # exponent of the amplitudes for harmonic_percussive_db
 
 LIMIT = 100.0  # samples beyond 40 dB over full scale are cut there: files of floats can hold anything
 FLOOR_DBFS = -120.0
@@ -120,11 +107,12 @@ def describe(clip):
             Of librosa's 128 Slaney mels in dB over a reference of 1.
     """
     from hitsong.features.loudness import loudness  # compiles with Numba, which takes half a second to load
+    from hitsong.features.spectral import measure_spectra
 
     clip = _clean(clip)
     samples = clip.at(SAMPLE_RATE)
     samples = samples - samples.mean() if len(samples) else np.zeros(1, np.float32)
-    mels, levels, shape, harmonic_percussive = _measure_spectra(samples)
+    mels, levels, shape, harmonic_percussive = measure_spectra(samples, SPECTRUM)
     audible = levels >= max(AUDIBLE * levels.max(), AMIN)
     if not audible.any():
         audible[:], shape[:] = True, 0
@@ -138,7 +126,7 @@ def describe(clip):
         *_key(samples),
         _crossings(samples),
         harmonic_percussive,
-        *shape[audible].mean(axis=0),
+        *shape[:, audible].mean(axis=1),
         *mfcc.mean(axis=1),
         *mfcc.std(axis=1),
     ]
@@ -179,71 +167,3 @@ def _key(samples):
 def _crossings(samples):
     """Changes of sign per second."""
     return np.count_nonzero(np.diff(np.signbit(samples))) * SAMPLE_RATE / max(1, len(samples))
-
-
-def _measure_spectra(samples):
-    """All measures that need the spectrogram.
-
-    Returns
-    -------
-    mels : np.ndarray [shape=(N_MELS, frames), float32]
-        Mel power spectrogram.
-    levels : np.ndarray [shape=(frames,), float32]
-        Mean power over the bins.
-    shape : np.ndarray [shape=(frames, len(SHAPE)), float32]
-    harmonic_percussive : float
-        In dB.
-    """
-    count = frame_count(samples, HOP)
-    mels, levels = np.empty((N_MELS, count), np.float32), np.empty(count, np.float32)
-    shape, changes = np.empty((count, len(SHAPE)), np.float32), np.zeros(2)
-    last = None  # the last frame of the chunk before
-    for frames, power in power_spectra(samples, N_FFT, HOP):
-        mels[:, frames] = mel_filters(SPECTRUM) @ power.T
-        levels[frames] = power.mean(axis=1)
-        logarithms = np.log(np.maximum(power, np.float32(1e-30)))
-        shape[frames] = _shape(power, logarithms)
-        compressed = np.exp(np.float32(COMPRESSION / 2) * logarithms)
-        steps = [np.diff(compressed, axis=1), np.diff(compressed, axis=0)]
-        if last is not None:
-            steps[1] = np.vstack([compressed[0] - last, steps[1]])
-        last = compressed[-1]
-        changes += [np.vdot(step, step) for step in steps]
-    ratio = 10 * np.log10(changes[0] / changes[1]) if changes.min() > AMIN else 0.0
-    return mels, levels, shape, ratio
-
-
-def _shape(power, logarithms):
-    """The spectral shape of frames, from powers and their logarithms: columns as in `SHAPE`."""
-    amplitude = np.sqrt(power)
-    total, first, second = (amplitude @ MOMENTS).T
-    total = np.maximum(total, np.float32(AMIN))
-    centroid = first / total
-    bandwidth = np.sqrt(np.maximum(0, second / total - centroid**2))
-    geometric = np.maximum(logarithms[:, :TOP], np.float32(np.log(AMIN))).mean(axis=1)
-    arithmetic = np.maximum(power[:, :TOP], np.float32(AMIN)).mean(axis=1)
-    flatness = (geometric - np.log(arithmetic)) * (10 / np.log(10))
-    return np.column_stack(
-        [centroid, bandwidth, _rolloff(amplitude, total), flatness, *_contrast(amplitude[:, :TOP])]
-    )
-
-
-def _rolloff(amplitude, total):
-    """The frequency [Hz] below which `ROLLOFF` of the amplitudes lie: of a block of bins, then of its bins."""
-    threshold = ROLLOFF * total[:, None]
-    blocks = amplitude[:, :-1].reshape(len(amplitude), -1, BLOCK)
-    ends = np.cumsum(blocks.sum(axis=2), axis=1)
-    block = np.minimum((ends < threshold).sum(axis=1), blocks.shape[1] - 1)
-    places = np.arange(len(amplitude)), block
-    before = ends[places] - blocks[places].sum(axis=1)
-    inside = before[:, None] + np.cumsum(blocks[places], axis=1)
-    return HERTZ[block * BLOCK + (inside < threshold).sum(axis=1)]
-
-
-def _contrast(amplitude):
-    """How far the peaks of each band stand above its valleys, in dB, as librosa.feature.spectral_contrast."""
-    for first, last in zip(EDGES[:-1], EDGES[1:], strict=True):
-        count = max(1, round(QUANTILE * (last + (last < TOP) - first)))
-        ordered = np.sort(amplitude[:, first:last], axis=1)
-        peak, valley = ordered[:, -count:].mean(axis=1), ordered[:, :count].mean(axis=1)
-        yield 10 * np.log10(np.maximum(peak, AMIN) / np.maximum(valley, AMIN))

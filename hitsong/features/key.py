@@ -62,11 +62,11 @@ def chroma(samples):
     spectrum, first = _spectrum(samples)
     below, here, above = spectrum[:-2], spectrum[1:-1], spectrum[2:]
     peaks = (here > below) & (here >= above) & (here > np.maximum(QUIETEST * here.max(axis=0), 1e-4))
-    bins = np.nonzero(peaks)[0]
+    places, frames = np.flatnonzero(peaks), spectrum.shape[1]  # far quicker to look up than pairs or masks
     # In double precision: neighbours that differ by the last bit of a float32 still define a parabola.
-    parts = (part[peaks].astype(float) for part in (below, here, above))
+    parts = (spectrum.take(places + row * frames).astype(float) for row in range(3))
     below, here, above = (np.log(np.maximum(part, 1e-12)) for part in parts)
-    bins = bins + first + 1 + 0.5 * (below - above) / (below - 2 * here + above)
+    bins = places // frames + first + 1 + 0.5 * (below - above) / (below - 2 * here + above)
     pitches = 12 * np.log2(bins * SAMPLE_RATE / N_FFT / 440) + 69  # MIDI numbers
     weights = np.exp(0.5 * here)
     tuning = np.angle(weights @ np.exp(2j * np.pi * pitches)) / (2 * np.pi)  # semitones
@@ -78,7 +78,7 @@ def _spectrum(samples):
     first, last = (round(limit * N_FFT / SAMPLE_RATE) for limit in (LOWEST, HIGHEST))
     spectrum = np.empty((last - first, frame_count(samples, HOP)), np.float32)
     for frames, power in power_spectra(samples, N_FFT, HOP):
-        spectrum[:, frames] = np.sqrt(power[:, first:last]).T
+        spectrum[:, frames] = np.sqrt(power[first:last])
     return spectrum, first
 
 

@@ -60,7 +60,7 @@ KINDS = {
     ),
     "mfcc": Kind("mfcc.compute", 1, "MFCCs", section="mfcc", shape="mfcc.shape"),
     "descriptors": Kind(
-        "descriptors.compute", 3, "descriptors of the audio", constants=LONGEST, columns="descriptors.columns"
+        "descriptors.compute", 4, "descriptors of the audio", constants=LONGEST, columns="descriptors.columns"
     ),
     "tags": Kind(
         "tags.compute", 1, "music tags", "score", section="tags", constants=LONGEST,

@@ -14,6 +14,7 @@ FLOOR = -70.0  # LUFS: the standard's absolute gate, below which nothing counts
 RELATIVE_GATE = -10.0  # LU below the mean of what passes the absolute gate
 RANGE_GATE = -20.0  # the same for the range
 BLOCK, SHORT_TERM = 4, 30  # tenths of a second: 400 ms and 3 s
+LANES = 8  # parts of a clip that are filtered at a time
 
 # Weight of each channel, in the order of WAV: left, right, centre (, low frequencies), surrounds.
 WEIGHTS = {5: (1, 1, 1, 1.41, 1.41), 6: (1, 1, 1, 0, 1.41, 1.41)}
@@ -68,40 +69,51 @@ _k_weighting = lru_cache(k_weighting)
 
 def _tenths(channels, sample_rate):
     """The power of each tenth of a second, K-weighted and summed over the channels."""
-    edges = np.rint(np.arange(len(channels) * 10 // sample_rate + 1) * sample_rate / 10).astype(int)
-    if len(edges) <= BLOCK:
-        edges = np.array([0, len(channels)])
+    length = round(sample_rate / 10)
+    count = len(channels) // length
+    if count < BLOCK:
+        count, length = 1, len(channels)
+    tenths = channels[: count * length].reshape(count, length, -1)
     weights = np.array(WEIGHTS.get(channels.shape[1], (1,) * channels.shape[1]))
-    return _energies(channels, _k_weighting(sample_rate), edges) @ weights / np.diff(edges)
+    return _energies(tenths, _k_weighting(sample_rate)) @ weights / length
 
 
 @numba.njit(cache=True)
-def _energies(channels, sections, edges):
-    """Sums of the squares of the filtered samples between edges [shape=(len(edges) - 1, channels)].
+def _energies(tenths, sections):
+    """Sums of the squares of the filtered samples of each tenth of a second [shape=(tenths, channels)].
 
-    Two channels at a time: each step of a filter waits for the one before, and another channel's need not.
+    Each step of a filter waits for the one before, so that `LANES` parts of the clip are filtered side by side. Each
+    starts with the tenth before it, in which the filters settle to 1e-10.
     """
     a0, a1, a2, _, c1, c2 = sections[0]
     b0, b1, b2, _, d1, d2 = sections[1]
-    energies = np.zeros((len(edges) - 1, channels.shape[1]))
-    for left in range(0, channels.shape[1], 2):
-        right = min(left + 1, channels.shape[1] - 1)  # of an odd number, the last one twice
-        s0 = s1 = t0 = t1 = 0.0  # the states of the two sections, transposed direct form II
-        u0 = u1 = v0 = v1 = 0.0
-        for part in range(len(edges) - 1):
-            energy = other = 0.0
-            for place in range(edges[part], edges[part + 1]):
-                x, w = np.float64(channels[place, left]), np.float64(channels[place, right])
-                y, q = a0 * x + s0, a0 * w + u0
-                s0, u0 = a1 * x - c1 * y + s1, a1 * w - c1 * q + u1
-                s1, u1 = a2 * x - c2 * y, a2 * w - c2 * q
-                z, r = b0 * y + t0, b0 * q + v0
-                t0, v0 = b1 * y - d1 * z + t1, b1 * q - d1 * r + v1
-                t1, v1 = b2 * y - d2 * z, b2 * q - d2 * r
-                energy += z * z
-                other += r * r
-            energies[part, left], energies[part, right] = energy, other
-    return energies
+    count, length, channels = tenths.shape
+    part = -(-count // LANES)
+    energies = np.zeros((part * LANES, channels))
+    samples = np.zeros((length, LANES * channels), tenths.dtype)
+    s = np.zeros((4, LANES * channels))  # the states of the two sections, transposed direct form II
+    for number in range(-1, part):
+        for lane in range(LANES):
+            tenth = lane * part + number
+            if 0 <= tenth < count:
+                for place in range(length):
+                    for channel in range(channels):
+                        samples[place, lane * channels + channel] = tenths[tenth, place, channel]
+        energy = np.zeros(LANES * channels)
+        for place in range(length):
+            for column in range(LANES * channels):
+                x = np.float64(samples[place, column])
+                y = a0 * x + s[0, column]
+                s[0, column] = a1 * x - c1 * y + s[1, column]
+                s[1, column] = a2 * x - c2 * y
+                z = b0 * y + s[2, column]
+                s[2, column] = b1 * y - d1 * z + s[3, column]
+                s[3, column] = b2 * y - d2 * z
+                energy[column] += z * z
+        if number >= 0:
+            for column in range(LANES * channels):
+                energies[column // channels * part + number, column % channels] = energy[column]
+    return energies[:count]
 
 
 def _means(tenths, length):

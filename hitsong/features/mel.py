@@ -47,7 +47,7 @@ def mel_power(samples, spectrum):
     filters = mel_filters(spectrum)
     mels = np.empty((spectrum.n_mels, frame_count(samples, spectrum.hop_length)), np.float32)
     for frames, power in power_spectra(samples, spectrum.n_fft, spectrum.hop_length):
-        mels[:, frames] = filters @ power.T
+        mels[:, frames] = filters @ power
     return mels
 
 

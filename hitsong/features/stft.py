@@ -20,15 +20,15 @@ def power_spectra(samples, n_fft, hop_length):
     Yields
     ------
     frames : slice
-        The rows of this chunk among 1 + n // hop_length frames.
-    power : np.ndarray [shape=(frames, 1 + n_fft // 2), float32]
-        As ``np.abs(librosa.stft(..., pad_mode="constant")).T ** 2``.
+        The columns of this chunk among 1 + n // hop_length frames.
+    power : np.ndarray [shape=(1 + n_fft // 2, frames), float32]
+        As ``np.abs(librosa.stft(..., pad_mode="constant")) ** 2``.
     """
     padded = np.pad(samples, (n_fft // 2, n_fft - n_fft // 2))
     windows = np.lib.stride_tricks.sliding_window_view(padded, n_fft)[::hop_length]
     for start in range(0, len(windows), CHUNK):
         frames = slice(start, min(start + CHUNK, len(windows)))
-        transform = scipy.fft.rfft(windows[frames] * hann(n_fft), axis=1)
+        transform = scipy.fft.rfft((windows[frames] * hann(n_fft)).T, axis=0)
         power = transform.real**2
         power += transform.imag**2
         yield frames, power
