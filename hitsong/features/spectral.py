@@ -56,16 +56,15 @@ def measure_spectra(samples, spectrum):
     count = frame_count(samples, spectrum.hop_length)
     mels, levels = np.empty((spectrum.n_mels, count), np.float32), np.empty(count, np.float32)
     shape, changes = np.empty((4 + len(tables.counts), count), np.float32), np.zeros(2)
+    average = np.full(len(tables.hertz), 1 / len(tables.hertz), np.float32)
     last = None  # the last frame of the chunk before
     for frames, power in power_spectra(samples, spectrum.n_fft, spectrum.hop_length):
         mels[:, frames] = filters @ power
-        levels[frames] = _mean(power)
+        levels[frames] = average @ power  # several times as fast as `mean(axis=0)`
         logarithms = np.log(np.maximum(power, np.float32(1e-30)))
         shape[:, frames] = _shape(power, logarithms, tables)
         compressed = np.exp(np.float32(COMPRESSION / 2) * logarithms)
-        border = compressed[:, 0] - (compressed[:, 0] if last is None else last)
-        changes[0] += _energy(np.diff(compressed, axis=0))
-        changes[1] += _energy(np.diff(compressed, axis=1)) + _energy(border)
+        changes += _changes(compressed, compressed[:, 0] if last is None else last).sum(axis=1)
         last = compressed[:, -1]
     ratio = 10 * np.log10(changes[0] / changes[1]) if changes.min() > AMIN else 0.0
     return Measures(mels, levels, shape, ratio)
@@ -75,47 +74,75 @@ class Tables(NamedTuple):
     """What the shape of a spectrum depends on besides its powers: frequencies of bins, and bands of bins."""
 
     hertz: np.ndarray
-    moments: np.ndarray
     edges: np.ndarray
     counts: np.ndarray
 
 
 @lru_cache
 def _tables(sample_rate, n_fft):
-    hertz = np.fft.rfftfreq(n_fft, 1 / sample_rate)
+    hertz = np.fft.rfftfreq(n_fft, 1 / sample_rate).astype(np.float32)
     top = np.searchsorted(hertz, HIGHEST)
     edges = np.array([0, *(np.searchsorted(hertz, 200 * 2 ** np.arange(6), side="right") - 1), top])
     sizes = np.diff(edges) + (edges[1:] < top)  # as librosa counts them
     counts = np.maximum(1, np.rint(QUANTILE * sizes).astype(int))
-    return Tables(hertz, np.stack([hertz**0, hertz, hertz**2]).astype(np.float32), edges, counts)
+    return Tables(hertz, edges, counts)
 
 
 def _shape(power, logarithms, tables):
     """The shape of each spectrum, from powers and their logarithms: rows as in `Measures.shape`."""
-    amplitude = np.sqrt(power)
-    total, first, second = tables.moments @ amplitude
+    top = tables.edges[-1]
+    amplitude, (total, first, second, arithmetic, geometric) = _sums(power, logarithms, tables.hertz, top)
     total = np.maximum(total, AMIN)
     centroid = first / total
     bandwidth = np.sqrt(np.maximum(0, second / total - centroid**2))
     rolloff = tables.hertz[_count_below(amplitude, ROLLOFF * total)]
-    top = tables.edges[-1]
-    geometric = _mean(np.maximum(logarithms[:top], np.log(AMIN)))
-    arithmetic = _mean(np.maximum(power[:top], AMIN))
-    flatness = (geometric - np.log(arithmetic)) * (10 / np.log(10))
+    flatness = (geometric / top - np.log(arithmetic / top)) * (10 / np.log(10))
     peaks, valleys = np.maximum(_extremes(amplitude, tables.edges, tables.counts), AMIN)
     return np.vstack([centroid, bandwidth, rolloff, flatness, 10 * np.log10(peaks / valleys)])
 
 
-def _mean(values):
-    """The mean of each frame; a matrix product is several times as fast as `mean(axis=0)`."""
-    return np.full(len(values), 1 / len(values), np.float32) @ values
-
-
-def _energy(values):
-    return np.vdot(values, values)
-
-
 # In loops: array expressions take Numba eight times as long to compile.
+
+
+@numba.njit(cache=True)
+def _sums(power, logarithms, hertz, top):
+    """Amplitudes, and sums over the bins of each frame.
+
+    Returns
+    -------
+    amplitude : np.ndarray [shape=(bins, frames), float32]
+    sums : np.ndarray [shape=(5, frames), float32]
+        Of amplitudes, amplitudes times frequencies, and times their squares; of powers and logarithms below `top`.
+    """
+    bins, frames = power.shape
+    amplitude, sums, floor = np.empty_like(power), np.zeros((5, frames), np.float32), np.log(AMIN)
+    for place in range(bins):
+        for frame in range(frames):
+            value = np.sqrt(power[place, frame])
+            amplitude[place, frame] = value
+            sums[0, frame] += value
+            sums[1, frame] += value * hertz[place]
+            sums[2, frame] += value * hertz[place] ** 2
+    for place in range(top):
+        for frame in range(frames):
+            sums[3, frame] += max(power[place, frame], AMIN)
+            sums[4, frame] += max(logarithms[place, frame], floor)
+    return amplitude, sums
+
+
+@numba.njit(cache=True)
+def _changes(values, before):
+    """Sums of the squares of the changes over frequency, and over time, from the frame `before` on [shape=(2, frames)]."""
+    bins, frames = values.shape
+    sums = np.zeros((2, frames), np.float32)
+    for place in range(1, bins):
+        for frame in range(frames):
+            sums[0, frame] += (values[place, frame] - values[place - 1, frame]) ** 2
+    for place in range(bins):
+        sums[1, 0] += (values[place, 0] - before[place]) ** 2
+        for frame in range(1, frames):
+            sums[1, frame] += (values[place, frame] - values[place, frame - 1]) ** 2
+    return sums
 
 
 @numba.njit(cache=True)
