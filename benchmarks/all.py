@@ -81,6 +81,13 @@ def windows(options):
     yield "03 with tags, slow reader: memory at 90,000 clips / at 2,000", many / few, 1.1
 
 
+def store(options):
+    first, second = measured("store.py").values()
+    ratio = second["cpu_s"] / first["cpu_s"]
+    yield "05 and 06 at 90,000 clips: second run's work besides fitting / first", ratio, 0.1
+    yield "the same, first run: GiB of memory", first["mib"] / 1024, 2.5
+
+
 def service(options):
     """Of the demo study, whose models must have been trained."""
     values = measured("service.py", options.clips, "--study", "demo")
