@@ -132,7 +132,7 @@ def _sums(power, logarithms, hertz, top):
 
 @numba.njit(cache=True)
 def _changes(values, before):
-    """Sums of the squares of the changes over frequency, and over time, from the frame `before` on [shape=(2, frames)]."""
+    """Sums of the squares of the changes over frequency, and over time: also from the frame `before`."""
     bins, frames = values.shape
     sums = np.zeros((2, frames), np.float32)
     for place in range(1, bins):
