@@ -69,7 +69,8 @@ def chroma(samples):
     bins = places // frames + first + 1 + 0.5 * (below - above) / (below - 2 * here + above)
     pitches = 12 * np.log2(bins * SAMPLE_RATE / N_FFT / 440) + 69  # MIDI numbers
     weights = np.exp(0.5 * here)
-    tuning = np.angle(weights @ np.exp(2j * np.pi * pitches)) / (2 * np.pi)  # semitones
+    turns = 2 * np.pi * pitches
+    tuning = np.arctan2(weights @ np.sin(turns), weights @ np.cos(turns)) / (2 * np.pi)  # semitones
     return np.bincount(np.rint(pitches - tuning).astype(int) % 12, weights, minlength=12)
 
 

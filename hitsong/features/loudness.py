@@ -90,15 +90,18 @@ def _energies(tenths, sections):
     count, length, channels = tenths.shape
     part = -(-count // LANES)
     energies = np.zeros((part * LANES, channels))
+    flat, starts = tenths.reshape(-1), np.zeros(LANES * channels, np.int64)
     samples = np.zeros((length, LANES * channels), tenths.dtype)
     s = np.zeros((4, LANES * channels))  # the states of the two sections, transposed direct form II
     for number in range(-1, part):
-        for lane in range(LANES):
-            tenth = lane * part + number
-            if 0 <= tenth < count:
-                for place in range(length):
-                    for channel in range(channels):
-                        samples[place, lane * channels + channel] = tenths[tenth, place, channel]
+        for column in range(LANES * channels):
+            tenth = min(max(column // channels * part + number, 0), count - 1)
+            starts[column] = tenth * length * channels + column % channels
+        if number == 0:
+            s[:, :channels] = 0  # before the clip is silence
+        for place in range(length):
+            for column in range(LANES * channels):
+                samples[place, column] = flat[starts[column] + place * channels]
         energy = np.zeros(LANES * channels)
         for place in range(length):
             for column in range(LANES * channels):
