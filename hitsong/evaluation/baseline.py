@@ -29,9 +29,8 @@ from dataclasses import dataclass
 
 import numpy as np
 import pandas as pd
-from sklearn.base import clone
+from sklearn.base import BaseEstimator, TransformerMixin, clone
 from sklearn.ensemble import HistGradientBoostingClassifier, HistGradientBoostingRegressor
-from sklearn.impute import SimpleImputer
 from sklearn.linear_model import LogisticRegression, Ridge
 from sklearn.model_selection import GridSearchCV, GroupKFold, StratifiedGroupKFold
 from sklearn.pipeline import Pipeline, make_pipeline
@@ -42,7 +41,7 @@ from hitsong.errors import UserError
 
 CONTROLS = {
     "age": "a control, never served: the time since release alone",
-    "artist": "a control, never served: the artist's mean over the training tracks, not a note heard",
+    "artist": "a control, never served: the artist's mean over the training tracks, without any sound",
     "first_weeks": "a control, never served: what was read of the first months after release alone",
     "sound_first_weeks": "a control, never served: the first input, and what was read of the first months",
 }
@@ -152,9 +151,7 @@ def _linear(X, y, groups, target, settings, seed):
     else:
         grid = {"ridge__alpha": list(settings.alphas)}
         last, scoring = Ridge(), "neg_mean_squared_error"
-    # A feature that no training track has counts as 0 rather than vanish.
-    filled = SimpleImputer(strategy="median", keep_empty_features=True)
-    pipeline = make_pipeline(filled, StandardScaler(), last)
+    pipeline = make_pipeline(MedianImputer(), StandardScaler(), last)
     inner = _inner_folds(y, groups, target, seed)
     if not inner:
         return pipeline.fit(X, y)
@@ -234,6 +231,24 @@ def hold_out(y, groups, target, seed, share, fewest, fewest_of_class):
         not target.classes or len(np.unique(y[~held])) == len(np.unique(y[held])) == len(np.unique(y))
     )
     return held if fits else None
+
+
+class MedianImputer(TransformerMixin, BaseEstimator):
+    """Medians of the training rows in place of missing values, and 0 where no training row has one.
+
+    As scikit-learn's SimpleImputer, which sorts a copy of the table for each penalty and fold: a third of the time of
+    04 on a million tracks.
+    """
+
+    def fit(self, X, y=None):
+        """Learn the medians of a table of numbers."""
+        self.feature_names_in_ = X.columns.to_numpy(object)
+        self.medians_ = X.median().fillna(0.0)
+        return self
+
+    def transform(self, X):
+        """The table without missing values."""
+        return X.fillna(self.medians_)
 
 
 @dataclass(frozen=True)
