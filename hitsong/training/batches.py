@@ -6,13 +6,16 @@ from hitsong.backend import tf
 from hitsong.models.augment import mixup
 
 AHEAD = 4  # batches that wait for the model
+POSITIONS = "positions"  # beside names of inputs
 SMALL = 8 * 2**20  # bytes of an input that is held in memory: tables, and mels of a few clips
 
 
 def stream_inputs(examples, batch_size):
     """Stream the raw inputs, in the order of the examples: dicts of float32 tensors by name."""
-    positions = tf.data.Dataset.range(len(examples)).batch(batch_size)
-    return positions.map(_reader(examples)).prefetch(AHEAD)
+    stream = tf.data.Dataset.from_tensor_slices(_rows(examples)).batch(batch_size)
+    if read := _reader(examples):
+        stream = stream.map(read)
+    return stream.prefetch(AHEAD)
 
 
 def stream_examples(examples, batch_size, outputs, weights=None, mixing=0.0, seed=0, classes=None):
@@ -39,15 +42,12 @@ def stream_examples(examples, batch_size, outputs, weights=None, mixing=0.0, see
     tf.data.Dataset
         Of (inputs, targets) or (inputs, targets, weights).
     """
-    read = _reader(examples)
     columns = examples.y.astype(np.float32).reshape(len(examples), -1, 1)
     y = {output: columns[:, number] for number, output in enumerate(outputs)}
-
-    def batch(positions, y, *w):
-        return (read(positions), y, *(dict.fromkeys(outputs, weight) for weight in w))
-
-    parts = (np.arange(len(examples)), y, *(() if weights is None else (weights.astype(np.float32),)))
-    stream = tf.data.Dataset.from_tensor_slices(parts).batch(batch_size).map(batch)
+    w = () if weights is None else (dict.fromkeys(outputs, weights.astype(np.float32)),)
+    stream = tf.data.Dataset.from_tensor_slices((_rows(examples), y, *w)).batch(batch_size)
+    if read := _reader(examples):
+        stream = stream.map(lambda rows, *others: (read(rows), *others))
     if mixing:
         stream = stream.enumerate().map(
             lambda number, parts: (*mixup(*parts[:2], mixing, [seed, number], classes), *parts[2:])
@@ -55,12 +55,29 @@ def stream_examples(examples, batch_size, outputs, weights=None, mixing=0.0, see
     return stream.prefetch(AHEAD)
 
 
+def _is_ready(values):
+    """Whether an input is a small table, of which batches are cut without a step of their own."""
+    return values.array.dtype == np.float32 and _is_small(values)
+
+
+def _is_small(values):
+    return values.rows.size * values.array[:1].nbytes <= SMALL
+
+
+def _rows(examples):
+    """What batches are cut from: small tables as they are, and positions in the other inputs."""
+    ready = {name: values.read() for name, values in examples.inputs.items() if _is_ready(values)}
+    return ready if len(ready) == len(examples.inputs) else {POSITIONS: np.arange(len(examples)), **ready}
+
+
 def _reader(examples):
-    """From positions to raw inputs; only the codes of a batch pass through Python, and TensorFlow widens them."""
+    """From a batch of `_rows` to raw inputs, or None where it holds them all.
+
+    Only the codes of a batch pass through Python, and TensorFlow widens them.
+    """
+    others = {name: values for name, values in examples.inputs.items() if not _is_ready(values)}
     small = {
-        name: tf.constant(values.array[values.rows])
-        for name, values in examples.inputs.items()
-        if values.rows.size * values.array[:1].nbytes <= SMALL
+        name: tf.constant(values.array[values.rows]) for name, values in others.items() if _is_small(values)
     }
 
     def read_input(name, values, positions):
@@ -74,6 +91,10 @@ def _reader(examples):
         stored = tf.cast(tf.ensure_shape(stored, (None, *values.shape)), tf.float32)
         return stored * values.scale + values.offset
 
-    return lambda positions: {
-        name: read_input(name, values, positions) for name, values in examples.inputs.items()
-    }
+    def read(rows):
+        return {
+            name: read_input(name, others[name], rows[POSITIONS]) if name in others else rows[name]
+            for name in examples.inputs
+        }
+
+    return read if others else None
