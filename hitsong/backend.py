@@ -27,8 +27,8 @@ def _silence():
         os.close(nowhere)
 
 
-# Keras works without these, and would load them for what is not used here: charts, data frames, estimators.
-UNUSED = ("IPython", "matplotlib", "pandas", "sklearn")
+# Keras works without these, and would load them for what is not used here: charts, tables, estimators, sparse matrices.
+UNUSED = ("IPython", "matplotlib", "pandas", "scipy", "sklearn")
 
 
 class _Hide:

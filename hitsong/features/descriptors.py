@@ -8,7 +8,6 @@ keys that share notes are neighbours; both are 0 without a key.
 """
 
 import numpy as np
-import scipy.fft
 
 from hitsong.features.decode import Clip, resample
 from hitsong.features.key import key
@@ -106,6 +105,8 @@ def describe(clip):
         mfcc_00_mean ... mfcc_19_std
             Of librosa's 128 Slaney mels in dB over a reference of 1.
     """
+    from scipy.fft import dct  # as in `stft.power_spectra`
+
     from hitsong.features.loudness import loudness  # compiles with Numba, which takes half a second to load
     from hitsong.features.spectral import measure_spectra
 
@@ -117,7 +118,7 @@ def describe(clip):
     if not audible.any():
         audible[:], shape[:] = True, 0
     decibels = 10 * np.log10(np.maximum(mels[:, audible], AMIN))
-    mfcc = scipy.fft.dct(decibels, axis=0, type=2, norm="ortho")[:N_MFCC]
+    mfcc = dct(decibels, axis=0, type=2, norm="ortho")[:N_MFCC]
     beat = rhythm(mels, SAMPLE_RATE / HOP)
     values = [
         *loudness(clip.channels, clip.sample_rate),

@@ -9,7 +9,6 @@ from typing import NamedTuple
 
 import librosa
 import numpy as np
-from scipy.sparse import csr_array
 
 from hitsong.features.decode import crop
 from hitsong.features.stft import frame_count, hann, power_spectra
@@ -121,6 +120,8 @@ def _spectrum(s):
 @lru_cache
 def mel_filters(spectrum):
     """The mel filterbank [shape=(n_mels, 1 + n_fft // 2), float32], sparse."""
+    from scipy.sparse import csr_array  # as in `stft.power_spectra`
+
     return csr_array(
         librosa.filters.mel(
             sr=spectrum.sample_rate,

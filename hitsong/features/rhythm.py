@@ -3,8 +3,6 @@
 from typing import NamedTuple
 
 import numpy as np
-import scipy.fft
-from scipy.ndimage import gaussian_filter1d
 
 TEMPI = np.geomspace(54, 200, 264)  # beats per minute, half a per cent apart
 TYPICAL, OCTAVES = 120.0, 1.0  # centre (beats per minute) and deviation of the prior of tempi
@@ -98,7 +96,7 @@ def onset_rate(mels, frame_rate):
 
     The prominence of peaks is a number of dB, not a share of the highest, so that one crash does not hide the others.
     """
-    from scipy.signal import find_peaks  # as in `stft.hann`
+    from scipy.signal import find_peaks  # as in `stft.power_spectra`
 
     decibels = 10 * np.log10(np.maximum(mels, 1e-10))
     rises = _rises(np.maximum(decibels, decibels.max() - RANGE))
@@ -117,11 +115,14 @@ def _rises(spectrogram):
 
 def _autocorrelation(envelope):
     """Its autocorrelation, 1 at lag 0; 0 at lags over three quarters of the clip, with too few products."""
+    from scipy.fft import irfft, next_fast_len, rfft  # as in `stft.power_spectra`
+    from scipy.ndimage import gaussian_filter1d
+
     n = len(envelope)
     envelope = gaussian_filter1d(envelope, 1.0)  # small deviations of players, and coarse frames
     envelope = envelope - envelope.mean()
-    power = np.abs(scipy.fft.rfft(envelope, scipy.fft.next_fast_len(2 * n, real=True))) ** 2
-    products = scipy.fft.irfft(power)[:n] * n / np.arange(n, 0, -1)
+    power = np.abs(rfft(envelope, next_fast_len(2 * n, real=True))) ** 2
+    products = irfft(power)[:n] * n / np.arange(n, 0, -1)
     products[n * 3 // 4 :] = 0
     return products / max(products[0], np.finfo(float).tiny)
 

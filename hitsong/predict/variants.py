@@ -74,7 +74,7 @@ def change_sound(samples, sample_rate, name):
     gain = STEP_DB if name in ("louder", "brighter", "more bass") else -STEP_DB
     if name in ("louder", "softer"):
         return samples * np.float32(10 ** (gain / 20))
-    from scipy.signal import sosfilt  # as in `hitsong.features.stft.hann`
+    from scipy.signal import sosfilt  # as in `hitsong.features.stft.power_spectra`
 
     high = name in ("brighter", "darker")
     section = shelf(TREBLE_HZ if high else BASS_HZ, gain, sample_rate, high)
