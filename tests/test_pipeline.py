@@ -17,6 +17,8 @@ import requests
 
 from tests.conftest import ROOT, script
 
+pytestmark = pytest.mark.long
+
 STAGES = [
     "01_collect.py",
     "02_download.py",
@@ -169,7 +171,6 @@ def copied(finished, tmp_path):
     return tmp_path / "data" / "tiny", tiny(tmp_path)
 
 
-@pytest.mark.long
 def test_other_mel_parameters_redo_features_and_what_follows(copied):
     study, config = copied
     other = ["--set", "features.mel.n_mels=32"]
@@ -186,7 +187,6 @@ def test_other_mel_parameters_redo_features_and_what_follows(copied):
         run(stale, config, *other, *(["--set", "train.epochs=1"] if stale == "05_train.py" else []))
 
 
-@pytest.mark.long
 def test_another_genre_is_collected_beside_the_first(copied):
     study, config = copied
     other = ["--set", "collect.genre=jazz"]
@@ -204,7 +204,6 @@ def test_another_genre_is_collected_beside_the_first(copied):
     assert "mel: 0 new clips, " in run("03_features.py", config).stdout
 
 
-@pytest.mark.long
 def test_popular_or_not_runs_to_the_report(copied):
     study, config = copied
     popular = [
@@ -223,7 +222,6 @@ def test_popular_or_not_runs_to_the_report(copied):
     assert np.shape(rows["inception_cnn"]["metrics"]["confusion"]) == (2, 2)
 
 
-@pytest.mark.long
 def test_a_search_goes_on_where_it_was_and_what_it_found_is_used_with_every_seed(copied):
     study, config = copied
     options = ["--set", "train.models=[inception_cnn]", "--set", "train.epochs=1", "--set", "train.seeds=2"]
@@ -346,7 +344,6 @@ def dump(path):
     }
 
 
-@pytest.mark.long
 @pytest.mark.timeout(900)
 def test_killed_stages_end_as_undisturbed_ones(finished, tmp_path):
     expected, _, _ = finished
@@ -409,7 +406,6 @@ def test_killed_stages_end_as_undisturbed_ones(finished, tmp_path):
 
 
 @pytest.mark.timeout(900)
-@pytest.mark.long
 def test_all_stages_on_real_clips_and_the_same_scores_from_all_doors(shared, tmp_path):
     models = ["conv2_mono", "embedding_probe"]
     settings = [

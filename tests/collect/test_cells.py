@@ -269,6 +269,7 @@ def test_other_dates_need_a_format_and_the_message_names_it():
     assert parse_dates(column("06/2019"), "d", "%m/%Y")[0].tolist() == ["2019-06"]
 
 
+@pytest.mark.long
 @settings(deadline=None)
 @given(st.lists(st.dates(date(1900, 1, 1), date(2099, 12, 31)), min_size=1, max_size=5))
 def test_dates_are_read_back(days):

@@ -191,6 +191,7 @@ def test_a_divided_search_reaches_every_artist_and_track(path):
     same(again, tracks)
 
 
+@pytest.mark.long
 @pytest.mark.usefixtures("_small_pages")
 def test_titles_in_other_scripts_are_reached(path, monkeypatch):
     words = (
@@ -287,6 +288,7 @@ def test_a_list_of_artists_holds_when_the_catalogue_holds_more(path, tmp_path):
 # ---------------------------------------------------------------------- Deezer
 
 
+@pytest.mark.long
 def test_several_genres_of_deezer_are_complete_wherever_a_crawl_stops(tmp_path):
     chosen = config(source="deezer", genre=["Pop", "Jazz", "Rock"])
     expected, requests = crawl(tmp_path / "whole.sqlite", chosen)

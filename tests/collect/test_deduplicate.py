@@ -84,6 +84,7 @@ TRACKS = st.lists(
 )
 
 
+@pytest.mark.long
 @settings(deadline=None)
 @given(TRACKS, st.randoms())
 def test_every_track_is_kept_once_in_any_order(tracks, random):

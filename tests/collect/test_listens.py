@@ -65,6 +65,7 @@ FORMS = {
 }
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("form", FORMS)
 def test_every_form_of_a_dump_gives_the_counts_of_pandas(tmp_path, listens, songs, form):
     (tmp_path / "dump").mkdir()

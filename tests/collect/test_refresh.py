@@ -95,6 +95,7 @@ def written(folder, **collect):
     return chosen
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("name", SOURCES)
 def test_a_study_collected_three_times(tmp_path, monkeypatch, capsys, name):
     chosen = written(tmp_path, **SOURCES[name])
@@ -144,6 +145,7 @@ def test_the_readings_are_those_of_the_service_on_each_day(tmp_path, monkeypatch
     assert {"growth_artist_effect", "growth_effect", "growth_noise"} < set(planted)
 
 
+@pytest.mark.long
 def test_a_dump_of_later_months_adds_to_the_history(tmp_path, monkeypatch, capsys):
     chosen = written(tmp_path, source="listenbrainz", genre="pop", listens=str(tmp_path / "first"))
     for folder, clock in {"first": CLOCKS[0], "second": "2027-03-11"}.items():

@@ -376,6 +376,7 @@ SCHEDULES = st.lists(
 )
 
 
+@pytest.mark.long
 @pytest.mark.usefixtures("_quick")
 @settings(max_examples=100, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(SCHEDULES)

@@ -423,6 +423,7 @@ TABLES = (
 )
 
 
+@pytest.mark.long
 @settings(max_examples=150, deadline=None)
 @given(TABLES, st.sampled_from([None, ",", [" & ", "/"]]), st.sampled_from(",\t;|"))
 @example((["name", "popularity"], [["\x00", "1"]]), None, ",")
@@ -500,6 +501,7 @@ def rows_of(folder):
     return json.loads((folder / "report" / "metrics.json").read_text())
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("stages", [[STAGES[0], STAGES[3], STAGES[5]], STAGES], ids=["three", "all"])
 def test_a_table_without_audio_runs_to_the_report(small, stages):
     printed = {stage: script(f"{stage}.py", "--config", small).stdout for stage in stages}
@@ -529,6 +531,7 @@ def test_a_table_without_audio_runs_to_the_report(small, stages):
     script("06_evaluate.py", "--config", small)
 
 
+@pytest.mark.long
 def test_a_folder_of_audio_runs_like_any_other_source(tmp_path, tone):
     labels = ["file,who,plays"]
     for n in range(12):
@@ -548,6 +551,7 @@ def test_a_folder_of_audio_runs_like_any_other_source(tmp_path, tone):
     assert tracks["duration_ms"].tolist() == [2000] * 12  # the files say what the table does not
 
 
+@pytest.mark.long
 def test_the_published_table_ends_where_independent_fits_do(shared, tmp_path):
     table = shared / "spotify_30k.csv.gz"
     arguments = [

@@ -172,6 +172,7 @@ def by_scheme():
     return {scheme: measured(songs, scheme)["rows"] for scheme in ("random", "artist")}
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("name", ["artist", "ridge-tags"])
 def test_a_model_that_knows_artists_scores_at_random_and_not_by_artist(by_scheme, name):
     assert by_scheme["random"][name]["metrics"]["spearman"] > 0.5
@@ -181,6 +182,7 @@ def test_a_model_that_knows_artists_scores_at_random_and_not_by_artist(by_scheme
     assert abs(by_scheme["artist"][name]["metrics"]["spearman"]) < 0.15
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("scheme", ["random", "artist"])
 def test_of_noise_no_row_has_skill(scheme):
     # One in twenty 95 % intervals must miss: of ten catalogues' 140 rows nine do. In this one none does.

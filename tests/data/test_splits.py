@@ -82,6 +82,7 @@ class TestMake:
             splits.make_splits(tracks.iloc[order], "popularity", SHARES, seed), table
         )
 
+    @pytest.mark.long
     @given(catalogues, st.lists(st.integers(0, 3), min_size=40, max_size=40), st.booleans())
     @settings(max_examples=40, deadline=None)
     def test_stable_under_any_growth(self, credits, batch, forget):
@@ -197,6 +198,7 @@ class TestTime:
         """Artists of the tracks on a side of the time split."""
         return set(tracks["artist_ids"][(table["time"] == side).to_numpy()].explode().dropna())
 
+    @pytest.mark.long
     @given(catalogues, st.lists(dates, min_size=40, max_size=40), st.randoms(use_true_random=False))
     @settings(max_examples=60, deadline=None)
     def test_older_trains_newer_tests_and_no_artist_does_both(self, credits, released, random):
@@ -217,6 +219,7 @@ class TestTime:
         random.shuffle(order)
         pd.testing.assert_frame_equal(make(tracks.iloc[order]), table)
 
+    @pytest.mark.long
     @given(
         catalogues,
         st.lists(dates, min_size=40, max_size=40),

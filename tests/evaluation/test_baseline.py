@@ -168,6 +168,7 @@ class TestCrossValidate:
             assert abs(mean.loc[scheme, "shuffled"]["spearman"]) < 0.25
             assert mean.loc[scheme, "shuffled"]["mse"] >= mean.loc[scheme, "mean"]["mse"] * 0.98
 
+    @pytest.mark.long
     def test_popular(self):
         X, y, groups = planted(kind="popular")
         table = cross_validated(X, y, groups, POPULAR, QUICK, seed=1)
@@ -217,6 +218,7 @@ class TestCrossValidate:
 
 
 class TestLearningCurve:
+    @pytest.mark.long
     @pytest.mark.parametrize("kind", ["popularity", "popular"])
     def test_errors_approach_each_other(self, kind):
         X, y, groups = planted(600, kind=kind)
@@ -283,6 +285,7 @@ class TestReferencePredictions:
         assert predictions["artist_mean"].loc["e"].to_dict() == {"low": 0, "medium": 0.5, "high": 0.5}
         assert predictions["artist_mean"].loc["f"].to_dict() == {"low": 0.5, "medium": 0, "high": 0.5}
 
+    @pytest.mark.long
     @pytest.mark.parametrize("kind", TARGETS)
     def test_shuffled_targets_teach_nothing(self, kind):
         X, y, groups = planted(kind=kind)

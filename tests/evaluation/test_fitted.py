@@ -66,6 +66,7 @@ def load(folder, tracks, tables, chosen):
     return fitted.load_baselines(folder, divide(tracks, chosen)[0], tables, chosen)
 
 
+@pytest.mark.long
 def test_what_was_fitted_on_the_same_is_used_whatever_the_order(left):
     folder, tracks, tables = left
     assert len(load(folder, tracks, tables, settings())[0]) == 2
@@ -74,6 +75,7 @@ def test_what_was_fitted_on_the_same_is_used_whatever_the_order(left):
     load(folder, shuffled, {name: X.loc[shuffled["track_id"]] for name, X in tables.items()}, settings())
 
 
+@pytest.mark.long
 @pytest.mark.parametrize(
     ("change", "message"),
     [
@@ -89,6 +91,7 @@ def test_other_settings_are_refused_in_one_line(left, change, message):
     assert len(str(error.value).splitlines()) == 1
 
 
+@pytest.mark.long
 def test_another_division_of_the_tracks_is_refused(left, rng):
     # A test track must never be one that a baseline was fitted on.
     folder, tracks, tables = left
@@ -100,6 +103,7 @@ def test_another_division_of_the_tracks_is_refused(left, rng):
         load(folder, tracks.assign(popularity=tracks["popularity"] + 1), tables, settings())
 
 
+@pytest.mark.long
 def test_corrected_values_of_an_input_are_refused(left):
     folder, tracks, tables = left
     spotify = tables["spotify"].copy()
@@ -108,6 +112,7 @@ def test_corrected_values_of_an_input_are_refused(left):
         load(folder, tracks, tables | {"spotify": spotify}, settings())
 
 
+@pytest.mark.long
 def test_an_edited_file_is_refused(left):
     folder, tracks, tables = left
     (folder / "cv.csv").write_text("edited")
@@ -115,6 +120,7 @@ def test_an_edited_file_is_refused(left):
         load(folder, tracks, tables, settings())
 
 
+@pytest.mark.long
 def test_an_interrupted_run_keeps_what_is_fitted(left, monkeypatch):
     folder, tracks, tables = left
     (folder / "artist.joblib").unlink()
@@ -147,6 +153,7 @@ def folded(tmp_path, rng):
     return tmp_path, tracks, tables, chosen, fit(tmp_path, tracks, tables, chosen)
 
 
+@pytest.mark.long
 def test_every_track_is_predicted_by_the_fit_of_its_fold(folded):
     folder, tracks, tables, chosen, _ = folded
     divisions = divide(tracks, chosen)[0]
@@ -175,6 +182,7 @@ def test_every_track_is_predicted_by_the_fit_of_its_fold(folded):
     assert narrow < 0.7 * wide
 
 
+@pytest.mark.long
 def test_validation_covers_all_folds(folded):
     _, tracks, tables, chosen, record = folded
     by_fold = []
@@ -189,6 +197,7 @@ def test_validation_covers_all_folds(folded):
     assert values["standard_error"] > 0
 
 
+@pytest.mark.long
 def test_baselines_of_a_single_split_are_not_taken_for_those_of_folds(folded):
     folder, tracks, tables, _, _ = folded
     single = tracks.drop(columns=folds.names(tracks))
@@ -196,6 +205,7 @@ def test_baselines_of_a_single_split_are_not_taken_for_those_of_folds(folded):
         load(folder, single, tables, settings())
 
 
+@pytest.mark.long
 def test_a_fold_that_cannot_be_fitted_is_named(folded):
     _, tracks, _, chosen, _ = folded
     with pytest.raises(UserError, match="evaluate.folds: fold-2: 0 training tracks"):

@@ -82,6 +82,7 @@ class TestPublishedValues:
         assert regression(y, np.arange(150.0))["ndcg@10%"] == pytest.approx(1)
         assert [metrics.places(count) for count in (2, 10, 11, 30, 88, 1000)] == [1, 1, 2, 3, 9, 100]
 
+    @pytest.mark.long
     def test_ndcg_of_a_constant_is_chance(self, rng):
         y = rng.gamma(1, 10, 60)
         random = [regression(y, rng.random(60))["ndcg@10%"] for _ in range(2000)]

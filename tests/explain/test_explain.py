@@ -90,6 +90,7 @@ def share(values, place):
     return positive[place].sum() / positive.sum()
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("way", WAYS)
 def test_a_map_points_to_the_planted_reason_and_not_to_the_decoy(way, planted, rng):
     ratios, astray = [], []
@@ -104,6 +105,7 @@ def test_a_map_points_to_the_planted_reason_and_not_to_the_decoy(way, planted, r
     assert np.mean(astray) < 0.25
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("way", WAYS)
 def test_random_weights_give_another_map(way, planted):
     """Adebayo et al. (2018): a map that survives them would be about the clip, not about the model."""

@@ -76,6 +76,7 @@ def drums(pattern, tempo, rng):
     return wave[: SECONDS * RATE]
 
 
+@pytest.mark.long
 def test_tempo(rng):
     """Accuracy 1: within 4 %. Accuracy 2: or of half, double, a third or triple (Gouyon et al. 2006)."""
     print(f"\n{'pattern':12}{'acc. 1':>8}{'acc. 2':>8}  octave errors")

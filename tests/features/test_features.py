@@ -389,6 +389,7 @@ def _square_or_crash(number):
     return number**2
 
 
+@pytest.mark.long
 def test_a_worker_that_crashes_costs_one_clip():
     expected = [CRASHED if number in (13, 30) else number**2 for number in range(40)]
     assert list(map_ordered(_square_or_crash, range(40), workers=2)) == expected

@@ -223,6 +223,7 @@ def by_hand(patch, weights):
     return 1 / (1 + np.exp(-(embedding @ w["dense_1/kernel"] + w["dense_1/bias"]))), embedding
 
 
+@pytest.mark.long
 @needs_musicnn
 def test_the_network_agrees_with_one_written_by_hand(rng, tagger, folder):
     from hitsong.features import musicnn
@@ -240,6 +241,7 @@ def test_the_network_agrees_with_one_written_by_hand(rng, tagger, folder):
 # ---------------------------------------------------------------------- clips
 
 
+@pytest.mark.long
 @needs_musicnn
 def test_a_clip_is_heard_alone_as_among_others(rng, tagger):
     lengths = [1, 30, 3, 61, 8, 4]  # seconds: no clip ends where a batch ends
@@ -268,6 +270,7 @@ def test_extreme_clips_are_finite(tagger):
     assert scores.max() <= 1
 
 
+@pytest.mark.long
 @needs_musicnn
 @pytest.mark.parametrize(
     ("model", "number", "expected"),

@@ -46,6 +46,7 @@ def step(model, head, x, y):
     return np.ravel(model.train_on_batch(x, named(head, y)))[0]  # then come those of each output
 
 
+@pytest.mark.long
 @pytest.mark.parametrize(("kind", "loss"), COMBINATIONS)
 def test_a_compiled_checkpoint_goes_on_as_if_never_saved(kind, loss, tmp_path):
     keras.utils.set_random_seed(1)
@@ -59,6 +60,7 @@ def test_a_compiled_checkpoint_goes_on_as_if_never_saved(kind, loss, tmp_path):
         np.testing.assert_allclose(again.predict(x, verbose=0)[name], answer, rtol=1e-5)
 
 
+@pytest.mark.long
 @pytest.mark.parametrize(("kind", "loss"), COMBINATIONS)
 def test_answers_and_losses_are_float32_in_mixed_precision(kind, loss):
     keras.mixed_precision.set_global_policy("mixed_bfloat16")
@@ -229,6 +231,7 @@ def test_the_ordinal_head_starts_at_the_shares_of_the_training_tracks():
     assert answer.argmin() == 1
 
 
+@pytest.mark.long
 def test_the_ordinal_head_minimises_the_likelihood_of_planted_ordered_data():
     keras.utils.set_random_seed(1)
     x, y = planted("buckets", 1500)

@@ -61,6 +61,7 @@ def size_for(name):
     return (128, 192) if name.startswith(("cnn", "conv")) else (16, 64)
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("name", WHOLE)
 def test_a_network_hears_and_answers_by_name(name):
     model = make(name, mel=size_for(name))
@@ -72,6 +73,7 @@ def test_a_network_hears_and_answers_by_name(name):
     assert type(model.optimizer).__name__ == MODELS[name].optimizer
 
 
+@pytest.mark.long
 @pytest.mark.parametrize(
     "name", ["inception", "crnn", "numeric_mlp", "mfcc_rnn", "attention_cnn", "short_chunk_cnn"]
 )
@@ -116,6 +118,7 @@ def test_the_inception_convolutions_equal_the_published_padded_ones():
     np.testing.assert_allclose(predictions, np.concatenate(published, axis=-1), rtol=1e-4, atol=1e-4)
 
 
+@pytest.mark.long
 @pytest.mark.parametrize(("name", "scaling"), [("inception_cnn", "standard"), ("crnn", "range")])
 def test_normalisation_is_part_of_the_model(name, scaling):
     """Raw dB into the model equals mels normalised by hand into its trunk."""

@@ -86,6 +86,7 @@ def test_parameters_are_as_many_as_in_the_study(name):
     assert model.output_shape == (None, n_scores)
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("name", TRUNKS)
 def test_dropout_acts_in_training_and_only_there(name):
     trunk, shapes, n_scores, _, options = TRUNKS[name]
@@ -158,6 +159,7 @@ def toy_fit(trunk, zero):
     return np.mean((model.predict(tags, verbose=0)[:, 0] - y) ** 2)
 
 
+@pytest.mark.long
 def test_the_output_rectifier_bends_at_popularity_0():
     """Where the study has it: bent at the mean, it costs accuracy."""
     at_zero, at_mean, linear = (toy_fit(inception.tag_dnn, zero) for zero in ("head", 0.0, None))
@@ -277,6 +279,7 @@ def test_what_is_cut_off_a_network_are_its_last_layers(name):
     np.testing.assert_allclose(tf.sigmoid(scores), model(x)["energy"], rtol=1e-4)
 
 
+@pytest.mark.long
 def test_the_combiner_learns_behind_frozen_parts_and_is_saved_with_them(tmp_path):
     names = ("mfcc_rnn_multitask", "numeric_mlp")
     parts = {name: layers.cut_before_scores(trained(name), name) for name in names}
@@ -357,6 +360,7 @@ def test_a_network_that_does_not_answer_means_from_scratch_within_seconds(
     assert {item.momentum for item in norms} == {0.9}
 
 
+@pytest.mark.long
 def test_imagenet_weights_in_the_cache_are_used_and_stay_as_they_are(cache, mobilenet, recwarn):
     cache.mkdir()
     mobilenet.save(cache / MOBILENET_V2_FILE)
@@ -374,6 +378,7 @@ def test_imagenet_weights_in_the_cache_are_used_and_stay_as_they_are(cache, mobi
     assert model.count_params() - MOBILENET_V2 == sum(np.prod(w.shape) for w in model.trainable_weights)
 
 
+@pytest.mark.long
 def test_a_backbone_is_fine_tuned_from_a_file_of_weights(tmp_path, mobilenet):
     path = str(tmp_path / "mine.weights.h5")
     mobilenet.save_weights(path)

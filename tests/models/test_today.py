@@ -186,6 +186,7 @@ def network(trunk, size, **parameters):
     return model
 
 
+@pytest.mark.long
 @pytest.mark.parametrize(
     ("trunk", "size"),
     [
@@ -235,6 +236,7 @@ def test_attention_weighs_frames_and_follows_a_moment_wherever_it_is():
     np.testing.assert_allclose(layer(x[:, ::-1]), pooled, rtol=1e-4, atol=1e-5)
 
 
+@pytest.mark.long
 def test_attention_learns_to_find_the_one_frame_that_matters():
     """A marked frame at a random place holds the answer, which a plain mean drowns in forty others."""
     keras.utils.set_random_seed(1)

@@ -15,6 +15,7 @@ def study():
     return Study.of(small_study()[0])
 
 
+@pytest.mark.long
 def test_a_track_of_the_study_is_nearest_to_itself_and_test_tracks_are_not_named(study):
     _, tracks = small_study()
     predictor = Predictor(bundle_of("popularity"), ["descriptors"])

@@ -71,6 +71,7 @@ def served(config):
     process.communicate()
 
 
+@pytest.mark.long
 def test_the_command_line_and_the_service_say_the_same(printed, served, songs):
     assert printed.returncode == 0
     rows = json.loads(printed.stdout)
@@ -83,6 +84,7 @@ def test_the_command_line_and_the_service_say_the_same(printed, served, songs):
             assert answer[part] == form.dump_python(form.validate_python(row[part]), exclude_unset=True)
 
 
+@pytest.mark.long
 def test_the_script_says_what_it_serves_and_ends_when_asked(served):
     printed, url, process = served
     assert re.match(r"http://127\.0\.0\.1:\d+$", url)
@@ -100,6 +102,7 @@ def test_the_script_says_what_it_serves_and_ends_when_asked(served):
     assert "the requests in flight were finished" in out
 
 
+@pytest.mark.long
 @pytest.mark.parametrize(
     ("arguments", "complaint"),
     [
@@ -120,6 +123,7 @@ def test_the_script_refuses_what_it_cannot_do(config, arguments, complaint):
     assert complaint in run.stderr
 
 
+@pytest.mark.long
 def test_files_that_cannot_be_heard_are_named_and_the_others_judged(config, songs, tmp_path, printed):
     poem = tmp_path / "poem.mp3"
     poem.write_text("no song")
@@ -135,6 +139,7 @@ def test_files_that_cannot_be_heard_are_named_and_the_others_judged(config, song
     assert rows[1]["error"] == rows[0]["prediction"] == ""
 
 
+@pytest.mark.long
 @pytest.mark.parametrize(
     ("kind", "said", "columns"),
     [
@@ -160,6 +165,7 @@ def test_every_kind_of_target_can_be_read(study, songs, capsys, kind, said, colu
     assert columns <= set(next(csv.reader(io.StringIO(capsys.readouterr().out))))
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("method", ["occlusion", "gradients", "lime"])
 def test_a_score_is_explained_in_a_figure(config, songs, printed, tmp_path, method):
     out = tmp_path / "map.png"
@@ -169,6 +175,7 @@ def test_a_score_is_explained_in_a_figure(config, songs, printed, tmp_path, meth
     assert f"{songs[0]}: {score:.3g} points of popularity" in run.stdout
 
 
+@pytest.mark.long
 def test_silence_has_no_score(config, tmp_path):
     silence = tmp_path / "silence.wav"
     soundfile.write(silence, np.zeros(5 * 22050), 22050)

@@ -93,6 +93,7 @@ def test_excerpts_of_a_long_song_are_few_and_reach_both_ends():
     assert (starts[0], starts[-1]) == (0.0, 568.0)
 
 
+@pytest.mark.long
 def test_a_batch_of_variants_is_scored_as_songs_are(tmp_path, rng):
     """Of a model of mel and tags: the tagging network takes part."""
     predictor = Predictor(bundle_of("popularity"), ["descriptors"])

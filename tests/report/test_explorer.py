@@ -12,6 +12,8 @@ from hitsong.evaluation.compare import select_model
 from hitsong.report import build, explorer
 from tests import browser, finished
 
+pytestmark = pytest.mark.long
+
 NAMES = {"popularity": "synthetic", "popular": "spotify", "buckets": "fma", "audio_features": "table"}
 
 

@@ -10,6 +10,8 @@ import pytest
 from hitsong.report import build, index
 from tests import browser, finished
 
+pytestmark = pytest.mark.long
+
 
 @pytest.fixture(scope="module")
 def data(tmp_path_factory):

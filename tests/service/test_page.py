@@ -15,6 +15,8 @@ from playwright.sync_api import expect
 from tests import browser
 from tests.serving import serving
 
+pytestmark = pytest.mark.long
+
 REFUSED = r"the server responded with a status of (4\d\d|503)"  # the browser's own note of it
 PATIENCE = 120_000  # milliseconds for a response; other tests may need the cores
 ENOUGH = r"^failed: blob:"  # a player breaks off reading a song when it has what it needs

@@ -83,6 +83,7 @@ def test_a_network_learns_a_planted_signal(tmp_path):
     assert 0.75 < np.mean((low <= held_out.y) & (held_out.y <= high)) <= 1
 
 
+@pytest.mark.long
 def test_the_popular_target_gives_probabilities(run, examples, tmp_path):
     labelled = replace(examples, y=(examples.y > 30).astype(np.float32))
     found = run(
@@ -95,6 +96,7 @@ def test_the_popular_target_gives_probabilities(run, examples, tmp_path):
     assert ((predictions > 0) & (predictions < 1)).all()
 
 
+@pytest.mark.long
 def test_buckets_and_audio_features_are_answered_by_name(run, examples, tmp_path):
     y = examples.y
     several = np.column_stack([y, 1 - y / 100]).astype(np.float32)
@@ -150,6 +152,7 @@ def test_rare_popularity_counts_as_much_as_frequent():
     assert weights[:90].sum() == pytest.approx(weights[90:].sum())
 
 
+@pytest.mark.long
 def test_mixed_precision_answers_in_full_precision(run, examples, tmp_path):
     found = run(tmp_path / "fit", made=settings(epochs=1, mixed_precision=True))
     assert found.predict(examples).dtype == np.float32
@@ -157,6 +160,7 @@ def test_mixed_precision_answers_in_full_precision(run, examples, tmp_path):
     assert any(layer.dtype_policy.name == "mixed_float16" for layer in found.model.layers)
 
 
+@pytest.mark.long
 def test_tensorboard_logs_are_written_where_asked(run, tmp_path):
     run(tmp_path / "fit", made=settings(epochs=1), logs=tmp_path / "logs")
     assert list((tmp_path / "logs").glob("train/events*"))
@@ -165,6 +169,7 @@ def test_tensorboard_logs_are_written_where_asked(run, tmp_path):
 # --- The bundle -------------------------------------------------------------------------------------
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("name", TRAINED)
 def test_a_bundle_is_complete_and_leaves_no_checkpoints(undisturbed, examples, name):
     found = undisturbed[name]
@@ -181,6 +186,7 @@ def test_a_bundle_is_complete_and_leaves_no_checkpoints(undisturbed, examples, n
     np.testing.assert_allclose(validation["y"], examples.y[40:])
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("name", TRAINED)
 def test_the_best_epochs_weights_are_the_bundles(undisturbed, examples, name):
     found = undisturbed[name]
@@ -203,6 +209,7 @@ def test_predictions_follow_the_clips_and_not_the_store(undisturbed, examples):
     np.testing.assert_allclose(found.predict_features({"mel": mel[5:6]}), everything[5:6], rtol=1e-4)
 
 
+@pytest.mark.long
 def test_a_bundle_loads_and_verifies_in_a_fresh_process_without_the_training_code(undisturbed, examples):
     script = """
 import sys
@@ -250,6 +257,7 @@ def test_loading_what_is_not_there_says_what_to_run(tmp_path):
 # --- Models built from others -----------------------------------------------------------------------
 
 
+@pytest.mark.long
 def test_a_combiner_is_built_from_its_trained_parts_and_stands_alone(run, examples, tmp_path):
     parts = {
         "mfcc_rnn_multitask": run(tmp_path / "mfcc", "mfcc_rnn_multitask", inputs=["mfcc"]),
@@ -263,6 +271,7 @@ def test_a_combiner_is_built_from_its_trained_parts_and_stands_alone(run, exampl
     assert found.verify(examples) < 1e-3
 
 
+@pytest.mark.long
 def test_an_ensemble_weighs_its_members_and_carries_them(run, examples, tmp_path):
     members = {
         "inception_cnn": run(tmp_path / "a", "inception_cnn"),
@@ -304,6 +313,7 @@ def _crash(run, folder, name, crash, monkeypatch, **options):
 
 # First comes the state. Each epoch replaces two files, checkpoint and state. Then come model, history, validation
 # and bundle.
+@pytest.mark.long
 @pytest.mark.parametrize(
     ("name", "crash"),
     [("inception_cnn", 1), ("inception_cnn", 3), ("crnn", 5), ("inception_cnn", 8), ("inception_cnn", 11)],
@@ -352,6 +362,7 @@ def test_a_finished_bundle_is_kept(undisturbed, run):
     assert {path: path.stat().st_mtime_ns for path in folder.iterdir()} == before
 
 
+@pytest.mark.long
 def test_another_fingerprint_fits_anew(undisturbed, run, tmp_path):
     folder = shutil.copytree(undisturbed["inception_cnn"].folder, tmp_path / "fit")
     other = {"inputs": "ffffff"}
@@ -361,6 +372,7 @@ def test_another_fingerprint_fits_anew(undisturbed, run, tmp_path):
     assert status(folder, FINGERPRINT) == "stale"
 
 
+@pytest.mark.long
 def test_a_checkpoint_of_another_fit_is_discarded(undisturbed, run, tmp_path, monkeypatch):
     folder = tmp_path / "fit"
     _crash(run, folder, "inception_cnn", 6, monkeypatch, fingerprint={"inputs": "ffffff"})
@@ -385,6 +397,7 @@ def test_the_decisions_are_functions_of_the_history():
 # --- What goes wrong --------------------------------------------------------------------------------
 
 
+@pytest.mark.long
 def test_a_collapsed_model_is_named(run, examples, tmp_path):
     flat = replace(examples, y=np.full(60, 12.0, np.float32))
     found = run(tmp_path / "fit", train=flat.take(np.arange(40)), made=settings(epochs=1))
@@ -392,6 +405,7 @@ def test_a_collapsed_model_is_named(run, examples, tmp_path):
     assert found.predict(examples) == pytest.approx(12.0)
 
 
+@pytest.mark.long
 def test_divergence_keeps_the_best_epoch(run, tmp_path, monkeypatch):
     monkeypatch.setattr(
         "hitsong.training.network.next_learning_rate", lambda recipe, losses: 1e30 if losses else 5e-3
@@ -495,6 +509,7 @@ def test_a_store_larger_than_memory_is_never_read_whole(undisturbed, tmp_path, m
     assert peak < 16e6
 
 
+@pytest.mark.long
 def test_several_devices_share_a_fit(tmp_path):
     """Two logical CPUs stand in for graphics cards."""
     script = """
