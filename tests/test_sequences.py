@@ -23,6 +23,8 @@ import soundfile
 
 from tests.conftest import ROOT
 
+pytestmark = pytest.mark.long
+
 SCRIPTS = [
     "01_collect.py", "02_download.py", "03_features.py", "04_baseline.py", "05_train.py", "06_evaluate.py",
 ]  # fmt: skip
@@ -209,7 +211,6 @@ def test_a_report_equals_a_fresh_one_whatever_was_run_before(world, seed):
     sequences(world, seed, 3)
 
 
-@pytest.mark.long
 @pytest.mark.timeout(3600)
 @pytest.mark.parametrize("seed", range(100, 104))
 def test_a_report_equals_a_fresh_one_after_a_hundred_sequences(world, seed):

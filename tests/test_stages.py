@@ -169,6 +169,7 @@ def test_a_study_that_is_not_there_is_missing_and_leaves_no_folder(tmp_path, mon
 # ---------------------------------------------------------------------- what was changed since
 
 
+@pytest.mark.long
 def test_a_corrected_table_is_read_again_and_trained_on_again(study):
     """The corrected track is one of the last to train on: none of the first 50 of validation."""
     edit("valence", track_of(study, "train"), 0.999)
@@ -229,6 +230,7 @@ def test_baselines_of_another_target_do_not_stand_in_the_table(study):
     assert "not for popularity; run: python 04_baseline.py" in refuse("06_evaluate.py")
 
 
+@pytest.mark.long
 def test_a_model_of_another_target_is_not_measured(study):
     popular = [*TRAINED, "--set", "target.kind=popular"]
     succeed("04_baseline.py", *popular)
@@ -295,6 +297,7 @@ def test_a_kind_that_is_no_longer_asked_for_is_no_input(study):
 # ---------------------------------------------------------------------- a target with a few very large values
 
 
+@pytest.mark.long
 def test_a_network_that_a_large_target_collapses_is_named_with_advice(study, monkeypatch):
     """The share of the spread that counts as collapsed is tested where it is defined (test_metrics)."""
     from hitsong.training import fit
@@ -325,6 +328,7 @@ def recipe_of(study, name="numeric_mlp"):
     return json.loads((study / "models" / name / "bundle.json").read_text())["recipe"]
 
 
+@pytest.mark.long
 def test_tuned_parameters_are_used_for_the_data_that_they_were_searched_on_only(study):
     own = recipe_of(study)["learning_rate"]
     assert "the best of 2 trials" in succeed("05_train.py", *TRAINED, "--tune", "2")
@@ -344,6 +348,7 @@ def test_tuned_parameters_are_used_for_the_data_that_they_were_searched_on_only(
     assert "they are not used" in succeed("05_train.py", *TRAINED)
 
 
+@pytest.mark.long
 def test_again_goes_on_where_it_was_stopped_and_deletes_nothing_first(study, monkeypatch):
     from hitsong.training import network
 
@@ -382,6 +387,7 @@ def test_what_is_there_is_measured_and_what_is_missing_is_named(study):
     assert not any(line.startswith("numeric_mlp") for line in lines)
 
 
+@pytest.mark.long
 def test_a_table_whose_previews_were_not_downloaded_is_measured(tmp_path, monkeypatch):
     from hitsong.report import build
 

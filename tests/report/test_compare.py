@@ -180,6 +180,7 @@ def test_runs_that_cannot_be_compared_are_refused(folders, tmp_path, chosen, mes
         compare.compare_runs(chosen(*folders[:2], tmp_path))
 
 
+@pytest.mark.long
 def test_the_terminal_and_the_page_say_the_same(folders, tmp_path):
     compared = compare.compare_runs(folders)
     text = compare.format_text(compared)

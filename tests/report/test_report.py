@@ -21,6 +21,8 @@ from hitsong.report import build, drawing, extreme_tracks, figure, formats, mode
 from hitsong.report.dependence import Dependence
 from tests import browser, finished
 
+pytestmark = pytest.mark.long
+
 
 # By kind of target: another source each, the last without audio.
 def bands():

@@ -38,6 +38,7 @@ def study(folder, **options):
     return finished.study(folder, "popularity", tracks=120, models=1, **options)
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("title", TITLES)
 def test_any_title_can_be_drawn(tmp_path, rng, title):
     figure = explanation_figures.over_spectrogram(
@@ -51,6 +52,7 @@ def test_any_title_can_be_drawn(tmp_path, rng, title):
     assert (tmp_path / "figure.png").stat().st_size > 1000
 
 
+@pytest.mark.long
 def test_a_study_of_hostile_titles_has_a_whole_report(tmp_path):
     made = study(tmp_path)
     for column in ("name", "artist_name"):
@@ -63,6 +65,7 @@ def test_a_study_of_hostile_titles_has_a_whole_report(tmp_path):
     assert "{{" not in text.replace("{{ jinja }}", "")
 
 
+@pytest.mark.long
 def test_a_figure_that_fails_is_named_and_costs_nothing_else(tmp_path, monkeypatch, capsys):
     made = study(tmp_path)
 
@@ -78,6 +81,7 @@ def test_a_figure_that_fails_is_named_and_costs_nothing_else(tmp_path, monkeypat
     assert not (path.parent / "calibration.png").exists()
 
 
+@pytest.mark.long
 def test_files_of_models_that_are_missing_leave_out_their_figures(tmp_path):
     made = study(tmp_path)
     for history in made["study"].models.glob("*/history.csv"):
@@ -88,6 +92,7 @@ def test_files_of_models_that_are_missing_leave_out_their_figures(tmp_path):
     assert not (made["study"].model("crnn") / "history.png").exists()
 
 
+@pytest.mark.long
 def test_the_report_describes_the_crawl_not_the_config_of_the_run(tmp_path):
     made = study(tmp_path, settings=["collect.genre=hip-hop", "collect.years=2019-2021"])
     made["config"] = config.load(

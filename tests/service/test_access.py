@@ -70,6 +70,7 @@ def test_every_answer_carries_the_headers_that_protect_browsers(client):
     assert "unsafe" not in policy
 
 
+@pytest.mark.long
 @pytest.mark.skipif(sys.platform != "linux", reason="reads /proc")
 def test_decoder_processes_do_not_inherit_the_token():
     bundle = bundle_of("popularity").folder

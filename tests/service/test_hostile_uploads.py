@@ -253,6 +253,7 @@ def test_a_file_that_lies_about_its_length_is_refused(service):
         service.decoders.decode(bytes(liar))
 
 
+@pytest.mark.long
 def test_a_file_that_needs_too_much_memory_is_refused_and_the_worker_lives(predictor, song):
     with pool_of(predictor, memory_bytes=1 << 30) as pool:
         with pytest.raises(DecodeError) as refused:

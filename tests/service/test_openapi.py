@@ -31,6 +31,7 @@ def test_the_description_is_valid_and_names_every_route(client, description):
     }  # fmt: skip
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("kind", TARGETS)
 def test_answers_have_the_shape_that_is_described(service_of, description, audios, kind):
     client, audio = client_of(service_of(kind)), next(iter(audios.values()))
@@ -46,6 +47,7 @@ def test_answers_have_the_shape_that_is_described(service_of, description, audio
         Draft202012Validator(schema).validate(answer.json())
 
 
+@pytest.mark.long
 def test_the_api_keeps_to_its_description(client):
     """What schemathesis makes up, good and bad, for every operation."""
     config = SchemathesisConfig.from_dict(

@@ -18,6 +18,7 @@ from tests.serving import client_of, predict, rank, wav
 from tests.small_study import RATE, SECONDS, TARGETS, bundle_of, examples
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("kind", TARGETS)
 def test_the_score_is_that_of_the_evaluation(service_of, audios, kind):
     evaluated = bundle_of(kind).predict(examples(kind, "test"))
@@ -172,6 +173,7 @@ def test_above_the_next_for_classes_is_exact(service_of, rng):
     assert service_of("popular").predictor.probability_above(0.7, 0.4) == pytest.approx(expected, abs=3e-3)
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("kind", ["popular", "buckets", "audio_features"])
 def test_every_kind_of_target_can_be_ranked(service_of, audios, kind):
     sample = dict(list(audios.items())[:3])

@@ -40,6 +40,7 @@ def answer(service_of, song):
     return send(client_of(service_of("popularity")), "/what-if", [("song.wav", encoded(song))]).json()
 
 
+@pytest.mark.long
 def test_each_sound_is_scored_as_if_it_were_sent(client, song, answer):
     assert answer["score"] == pytest.approx(predict(client, encoded(song)).json()["prediction"], rel=1e-4)
     names = ["louder", "softer", "brighter", "darker", "more bass", "less bass"]
@@ -58,6 +59,7 @@ def test_the_error_is_that_of_half_of_the_validation_tracks(answer, service_of):
     assert np.mean(errors > answer["error"]) == pytest.approx(0.5, abs=1 / len(errors))
 
 
+@pytest.mark.long
 def test_the_curve_runs_along_the_song(client, song, answer):
     curve = answer["curve"]
     assert (curve[0]["start"], curve[-1]["end"]) == (1.0, SECONDS - 1.0)
@@ -66,6 +68,7 @@ def test_the_curve_runs_along_the_song(client, song, answer):
     assert curve[-1]["score"] == pytest.approx(predict(client, encoded(last)).json()["prediction"], rel=1e-3)
 
 
+@pytest.mark.long
 def test_versions_are_compared_with_noise(client, song, rng):
     darker = change_sound(song[:, None], RATE, "darker")
     files = [("same.wav", encoded(song)), ("again.wav", encoded(song)), ("darker.wav", encoded(darker))]
@@ -111,6 +114,7 @@ def test_versions_are_few_and_what_if_takes_one_song_that_can_be_read(client, no
     assert (poem.status_code, poem.json()["code"]) == (422, "unreadable")
 
 
+@pytest.mark.long
 def test_a_client_that_has_gone_costs_one_part_at_most(service_of, song, monkeypatch):
     service, computed = service_of("popularity"), []
     _, _, features = service.score("song.wav", encoded(song), groups=("sound", "shift"))

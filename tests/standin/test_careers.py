@@ -90,6 +90,7 @@ def test_careers_rise_to_a_peak_and_fall_and_slow_burners_peak_late(now):
         assert shape[1] < shape[2] < shape[3] == shape.max() > shape[4]
 
 
+@pytest.mark.long
 def test_a_later_dump_holds_the_earlier_one_and_more(now, later):
     first, second = (draw_listens(world, np.random.default_rng(1)) for world in (now, later))
     limit = pd.Timestamp(REFERENCE).timestamp()

@@ -561,6 +561,7 @@ def strength_of_beats(samples):
     return (percussive**2).sum() / (percussive**2 + harmonic**2).sum()
 
 
+@pytest.mark.long
 @pytest.mark.parametrize(
     ("trait", "measure"),
     [
