@@ -38,7 +38,7 @@ from hitsong.features.store import Store
 from hitsong.files import read_json, write_json
 from hitsong.study import Study
 
-CLIPS, SONGS, PLANTED = 90_000, 1000, 50
+CLIPS, SONGS, PLANTED = 90_000, 3000, 50
 ROLLS = (0, -10, 10)  # bands
 PARTS = ("near-duplicates", "levels", "fingerprint")
 
