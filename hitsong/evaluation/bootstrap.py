@@ -15,7 +15,9 @@ range. `benchmarks/intervals.py` measures how often intervals contain the truth.
 from dataclasses import dataclass
 
 import numpy as np
+from joblib import Parallel, delayed
 from scipy import stats
+from threadpoolctl import threadpool_limits
 
 from hitsong.evaluation.kinds import KINDS, metric, metrics_of, validate
 from hitsong.evaluation.scales import SCALES
@@ -23,7 +25,7 @@ from hitsong.evaluation.scales import SCALES
 FEW_GROUPS = 10  # of equal size, below which intervals are wide because of their number
 FEWEST_GROUPS = 4  # of equal size, below which no interval has been shown to hold
 _MIDDLE = stats.norm.cdf([-1, 1])
-_CELLS = 1_000_000  # rows x draws computed at a time: bounds memory to some tens of megabytes
+_CELLS = 1_000_000  # rows x draws computed at a time in a thread: bounds its memory to some tens of megabytes
 
 
 def intervals(kind, y, p, groups, draws, seed, level=0.95, names=(), only=None, folds=None):
@@ -183,6 +185,7 @@ class Resampling:
             raise ValueError("a bootstrap over groups needs at least 2 of them")
         self._at_once = max(1, _CELLS // len(self._group))
 
+    @threadpool_limits.wrap(limits=1, user_api="blas")  # products of a few draws: threads would only wait
     def measure(self, kind, y, predictions, only=None, folds=None):
         """Measure predictions on all rows and on every draw.
 
@@ -222,8 +225,8 @@ class Resampling:
 
     def _values(self, functions, parts, batches):
         """Metrics by name: (draws, repetitions, ...)."""
-        values = {name: [] for name in functions}
-        for times in batches:  # how often each group counts: (draws, groups)
+
+        def measure(times):  # how often each group counts: (draws, groups)
             w = np.asarray(times, dtype=float).take(self._group, axis=1)
             if len(parts) == 1:
                 weights, present = [w], np.ones((1, len(w)))
@@ -232,10 +235,14 @@ class Resampling:
                 present = np.array([of_fold.any(axis=1) for of_fold in weights])  # a draw may miss a fold
                 for of_fold, there in zip(weights, present, strict=True):
                     of_fold[~there] = 1
-            for name, repetitions in functions.items():
-                each = [_mean_of_folds(by_fold, weights, present) for by_fold in repetitions]
-                values[name].append(np.stack(each, axis=1))
-        return {name: np.concatenate(batch) for name, batch in values.items()}
+            return {
+                name: np.stack([_mean_of_folds(by_fold, weights, present) for by_fold in repetitions], axis=1)
+                for name, repetitions in functions.items()
+            }
+
+        threads = 1 if self.draws <= self._at_once else -1  # of one batch; else of all cores
+        results = Parallel(threads, backend="threading")(delayed(measure)(times) for times in batches)
+        return {name: np.concatenate([values[name] for values in results]) for name in functions}
 
 
 def _mean_of_folds(functions, weights, present):

@@ -57,6 +57,8 @@ def pearson(y, p):
 
 
 def spearman(y, p):
+    if np.ptp(y) == 0 or np.ptp(p) == 0:
+        return lambda w: np.zeros(len(w))
     rows = np.argsort(p, kind="stable")  # memory is read in this order
     y_runs, p_runs = _Runs(y[rows]), _Runs(p[rows])
 
