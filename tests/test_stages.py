@@ -244,6 +244,7 @@ def test_a_model_of_another_target_is_not_measured(study):
     succeed("06_evaluate.py", *TRAINED)
 
 
+@pytest.mark.long
 def test_a_report_that_is_older_than_its_data_is_named_in_a_comparison(study):
     shutil.copytree(study, study.parent / "other")
     combined = ["--compare", "data/small", "data/other"]
@@ -262,6 +263,7 @@ def test_a_report_that_is_older_than_its_data_is_named_in_a_comparison(study):
 # ---------------------------------------------------------------------- features of an earlier run
 
 
+@pytest.mark.long
 def test_features_of_fewer_clips_do_not_leave_tracks_out(study):
     """A kind that an earlier run made lacks the clips that came later."""
     network = ["--set", "train.models=[cnn1]", "--set", "train.epochs=1"]
@@ -282,6 +284,7 @@ def test_a_kind_that_is_asked_for_is_not_silently_absent(study):
         assert "holds no mel features" in refuse(script, *TRAINED, *MEL)
 
 
+@pytest.mark.long
 def test_a_kind_that_is_no_longer_asked_for_is_no_input(study):
     """Without `baseline.inputs`, baselines take what a fresh study of these settings would have."""
     every = ["--set", "baseline.inputs=null"]

@@ -110,6 +110,7 @@ def compared(monkeypatch, clips):
     return result, count[0]
 
 
+@pytest.mark.long
 def test_comparisons_are_not_quadratic_and_a_pair_among_many_clips_is_found(monkeypatch):
     monkeypatch.setattr(landmarks, "EXACT", 1000)
     comparisons = {}

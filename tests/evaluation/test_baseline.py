@@ -192,6 +192,7 @@ class TestCrossValidate:
         assert row["mse"] == pytest.approx(np.mean((p - Y[test]) ** 2))
         assert row["spearman"] == pytest.approx(stats.spearmanr(p, Y[test]).statistic)
 
+    @pytest.mark.long
     def test_features_that_name_the_artist_help_only_where_artists_are_shared(self):
         # Each artist has his own popularity and his own corner of feature space, unrelated to each other.
         rng = np.random.default_rng(0)

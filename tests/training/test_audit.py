@@ -34,6 +34,7 @@ def shuffles(tracks, settings, rng):
     return [audit._shuffled(tracks, settings, rng) for _ in range(audit.SHUFFLES)]
 
 
+@pytest.mark.long
 def test_shuffled_labels_are_at_chance_and_a_planted_leak_is_found(tracks, settings, rng):
     X = tracks[["sound", "age"]]
     divisions = shuffles(tracks, settings, rng)

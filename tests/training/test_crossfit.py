@@ -128,6 +128,7 @@ def test_finished_folds_are_kept_and_a_lost_one_is_fitted_again(copied):
     assert [one.trained for one in train(copied)] == [False, True, False, False]
 
 
+@pytest.mark.long
 def test_folds_of_other_tracks_are_refused_and_fitted_anew(trained, tmp_path):
     corpus, _ = trained
     shutil.copytree(corpus.study.folder, tmp_path / "folded")

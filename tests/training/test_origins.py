@@ -55,6 +55,7 @@ def test_a_fit_for_each_date_and_one_to_be_served(trained):
         assert one.bundle.info["target"]["kind"] == "growth"
 
 
+@pytest.mark.long
 def test_each_track_is_predicted_by_the_models_of_its_date(trained):
     corpus, done = trained
     found = predictions.predict_test_tracks(corpus.study, corpus.config, corpus.tracks, corpus.target)
