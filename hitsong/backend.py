@@ -32,7 +32,7 @@ UNUSED = ("IPython", "matplotlib", "pandas", "scipy", "sklearn")
 
 
 class _Hide:
-    """An import finder to which `UNUSED` packages are not installed, in the thread that made it."""
+    """An import finder that reports `UNUSED` packages as not installed, in the thread that made it."""
 
     def __init__(self):
         self._thread = threading.get_ident()
@@ -44,7 +44,7 @@ class _Hide:
 
 @contextlib.contextmanager
 def _load_quickly():
-    """Halve the time in which Keras is imported (benchmarks/RESULTS.md): its million objects are never garbage."""
+    """Import Keras in half the time (benchmarks/RESULTS.md), without garbage collection: what it makes stays in use."""
     hide, collecting = _Hide(), gc.isenabled()
     gc.disable()
     sys.meta_path.insert(0, hide)

@@ -190,10 +190,10 @@ def _alike(vectors, cells, order, ends, low, high, alike):
         for part in np.array_split(rows, len(rows) * len(members) // _AT_ONCE + 1):
             first = np.searchsorted(members, part[0])
             cosines = compare(vectors[part].astype(np.float32), stored[first:]).ravel()
-            found, limit = np.flatnonzero(cosines > alike), MOST * len(part)
-            if len(found) > limit:
-                found = found[np.argpartition(cosines[found], -limit)[-limit:]]
-            a, b = np.divmod(found, len(members) - first)
+            pairs, limit = np.flatnonzero(cosines > alike), MOST * len(part)
+            if len(pairs) > limit:
+                pairs = pairs[np.argpartition(cosines[pairs], -limit)[-limit:]]
+            a, b = np.divmod(pairs, len(members) - first)
             yield part[a], members[first + b]
 
 

@@ -119,7 +119,7 @@ def _draw_by_draw(value):
 
     def measure(y, p, w):
         rows = [np.repeat(np.arange(len(y)), times) for times in w.astype(int)]
-        return np.array([value(y[drawn], p[drawn]) for drawn in rows])
+        return np.array([value(y[draw], p[draw]) for draw in rows])
 
     return lambda y, p: lambda w: measure(y, p, w)
 
@@ -212,13 +212,13 @@ class Resampling:
         }
         return Measured(
             kind, self,
-            *(self._values(functions, parts, batches) for batches in (self._whole(), self._drawn())),
+            *(self._values(functions, parts, batches) for batches in (self._whole(), self._draws())),
         )  # fmt: skip
 
     def _whole(self):
         return [np.ones((1, self.groups))]
 
-    def _drawn(self):
+    def _draws(self):
         rng, even = np.random.default_rng(self.seed), np.full(self.groups, 1 / self.groups)
         for start in range(0, self.draws, self._at_once):
             yield rng.multinomial(self.groups, even, size=min(self._at_once, self.draws - start))
@@ -260,14 +260,14 @@ class Measured:
     ----------
     kind : str
     resampling : Resampling
-    whole, drawn : dict of str to np.ndarray [shape=(draws, repetitions, ...)]
+    whole, of_draws : dict of str to np.ndarray [shape=(draws, repetitions, ...)]
         By metric.
     """
 
     kind: str
     resampling: Resampling
     whole: dict
-    drawn: dict
+    of_draws: dict
 
     def intervals(self, names=(), level=0.95):
         """(low, high) per metric, and `features` for "audio_features"; see `bootstrap.intervals`."""
@@ -285,15 +285,15 @@ class Measured:
 
     def standard_error(self, name):
         """The standard error of a metric over groups, and over repetitions."""
-        drawn = self._sampled(name)[1]
-        return float(drawn.std(ddof=1) * np.sqrt(self.resampling.groups / (self.resampling.groups - 1)))
+        of_draws = self._sampled(name)[1]
+        return float(of_draws.std(ddof=1) * np.sqrt(self.resampling.groups / (self.resampling.groups - 1)))
 
     def minus(self, other, only, level=0.95):
         """Paired differences to another prediction, measured with the same draws; see `bootstrap.paired`."""
         differences = {}
         for name in only:
-            whole, drawn = (a - b for a, b in zip(self._sampled(name), other._sampled(name), strict=True))
-            half = self._half_width(name, drawn, level)
+            whole, of_draws = (a - b for a, b in zip(self._sampled(name), other._sampled(name), strict=True))
+            half = self._half_width(name, of_draws, level)
             differences[name] = {
                 "difference": float(whole), "low": float(whole - half), "high": float(whole + half),
             }  # fmt: skip
@@ -301,20 +301,20 @@ class Measured:
 
     def _interval(self, name, level, column=None):
         scale = SCALES[metric(name).scale]
-        value, drawn = self._sampled(name, column)
-        stretched = scale.stretch(drawn)
+        value, of_draws = self._sampled(name, column)
+        stretched = scale.stretch(of_draws)
         if np.isfinite(stretched).all():
             middle, half = scale.stretch(value), self._half_width(name, stretched, level)
             low, high = (float(scale.restore(end)) for end in (middle - half, middle + half))
         else:  # some draws have no error, or one below 0: on the metric's own scale, which begins at 0
-            half = self._half_width(name, drawn, level)
+            half = self._half_width(name, of_draws, level)
             low, high = max(0.0, float(value - half)), float(value + half)
         return min(low, float(value)), max(high, float(value))  # scales end just before 1
 
-    def _half_width(self, name, drawn, level):
+    def _half_width(self, name, of_draws, level):
         """Half the width of an interval, from the draws on the metric's scale."""
         resampling = self.resampling
-        spread = np.ptp(np.quantile(drawn, _MIDDLE)) / 2
+        spread = np.ptp(np.quantile(of_draws, _MIDDLE)) / 2
         # Groups that are drawn vary less than groups that are collected anew.
         spread *= np.sqrt(resampling.groups / (resampling.groups - 1))
         freedom = (resampling.equal_groups - 1) / SCALES[metric(name).scale].tails
@@ -327,13 +327,15 @@ class Measured:
         drawn with replacement, by the factor (count - 1) / count, which is made good.
         """
         parts = []
-        for values in (self.whole[name], self.drawn[name]):
+        for values in (self.whole[name], self.of_draws[name]):
             values = values[..., column] if column is not None else values
             parts.append(values.reshape(*values.shape[:2], -1).mean(axis=2))
-        whole, drawn = parts
-        mean, count = drawn.mean(axis=1), drawn.shape[1]
+        whole, of_draws = parts
+        mean, count = of_draws.mean(axis=1), of_draws.shape[1]
         if count > 1:
             rng = np.random.default_rng([self.resampling.seed, 2])
-            chosen = np.take_along_axis(drawn, rng.integers(count, size=drawn.shape), axis=1).mean(axis=1)
+            chosen = np.take_along_axis(of_draws, rng.integers(count, size=of_draws.shape), axis=1).mean(
+                axis=1
+            )
             mean = mean + np.sqrt(count / (count - 1)) * (chosen - mean)
         return whole[0].mean(), mean

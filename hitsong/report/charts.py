@@ -106,12 +106,14 @@ def intervals(table, row, value, title, x_title, colour=None, at=None, ends=None
     )
     scale = alt.Scale(domain=list(ends), nice=False) if ends else alt.Scale(zero=False)
     x = alt.X(f"{value}:Q", title=x_title, scale=scale, axis=axis(form))
-    shown = [
+    tooltip = [
         alt.Tooltip(f"{row}:N"),
         *(alt.Tooltip(f"{column}:Q", format=form) for column in (value, "low", "high")),
         *([alt.Tooltip(f"{rings[0]}:Q", title=rings[1], format=form)] if rings else []),
     ]
-    base = alt.Chart(table).encode(y=y, tooltip=shown, color=alt.value(ACCENT) if colour is None else colour)
+    base = alt.Chart(table).encode(
+        y=y, tooltip=tooltip, color=alt.value(ACCENT) if colour is None else colour
+    )
     lines = base.mark_rule(strokeWidth=2.5, clip=True).encode(
         x=alt.X("low:Q", title=x_title, scale=scale), x2="high:Q"
     )

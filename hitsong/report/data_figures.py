@@ -41,12 +41,12 @@ def popularity(tracks, source):
 def counts(tracks, name, cells):
     """Stacked bars of the tracks in each cell (`hitsong.report.tables.cells`)."""
     table, title = tables.counts(tracks, cells), {"year": "Year of release", "genre": "Genre"}[name]
-    shown = table.assign(cell=[plain(cell, LONGEST_ROW) for cell in table["cell"]])
-    order, count = list(dict.fromkeys(shown["cell"])), charts.axis("~s", tickMinStep=1)
+    chart_rows = table.assign(cell=[plain(cell, LONGEST_ROW) for cell in table["cell"]])
+    order, count = list(dict.fromkeys(chart_rows["cell"])), charts.axis("~s", tickMinStep=1)
     if table["cell"].str.len().max() > 7:
         y = alt.Y("cell:N", sort=order, title=None, axis=alt.Axis(grid=False))
         bars = _stack(
-            shown,
+            chart_rows,
             y=y,
             x=alt.X("tracks:Q", title="tracks", axis=count),
             tooltip=["cell:N"],
@@ -55,7 +55,7 @@ def counts(tracks, name, cells):
         chart = charts.framed(bars, title, charts.ROW * len(table))
     else:
         x = alt.X("cell:N", sort=order, title=None, axis=alt.Axis(labelAngle=-40 if len(table) > 5 else 0))
-        bars = _stack(shown, x=x, y=alt.Y("tracks:Q", title="tracks", axis=count), tooltip=["cell:N"])
+        bars = _stack(chart_rows, x=x, y=alt.Y("tracks:Q", title="tracks", axis=count), tooltip=["cell:N"])
         chart = charts.framed(bars, title)
     largest = table.loc[table[list(SIDES)].sum(axis=1).idxmax(), "cell"]
     text = f"Tracks by {title.lower()} and side of the split; the largest group is {largest}."

@@ -32,16 +32,16 @@ def importance_of_parts(parts, unit):
 
 def correlations(table):
     """Draw the strongest rows of `hitsong.explain.across_tracks.correlate_columns`, and which of them may be chance."""
-    shown = table.head(SHOWN)
+    strongest = table.head(SHOWN)
     names = {True: f"false discovery rate ≤ {DISCOVERY_RATE:.0%}", False: "may be chance"}
-    shown = shown.assign(finding=(shown["q"] <= DISCOVERY_RATE).map(names))
-    present = [name for name in names.values() if (shown["finding"] == name).any()]
+    strongest = strongest.assign(finding=(strongest["q"] <= DISCOVERY_RATE).map(names))
+    present = [name for name in names.values() if (strongest["finding"] == name).any()]
     colour = alt.Color(
         "finding:N",
         **charts.colours(present, [{names[True]: ACCENT, names[False]: MUTED}[name] for name in present]),
     )
     return charts.intervals(
-        shown,
+        strongest,
         "column",
         "spearman",
         "Correlation with the predictions",

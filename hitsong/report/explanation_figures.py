@@ -53,13 +53,13 @@ def over_spectrogram(mel, values, settings, label, title=""):
     """
     n_mels, frames = mel.shape
     extent = (0, frames * settings.hop_length / settings.sample_rate, 0, n_mels)
-    shown = {"origin": "lower", "aspect": "auto", "extent": extent}
+    placement = {"origin": "lower", "aspect": "auto", "extent": extent}
     drawing, axes = new_figure(3.4)
     quiet, loud = np.quantile(mel, [0.02, 0.998])
     # Up to a middle grey only: colours lie above.
-    axes.imshow(mel, cmap="Greys", vmin=quiet, vmax=loud + 0.6 * (loud - quiet), **shown)
+    axes.imshow(mel, cmap="Greys", vmin=quiet, vmax=loud + 0.6 * (loud - quiet), **placement)
     ends = Normalize(-limit(values), limit(values))
-    image = axes.imshow(values, cmap=SCALE, norm=ends, interpolation="nearest", **shown)
+    image = axes.imshow(values, cmap=SCALE, norm=ends, interpolation="nearest", **placement)
     bar = drawing.colorbar(image, ax=axes, extend="both", orientation="horizontal", pad=0.03, aspect=35)
     bar.set_label(label)
     bar.outline.set_edgecolor(MUTED)

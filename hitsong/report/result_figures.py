@@ -31,8 +31,8 @@ def comparison(table, kind, name="comparison", title="Models and reference rows"
 
     The table has columns model, value, low, high, reference, chosen; rows without a value are not drawn.
     """
-    shown = table.dropna(subset="value").sort_values("value", ascending=False).reset_index(drop=True)
-    if shown.empty:
+    ranking = table.dropna(subset="value").sort_values("value", ascending=False).reset_index(drop=True)
+    if ranking.empty:
         return None
     metric = kinds.metric(kinds.main(kind))
     colour = (
@@ -40,9 +40,11 @@ def comparison(table, kind, name="comparison", title="Models and reference rows"
         .otherwise(alt.value(ACCENT))
     )  # fmt: skip
     chart = charts.intervals(
-        shown, "model", "value", title, f"{metric.label}, with 95 % interval", colour, at=metric.chance
+        ranking, "model", "value", title, f"{metric.label}, with 95 % interval", colour, at=metric.chance
     )
-    values = ", ".join(f"{row.model} {number(row.value, (row.low, row.high))}" for row in shown.itertuples())
+    values = ", ".join(
+        f"{row.model} {number(row.value, (row.low, row.high))}" for row in ranking.itertuples()
+    )
     alt_text = f"{metric.label} of each row with its 95 % interval: {values}."
     colours = (
         " Orange: the model chosen on validation. Grey: reference rows." if table["reference"].any() else ""
@@ -55,7 +57,7 @@ def curves(predictions, models):
     """ROC and precision-recall curves of the first models for the target "popular": a list of figures."""
     rows = {name: predictions[predictions["model"] == name] for name in models[: len(LINES)]}
     share = next(iter(rows.values()))["y"].mean()
-    drawn = ", ".join(rows)
+    model_names = ", ".join(rows)
     parts = {"roc": [], "precision_recall": []}
     for model, part in rows.items():
         x, y = roc_curve(part["y"], part["prediction"])[:2]
@@ -73,11 +75,11 @@ def curves(predictions, models):
     )
     return [
         Figure(
-            "roc", first, roc, f"ROC curves of {drawn}.",
+            "roc", first, roc, f"ROC curves of {model_names}.",
             "Further to the upper left is better. The dashed line is chance.",
         ),
         Figure(
-            "precision_recall", second, precision_recall, f"Precision against recall of {drawn}.",
+            "precision_recall", second, precision_recall, f"Precision against recall of {model_names}.",
             f"Further to the upper right is better. {percent(share)} of the test tracks are popular: the dashed line, "
             "chance.",
         ),
@@ -129,7 +131,7 @@ def predictions(predictions, name, target, confusion):
 
 def _scatter(rows, output, unit):
     """Dots of predicted and actual values (of an output), and the line on which they are equal."""
-    drawn = rows.iloc[:: len(rows) // _MANY + 1][["y", "prediction"]]
+    sample = rows.iloc[:: len(rows) // _MANY + 1][["y", "prediction"]]
     ends = rows[["y", "prediction"]].min(axis=None), rows[["y", "prediction"]].max(axis=None)
     form, unit = charts.number_format(ends), f" ({unit})" if unit else ""
     axes = [
@@ -139,8 +141,8 @@ def _scatter(rows, output, unit):
             (alt.Y, "y", f"actual{unit}"),
         )
     ]
-    opacity = float(np.clip(6 / np.sqrt(len(drawn)), 0.15, 0.6))
-    dots = alt.Chart(drawn).mark_point(size=28 if output is None else 14, opacity=opacity).encode(*axes)
+    opacity = float(np.clip(6 / np.sqrt(len(sample)), 0.15, 0.6))
+    dots = alt.Chart(sample).mark_point(size=28 if output is None else 14, opacity=opacity).encode(*axes)
     line = charts.diagonal(rows["prediction"].min(), rows["prediction"].max())
     chart = alt.layer(line, dots)
     return chart.properties(title=output) if output else chart
@@ -297,15 +299,15 @@ def errors(losses, groups, name, cells, target, model):
     if len(table) < 2:
         return None
     loss = kinds.KINDS[target.kind].loss
-    shown = table.assign(
+    chart_rows = table.assign(
         cell=[f"{plain(row.cell, 20)} ({row.tracks:,})" for row in table.itertuples()],
         **{end: table[end].where(~table["few"]) for end in ("low", "high")},
     )
     unit = "" if target.classes or target.kind == "audio_features" else f" ({target.unit()})"
     chart = charts.intervals(
-        shown, "cell", "error", f"Error {CELLS[name]}", f"{loss}{unit}",
+        chart_rows, "cell", "error", f"Error {CELLS[name]}", f"{loss}{unit}",
         alt.when(alt.datum.few).then(alt.value(MUTED)).otherwise(alt.value(ACCENT)),
-        ends=(0, 1.05 * (shown[["error", "of_mean", "high"]].max(axis=None) or 1)),
+        ends=(0, 1.05 * (chart_rows[["error", "of_mean", "high"]].max(axis=None) or 1)),
         rings=("of_mean", "of the mean"),
     )  # fmt: skip
     values = ", ".join(f"{row.cell} {short(row.error)}" for row in table.itertuples() if not row.few)

@@ -191,13 +191,13 @@ class _Progress(keras.callbacks.Callback):
     def __init__(self, steps_bar, history):
         super().__init__()
         self.bar = steps_bar
-        self.shown = {}
+        self.losses = {}
         if history:
             best = best_epoch(history)
-            self.shown = {"val_loss": history[-1]["val_loss"], "best": history[best - 1]["val_loss"]}
+            self.losses = {"val_loss": history[-1]["val_loss"], "best": history[best - 1]["val_loss"]}
 
     def on_train_batch_end(self, batch, logs=None):
-        self.bar.set_postfix({"loss": logs["loss"], **self.shown}, refresh=False)
+        self.bar.set_postfix({"loss": logs["loss"], **self.losses}, refresh=False)
         self.bar.update()
 
 

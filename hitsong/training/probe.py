@@ -16,7 +16,6 @@ from dataclasses import dataclass
 import joblib
 import numpy as np
 from sklearn.exceptions import ConvergenceWarning
-from sklearn.impute import SimpleImputer
 from sklearn.neural_network import MLPClassifier, MLPRegressor
 from sklearn.pipeline import Pipeline, make_pipeline
 from sklearn.preprocessing import StandardScaler
@@ -121,7 +120,7 @@ def _fit_perceptron(X, y, groups, target, seed):
     """One hidden layer; with enough tracks, those of some artists stop it, else only its penalty limits it."""
     held = baseline.hold_out(y, groups, target, seed, _HELD_OUT, fewest=100, fewest_of_class=10)
     rows = np.ones(len(y), bool) if held is None else ~held
-    prepare = make_pipeline(SimpleImputer(strategy="median", keep_empty_features=True), StandardScaler())
+    prepare = make_pipeline(baseline.MedianImputer(), StandardScaler())
     inputs, values = prepare.fit(X[rows]).transform(X), y
     if not target.classes:  # standardised, so that one feature's scale does not outweigh another's
         scaler = StandardScaler().fit(y[rows].reshape(rows.sum(), -1))

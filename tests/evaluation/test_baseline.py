@@ -4,6 +4,7 @@ import numpy as np
 import pandas as pd
 import pytest
 from scipy import stats
+from sklearn.impute import SimpleImputer
 from sklearn.linear_model import LogisticRegression
 from sklearn.model_selection import GroupKFold, KFold
 
@@ -384,3 +385,11 @@ class TestCandidates:
         assert row["mse_low"] < row["mse"] < row["mse_high"]
         assert np.isnan(metrics.loc[("mean", "artist"), "mse_low"])
         assert "ridge-spotify" in crossvalidation.text(metrics.reset_index(), POPULARITY)
+
+
+def test_missing_values_are_filled_as_by_scikit_learn(rng):
+    X = pd.DataFrame(rng.normal(size=(60, 4)), columns=list("abcd"))
+    X = X.mask(rng.uniform(size=X.shape) < 0.3)
+    X["d"] = np.nan
+    expected = SimpleImputer(strategy="median", keep_empty_features=True).fit(X[:40]).transform(X)
+    np.testing.assert_array_equal(baseline.MedianImputer().fit(X[:40]).transform(X), expected)
