@@ -31,7 +31,8 @@ from hitsong.models.registry import MODELS, Network
 from hitsong.training.recipe import make_recipe
 
 ROUNDS = 3
-STEPS = {"long": 4, "mel": 20, "table": 200}  # of an epoch, whose beginning costs as much as some steps
+HEAVY = ("cnn1", "cnn2", "crnn", "mfcc_cnn", "two_stream")
+STEPS = {"heavy": 4, "mel": 20, "mfcc": 100, "table": 200}  # of an epoch, whose beginning costs some 25 ms
 MEL = {"sample_rate": 22050, "n_fft": 4096, "hop_length": 2048, "n_mels": 128, "seconds": 30.0}
 FRAMES = {"mlp": 1292, "cnn1": 1292, "cnn2": 1292, "crnn": 1292}  # study 2's; the others hear 323
 TABLES = {"tags": 50, "embedding": 200, "descriptors": 67, "numeric": 10}
@@ -85,7 +86,7 @@ def network(name, examples, made):
 
 
 def measure(name, folder):
-    """CPU seconds a step, the share of waiting, and CPU seconds of a bare step."""
+    """CPU seconds of a step and of a bare one; the share of a step's time that is waiting, and that time in seconds."""
     from hitsong.backend import keep_memory
     from hitsong.training import batches
 
@@ -94,8 +95,7 @@ def measure(name, folder):
     parameters = {name: {"weights": None}} if name == "two_stream" else {}
     recipe = make_recipe(name, Config(train={"parameters": parameters}))
     inputs = MODELS[name].inputs
-    size = "long" if name in FRAMES else "mel" if {"mel", "mfcc"} & set(inputs) else "table"
-    steps = STEPS[size]
+    steps = next(count for size, count in STEPS.items() if size in {*inputs, "table"} or name in HEAVY)
     examples = clips(folder, steps * recipe.batch_size, FRAMES.get(name, 323), inputs)
     model = network(name, examples, recipe)
     ready = []
@@ -124,7 +124,8 @@ def measure(name, folder):
             batch = next(iterator)
             waited += time.perf_counter() - requested_at
             model.train_on_batch(*batch)
-        return waited / (time.perf_counter() - started)
+        passed = time.perf_counter() - started
+        return waited / passed, passed / (steps - 1)
 
     ours(), bare()  # compiled
     seconds = {ours: [], bare: []}
@@ -133,7 +134,11 @@ def measure(name, folder):
             started = time.process_time()
             run()
             seconds[run].append((time.process_time() - started) / steps)
-    return min(seconds[ours]), statistics.median(waiting() for _ in range(ROUNDS)), min(seconds[bare])
+    shares, passed = zip(*(waiting() for _ in range(ROUNDS)), strict=True)
+    return {
+        "step": min(seconds[ours]), "bare": min(seconds[bare]),
+        "waiting": statistics.median(shares), "seconds": statistics.median(passed),
+    }  # fmt: skip
 
 
 def peak():
@@ -234,11 +239,11 @@ def main():
     measured = {}
     for name in arguments.models or [name for name, model in MODELS.items() if isinstance(model, Network)]:
         with tempfile.TemporaryDirectory() as folder:
-            step, waiting, bare = measure(name, Path(folder))
-        measured[name] = {"step": step, "waiting": waiting, "bare": bare}
-        batch = MODELS[name].batch_size
+            values = measured[name] = measure(name, Path(folder))
+        step, bare = values["step"], values["bare"]
         print(
-            f"{name:20}{batch:>6}{1000 * step:>11.1f}{waiting:>9.1%}{1000 * bare:>10.1f}{step / bare:>7.2f}",
+            f"{name:20}{MODELS[name].batch_size:>6}{1000 * step:>11.1f}{values['waiting']:>9.1%}{1000 * bare:>10.1f}"
+            f"{step / bare:>7.2f}",
             flush=True,
         )
     write(arguments.json, measured)

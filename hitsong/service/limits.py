@@ -26,7 +26,7 @@ class Limits:
     in_flight : int
         Requests in work or waiting; further ones get status 503.
     workers : int
-        Decoder processes; one per core.
+        Decoder processes; one more than cores, so that a long song leaves a process per core to short ones.
     job_seconds : float
         After which a decoder that has not finished is killed.
     memory_bytes : int
@@ -43,7 +43,7 @@ class Limits:
     versions: int = 4
     held_bytes: int = 1_000_000_000
     in_flight: int = 16
-    workers: int = field(default_factory=lambda: os.cpu_count() or 1)
+    workers: int = field(default_factory=lambda: (os.cpu_count() or 1) + 1)
     job_seconds: float = 30.0
     memory_bytes: int = 3 << 30
     receive_seconds: float = 300.0

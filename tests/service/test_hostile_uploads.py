@@ -5,9 +5,11 @@ import io
 import os
 import signal
 import socket
+import sys
 import threading
 import time
-from contextlib import contextmanager
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager, suppress
 from dataclasses import replace
 from pathlib import Path
 from urllib.parse import urlsplit
@@ -20,7 +22,7 @@ import soundfile
 from hitsong.predict.predictor import Predictor
 from hitsong.service.access import AccessControl
 from hitsong.service.app import create_app
-from hitsong.service.decoders import DecodeError, DecoderPool, _Decoder
+from hitsong.service.decoders import LONG_BYTES, NICENESS, DecodeError, DecoderPool, _Decoder
 from hitsong.service.limits import Limits
 from hitsong.service.scoring import ScoringService, shown_kinds
 from hitsong.service.server import Server
@@ -292,6 +294,44 @@ def test_a_decoder_that_takes_too_long_is_killed_and_another_takes_its_place(pre
                 break
             except DecodeError:
                 assert attempt < 19
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="only Linux has a priority for each thread")
+def test_short_songs_go_before_long_ones(predictor, song):
+    with pool_of(predictor) as pool:
+        process = pool._decoders[0].process.pid
+
+        def decode(audio):
+            os.kill(process, signal.SIGSTOP)  # so that the decoding is seen from its beginning
+            with ThreadPoolExecutor(1) as executor:
+                features = executor.submit(pool.decode, audio)
+                while not pool._idle.empty():
+                    time.sleep(0.001)
+                os.kill(process, signal.SIGCONT)
+                niceness = set()
+                while not features.done():
+                    niceness |= niceness_of_threads(process)
+            return features.result().seconds, niceness
+
+        before = niceness_of_threads(process)
+        assert len(song) < LONG_BYTES
+        file = io.BytesIO()
+        noise = np.random.default_rng(1).integers(-9000, 9000, (60 * 44100, 2), np.int16)
+        soundfile.write(file, noise, 44100, format="WAV")
+        seconds, during = decode(file.getvalue())
+        assert seconds == 60
+        assert during == before | {min(before) + NICENESS}
+        assert niceness_of_threads(process) == before
+        assert decode(song) == (SECONDS, before)
+
+
+def niceness_of_threads(process):
+    """Of the threads of a process (Linux)."""
+    result = set()
+    for path in Path(f"/proc/{process}/task").glob("*/stat"):
+        with suppress(OSError):  # it has ended
+            result.add(int(path.read_text().rpartition(")")[2].split()[16]))
+    return result
 
 
 def test_a_file_that_its_decoder_dies_of_is_answered(predictor, service, song, monkeypatch):
