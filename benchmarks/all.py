@@ -28,13 +28,16 @@ ROOT = Path(__file__).parents[1]
 RESULTS = ROOT / "benchmarks" / "RESULTS.md"
 BEGIN, END = "<!-- table of all.py -->", "<!-- end of the table -->"
 STAGES = ("01_collect", "02_download", "03_features", "04_baseline", "05_train", "06_evaluate")
+QUICK_MACHINE_FAILS = "test_a_decoder_that_takes_too_long_is_killed_and_another_takes_its_place"
 SHORT_NETWORKS = ("inception_cnn", "numeric_mlp")
 
 
-def cpu(command, folder):
+def cpu(command, folder, **environment):
     """Run a command; its CPU seconds (user, system), those of all its processes included."""
     with tempfile.TemporaryFile() as output:
-        process = subprocess.Popen(command, cwd=folder, stdout=output, stderr=subprocess.STDOUT)
+        process = subprocess.Popen(
+            command, cwd=folder, stdout=output, stderr=subprocess.STDOUT, env=os.environ | environment
+        )
         _, status, usage = os.wait4(process.pid, 0)
         if status:
             output.seek(0)
@@ -124,8 +127,10 @@ def demo(options):
 
 
 def tests(options):
-    reference, ours = (sum(cpu(["make", "test"], tree)) for tree in (options.reference, ROOT))
-    yield "make test / d513a3b", ours / reference, 0.4
+    # This test of d513a3b fails on a quick machine.
+    others = "--deselect=tests/test_hostile_uploads.py::" + QUICK_MACHINE_FAILS
+    reference = sum(cpu(["make", "test"], options.reference, PYTEST_ADDOPTS=others))
+    yield "make test / d513a3b", sum(cpu(["make", "test"], ROOT)) / reference, 0.4
 
 
 def table(options):

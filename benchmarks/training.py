@@ -30,7 +30,7 @@ from hitsong.data.examples import Examples, Input
 from hitsong.models.registry import MODELS, Network
 from hitsong.training.recipe import make_recipe
 
-ROUNDS = 3
+ROUNDS = 5
 HEAVY = ("cnn1", "cnn2", "crnn", "mfcc_cnn", "two_stream")
 STEPS = {"heavy": 4, "mel": 20, "mfcc": 100, "table": 200}  # of an epoch, whose beginning costs some 25 ms
 MEL = {"sample_rate": 22050, "n_fft": 4096, "hop_length": 2048, "n_mels": 128, "seconds": 30.0}
