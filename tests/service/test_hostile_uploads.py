@@ -316,12 +316,15 @@ def test_short_songs_go_before_long_ones(predictor, song):
         before = niceness_of_threads(process)
         assert len(song) < LONG_BYTES
         file = io.BytesIO()
-        noise = np.random.default_rng(1).integers(-9000, 9000, (60 * 44100, 2), np.int16)
+        noise = np.random.default_rng(1).integers(-9000, 9000, (180 * 44100, 2), np.int16)
         soundfile.write(file, noise, 44100, format="WAV")
         seconds, during = decode(file.getvalue())
-        assert seconds == 60
+        ended_at = time.monotonic()
+        assert seconds == 180
         assert during == before | {min(before) + NICENESS}
-        assert niceness_of_threads(process) == before
+        while niceness_of_threads(process) != before:  # the system ends a thread a little after Python
+            assert time.monotonic() < ended_at + 10
+            time.sleep(0.01)
         assert decode(song) == (SECONDS, before)
 
 
