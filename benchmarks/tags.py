@@ -26,17 +26,11 @@ FEW = 8  # clips, where only the ratios are asked for
 PRODUCT = 4096  # rows and columns of the matrices
 
 
-def multiply_adds(network):
+def multiply_adds():
     """Count the multiplications of convolutions and dense layers for one patch."""
-    total = 0
-    for layer in network.layers:
-        if isinstance(layer, musicnn.Filters):
-            places = tags.FRAMES * (tags.SPECTRUM.n_mels - layer.conv.kernel_size[1] + 1)
-            total += places * int(np.prod(layer.conv.kernel.shape))
-        elif hasattr(layer, "kernel"):
-            places = tags.FRAMES if len(layer.kernel.shape) == 3 else 1
-            total += places * int(np.prod(layer.kernel.shape))
-    return total
+    front = sum(np.prod(kernel) * (musicnn.MELS - kernel[1] + 1) for kernel in musicnn.FRONT)
+    middle = sum(map(np.prod, musicnn.MIDDLE))
+    return int(musicnn.FRAMES * (front + middle) + sum(map(np.prod, musicnn.DENSE)))
 
 
 def main():
@@ -81,7 +75,7 @@ def main():
     ready = (best["decode and resample"] + best["log-mels"]) / network
     print(f"getting ready         {ready:.2f} x the network")
     print(f"many clips at a time  {best['network, one by one'] / network:.2f} x as fast as one")
-    per_patch = multiply_adds(musicnn.network())
+    per_patch = multiply_adds()
     rate, peak = per_patch * patches / network, PRODUCT**3 / best["matrix product"]
     print(
         f"multiply-adds         {per_patch:,} a patch, {per_patch * patches / len(clips) / 1e9:.1f} G a clip"

@@ -9,101 +9,124 @@ graph mode for the whole process.
 
 import numpy as np
 
-from hitsong.backend import keras, tf
+from hitsong.backend import tf
 
 FRAMES, MELS = 187, 96  # a patch: 3 s
-TAGS, EMBEDDING = 50, 200
 EPSILON = 1e-3
+
+# Kernels as in the checkpoints: frames, height, channels, filters. Timbral filters span much frequency and little
+# time, temporal filters one mel and much time.
+FRONT = ((7, 38, 1, 204), (7, 67, 1, 204), (128, 1, 1, 51), (64, 1, 1, 51), (32, 1, 1, 51))
+MIDDLE = ((7, 561, 1, 64), (7, 64, 1, 64), (7, 64, 1, 64))
+DENSE = ((1506, 200), (200, 50))
+NORMS = (1, 204, 204, 51, 51, 51, 64, 64, 64, 1506, 200)  # channels of the batch norms
 
 # Variables of the optimiser in a checkpoint, which a trained network does not need.
 OPTIMISER = ("Adam", "Adam_1", "beta1_power", "beta2_power")
 
 
-def network():
-    """Build the network, with random weights; 792,079 values with the batch norms' moving statistics.
+class Network:
+    """The network with trained weights; called on tensors, eagerly or in a `tf.function`.
 
-    Convolutions and batch norms have the names that they have in the checkpoints, which number them in
-    order of use. Dropout acts in training only and is left out.
-
-    Returns
-    -------
-    keras.Model
-        From log-mels, shape (batch, 187, 96), to a dict: "tags", shape (batch, 50), from 0 to 1; and "embedding",
-        shape (batch, 200), the last hidden layer after its batch norm ("penultimate" in the paper).
-    """
-    log_mels = keras.Input((FRAMES, MELS), dtype="float32", name="log_mels")
-    # (frames, mels, channels), later (frames, channels)
-    x = keras.layers.Reshape((FRAMES, MELS, 1))(log_mels)  # (187, 96, 1)
-    x = _norm(0)(x)
-
-    # Timbral filters span much frequency and little time, temporal filters one mel and much time.
-    padded = keras.layers.ZeroPadding2D((3, 0))(x)  # (193, 96, 1)
-    front = keras.layers.Concatenate()(
-        [
-            Filters(0, 204, (7, 38))(padded),  # (187, 204)
-            Filters(1, 204, (7, 67))(padded),  # (187, 204)
-            Filters(2, 51, (128, 1), "same")(x),  # (187, 51)
-            Filters(3, 51, (64, 1), "same")(x),  # (187, 51)
-            Filters(4, 51, (32, 1), "same")(x),  # (187, 51)
-        ]
-    )  # (187, 561)
-
-    # Two-dimensional in the paper, each kernel as high as its input: the same as over time alone.
-    mid_1 = _norm(6)(_conv(5)(front))  # (187, 64)
-    mid_2 = keras.layers.Add()([_norm(7)(_conv(6)(mid_1)), mid_1])  # (187, 64)
-    mid_3 = keras.layers.Add()([_norm(8)(_conv(7)(mid_2)), mid_2])  # (187, 64)
-
-    x = keras.layers.Concatenate()([front, mid_1, mid_2, mid_3])  # (187, 753)
-    highest = keras.layers.GlobalMaxPooling1D()(x)  # (753,)
-    mean = keras.layers.GlobalAveragePooling1D()(x)  # (753,)
-    x = keras.ops.stack([highest, mean], axis=-1)  # (753, 2)
-    x = _norm(9)(keras.layers.Flatten()(x))  # (1506,): highest 0, mean 0, highest 1, ...
-    x = keras.layers.Dense(EMBEDDING, activation="relu", name="dense")(x)  # (200,)
-    embedding = _norm(10)(x)  # (200,)
-    tags = keras.layers.Dense(TAGS, activation="sigmoid", name="dense_1")(embedding)  # (50,)
-    return keras.Model(log_mels, {"tags": tags, "embedding": embedding}, name="musicnn")
-
-
-class Filters(keras.layers.Layer):
-    """A filter bank of the front end: convolution, rectifier, batch norm, maximum over frequency.
-
-    The maximum is taken directly after the convolution, which is faster and gives the same values: rectifier and batch
-    norm are monotonic. Where a channel's batch norm has a negative factor, the kernel changes its sign before the
-    maximum, and the result changes it back.
+    Written in TensorFlow's operations rather than in layers of Keras: nothing is trained here, so that a batch norm is
+    a factor and an offset for each channel, and the service starts half a second earlier. Dropout acts in training only
+    and is left out.
 
     Parameters
     ----------
-    number : int
-        Of the convolution in the checkpoint; its batch norm has the next.
-    kernel : tuple of int
-        Frames, mels.
-    padding : str
-        Over time and frequency.
+    weights : dict of str to np.ndarray
+        By name and shape as `shapes` gives them.
     """
 
-    def __init__(self, number, filters, kernel, padding="valid"):
-        super().__init__(name=f"filters_{number}")
-        self.conv = keras.layers.Conv2D(filters, kernel, padding=padding, name=_name("conv2d", number))
-        self.norm = _norm(number + 1)
+    def __init__(self, weights):
+        self._kernels, self._biases, self._turns = {}, {}, {}
+        for layer, kernels in (("conv2d", (*FRONT, *MIDDLE)), ("dense", DENSE)):
+            for number in range(len(kernels)):
+                name = _name(layer, number)
+                self._kernels[name] = tf.constant(weights[f"{name}/kernel"])
+                self._biases[name] = tf.constant(weights[f"{name}/bias"])
+        self._norms = []
+        for number in range(len(NORMS)):
+            name = _name("batch_normalization", number)
+            gamma, beta, mean, variance = (
+                weights[f"{name}/{part}"].astype(float)
+                for part in ("gamma", "beta", "moving_mean", "moving_variance")
+            )
+            factor = gamma / np.sqrt(variance + EPSILON)
+            self._norms.append(
+                (tf.constant(factor, tf.float32), tf.constant(beta - mean * factor, tf.float32))
+            )
+        # The maximum over frequency is taken directly after the convolution, which is faster: rectifier and batch norm
+        # are monotonic. Where a batch norm has a negative factor, the kernel changes its sign before, the result after.
+        for number in range(len(FRONT)):
+            name = _name("conv2d", number)
+            self._turns[name] = tf.where(self._norms[number + 1][0] < 0, -1.0, 1.0)
+            self._kernels[name] *= self._turns[name]
 
-    def build(self, shape):
-        self.conv.build(shape)
-        self.norm.build((*shape[:2], self.conv.filters))
+    def __call__(self, log_mels):
+        """Score patches.
 
-    def call(self, x):
-        turn = keras.ops.where(self.norm.gamma < 0, -1.0, 1.0)  # (filters,)
-        x = keras.ops.conv(x, self.conv.kernel * turn, padding=self.conv.padding)  # (187, any, filters)
-        x = keras.ops.max_pool(x, (1, x.shape[2]))[:, :, 0]  # (187, filters)
-        return self.norm(keras.ops.relu(x * turn + self.conv.bias))
+        Parameters
+        ----------
+        log_mels : tf.Tensor [shape=(n, 187, 96), float32]
+
+        Returns
+        -------
+        dict of str to tf.Tensor
+            "tags", shape (n, 50), from 0 to 1; and "embedding", shape (n, 200), the last hidden layer after its batch
+            norm ("penultimate" in the paper).
+        """
+        x = self._norm(0, log_mels[..., None])  # (n, frames, mels, 1)
+        front = tf.concat([self._filter(number, x) for number in range(len(FRONT))], -1)  # (n, 187, 561)
+        mid_1 = self._middle(5, front)  # (n, 187, 64)
+        mid_2 = self._middle(6, mid_1) + mid_1
+        mid_3 = self._middle(7, mid_2) + mid_2
+        x = tf.concat([front, mid_1, mid_2, mid_3], -1)  # (n, 187, 753)
+        x = tf.stack([tf.reduce_max(x, 1), tf.reduce_mean(x, 1)], -1)  # (n, 753, 2)
+        x = self._norm(9, tf.reshape(x, (-1, NORMS[9])))  # (n, 1506): highest 0, mean 0, highest 1, ...
+        embedding = self._norm(10, tf.nn.relu(self._dense(0, x)))  # (n, 200)
+        return {"tags": tf.sigmoid(self._dense(1, embedding)), "embedding": embedding}
+
+    def _filter(self, number, x):
+        """A filter bank of the front end, the highest value over frequency: (n, 187, filters)."""
+        name = _name("conv2d", number)
+        length = FRONT[number][0]
+        padding = [[0, 0], [(length - 1) // 2, length // 2], [0, 0], [0, 0]]  # over time only
+        x = tf.nn.conv2d(x, self._kernels[name], 1, padding)  # (n, 187, any, filters)
+        x = tf.nn.max_pool2d(x, (1, x.shape[2]), 1, "VALID")[:, :, 0]
+        return self._norm(number + 1, tf.nn.relu(x * self._turns[name] + self._biases[name]))
+
+    def _middle(self, number, x):
+        """Convolve over time; two-dimensional in the paper, with kernels as high as their input: (n, 187, 64)."""
+        name = _name("conv2d", number)
+        kernel = tf.squeeze(self._kernels[name], 2)  # (7, channels, 64)
+        return self._norm(number + 1, tf.nn.relu(tf.nn.conv1d(x, kernel, 1, "SAME") + self._biases[name]))
+
+    def _dense(self, number, x):
+        name = _name("dense", number)
+        return x @ self._kernels[name] + self._biases[name]
+
+    def _norm(self, number, x):
+        factor, offset = self._norms[number]
+        return x * factor + offset
 
 
-def _conv(number):
-    """Convolve over seven frames with 64 filters, rectified."""
-    return keras.layers.Conv1D(64, 7, padding="same", activation="relu", name=_name("conv2d", number))
+def shapes():
+    """The shapes of a trained network's weights by their names in a checkpoint, which numbers layers in order of use.
 
-
-def _norm(number):
-    return keras.layers.BatchNormalization(epsilon=EPSILON, name=_name("batch_normalization", number))
+    792,079 values, with the batch norms' moving statistics.
+    """
+    found = {}
+    for layer, kernels in (("conv2d", (*FRONT, *MIDDLE)), ("dense", DENSE)):
+        for number, kernel in enumerate(kernels):
+            name = _name(layer, number)
+            found |= {f"{name}/kernel": kernel, f"{name}/bias": kernel[-1:]}
+    for number, channels in enumerate(NORMS):
+        name = _name("batch_normalization", number)
+        found |= {
+            f"{name}/{part}": (channels,) for part in ("gamma", "beta", "moving_mean", "moving_variance")
+        }
+    return found
 
 
 def _name(layer, number):
@@ -129,27 +152,23 @@ def weights(folder):
 
 
 def load(folder):
-    """Build the network with the trained weights of a checkpoint; each must be used exactly once.
+    """Make the network with the trained weights of a checkpoint.
 
     Returns
     -------
-    keras.Model
-        See `network`.
+    Network
 
     Raises
     ------
     ValueError
         If the weights of the checkpoint are not those that the network needs.
     """
-    model, trained = network(), weights(folder)
-    slots = {"/".join(slot.path.split("/")[-2:]): slot for slot in model.weights}
-    if len(slots) != len(model.weights) or slots.keys() != trained.keys():
-        raise ValueError(f"{folder} is no musicnn: it differs in {sorted(slots.keys() ^ trained.keys())}")
-    for name, slot in slots.items():
-        value = trained[name]
-        if value.ndim == 4 and len(slot.shape) == 3:  # a full-height kernel: (7, height, 1, filters)
-            value = np.squeeze(value, axis=2)
-        if value.shape != tuple(slot.shape):
-            raise ValueError(f"{folder}: {name} has the shape {value.shape}, not {tuple(slot.shape)}")
-        slot.assign(value)
-    return model
+    trained, needed = weights(folder), shapes()
+    if trained.keys() != needed.keys():
+        raise ValueError(f"{folder} is no musicnn: it differs in {sorted(trained.keys() ^ needed.keys())}")
+    for name, value in trained.items():
+        if value.shape != needed[name]:
+            raise ValueError(
+                f"{folder} is no musicnn: {name} has the shape {value.shape}, not {needed[name]}"
+            )
+    return Network(trained)

@@ -126,11 +126,8 @@ class Tagger:
         from hitsong.backend import tf
         from hitsong.features import musicnn  # here, for TensorFlow: workers only make patches
 
-        network = musicnn.load(folder)
         signature = [tf.TensorSpec((None, FRAMES, SPECTRUM.n_mels), tf.float32)]
-        self._predict = tf.function(
-            lambda x: network(x, training=False), input_signature=signature, autograph=False
-        )
+        self._predict = tf.function(musicnn.load(folder), input_signature=signature, autograph=False)
 
     def tag(self, clips):
         """Score clips, all their patches together.
