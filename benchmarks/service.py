@@ -64,7 +64,7 @@ def main():
     )
     parser.add_argument("folder", type=Path)
     parser.add_argument("--against", type=Path, metavar="OTHER", help="another checkout with the same study")
-    parser.add_argument("--rounds", type=int, default=3, help="starts of each (default: %(default)s)")
+    parser.add_argument("--rounds", type=int, default=5, help="starts of each (default: %(default)s)")
     parser.add_argument("--json", type=Path, metavar="FILE", help="write this checkout's medians, too")
     parser.add_argument("--memory", type=int, metavar="N")
     parser.add_argument("--hostile", type=int, metavar="N")
