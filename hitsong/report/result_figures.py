@@ -39,9 +39,7 @@ def comparison(table, kind, name="comparison", title="Models and reference rows"
         alt.when(alt.datum.reference).then(alt.value(MUTED)).when(alt.datum.chosen).then(alt.value(SECOND))
         .otherwise(alt.value(ACCENT))
     )  # fmt: skip
-    chart = charts.intervals(
-        ranking, "model", "value", title, f"{metric.label}, with 95 % interval", colour, at=metric.chance
-    )
+    chart = charts.intervals(ranking, "model", "value", title, metric.label, colour, at=metric.chance)
     values = ", ".join(
         f"{row.model} {number(row.value, (row.low, row.high))}" for row in ranking.itertuples()
     )
