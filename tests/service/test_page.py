@@ -572,6 +572,7 @@ def test_songs_can_be_dropped_and_keep_apart_under_one_name(visit, tone):
         audio = tab.locator(".detail audio")
         expect(audio).not_to_have_js_property("readyState", 0)
         assert audio.evaluate("audio => audio.duration") == pytest.approx(seconds, abs=0.01)
+        shown(tab.locator(".detail .overlay"))  # or the next click would break it off
 
 
 def test_a_card_is_text_and_never_markup(visit):
