@@ -142,17 +142,21 @@ def _parse(cells, settings, path):
     fits = {
         "isrc": tracks["isrc"].str.fullmatch(_ISRC),
         "preview_url": cells["preview_url"].str.match(_ADDRESS),
+        "audio_path": cells["audio_path"].str.fullmatch(r"[^\0]+"),
     }
-    tracks["preview_url"] = cells["preview_url"]
+    tracks[["preview_url", "audio_path"]] = cells[["preview_url", "audio_path"]]
     for name, valid in fits.items():
         tracks[name] = tracks[name].where(valid.fillna(False).astype(bool))
-    for name, what in {"isrc": "ISRC", "preview_url": "web address", "split": "name of a side"}.items():
+    kinds = {
+        "isrc": "ISRC", "preview_url": "web address", "audio_path": "name of a file", "split": "name of a side",
+    }  # fmt: skip
+    for name, what in kinds.items():
         lost = cells[name][tracks[name].isna() & cells[name].notna()]
         if len(lost):
             remarks.append(f"{name}: no {what} in {len(lost):,} cells, for example {lost.iat[0]!r}; left out")
 
     root = Path(settings.audio_root).resolve() if settings.audio_root else path.parent
-    tracks["audio_path"] = cells["audio_path"].map(lambda name: str(root / name), na_action="ignore")
+    tracks["audio_path"] = tracks["audio_path"].map(lambda name: str(root / name), na_action="ignore")
     unknown = tracks["audio_path"].where(tracks["duration_ms"].isna()).dropna()
     tracks.loc[unknown.index, "duration_ms"] = unknown.map(_milliseconds).astype(float)
     for name in ("release_date", "read_at"):

@@ -428,6 +428,7 @@ TABLES = (
 @given(TABLES, st.sampled_from([None, ",", [" & ", "/"]]), st.sampled_from(",\t;|"))
 @example((["name", "popularity"], [["\x00", "1"]]), None, ",")
 @example((["name", "popularity"], [["\ud800", "1"]]), None, ",")
+@example((["name", "popularity", "audio_path"], [["a", "1", "\x00"]]), None, ",")
 @example(
     (["name", "popularity", "duration_ms"], [["a", "1", ""], ["b", "1", "1.7"], ["c", "2", "1e300"]]),
     None,
