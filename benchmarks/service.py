@@ -111,16 +111,21 @@ def compare(paths, clips, arguments, options):
     checkouts = [ROOT] + ([arguments.against.resolve()] if arguments.against else [])
     long = long_song(paths)
     results = {checkout: [] for checkout in checkouts}
-    for _ in range(arguments.rounds):
-        for checkout in checkouts:
-            with served(checkout, options) as (url, process, started):
-                results[checkout].append(speed(url, process.pid, started, clips, long))
+    for measure in (
+        first_answer,
+        speed,
+    ):  # load slows some machines down for a while, so all starts come before it
+        for _ in range(arguments.rounds):
+            for checkout in checkouts:
+                with served(checkout, options) as (url, process, started):
+                    results[checkout].append(measure(url, process.pid, started, clips, long))
     print(
         f"{'':75}"
         + "".join(f"{name:>8}" for name in ("here", "other", "ratio")[: 3 * len(checkouts) - 3 or 1])
     )
     medians = {
-        key: [statistics.median(result[key] for result in rows) for rows in results.values()] for key in ROWS
+        key: [statistics.median(result[key] for result in rows if key in result) for rows in results.values()]
+        for key in ROWS
     }
     if arguments.json:
         arguments.json.write_text(json.dumps({key: values[0] for key, values in medians.items()}))
@@ -140,12 +145,16 @@ def long_song(paths):
     return file.getvalue()
 
 
+def first_answer(url, pid, started, clips, long):
+    """Measure the start of a service up to its first answer: numbers by the keys of `ROWS`."""
+    ask(requests.Session(), url, clips[0])
+    return {"first_s": time.perf_counter() - started, "first_cpu": cpu_seconds(pid)}
+
+
 def speed(url, pid, started, clips, long):
-    """Measure a service that has just started: numbers by the keys of `ROWS`."""
+    """Measure a service in work: numbers by the keys of `ROWS`."""
     session = requests.Session()
     ask(session, url, clips[0])
-    first = time.perf_counter() - started
-    first_cpu = cpu_seconds(pid)
     one_s, one_cpu = alone(session, url, pid, clips, ALONE)
     long_s, long_cpu = alone(session, url, pid, [long], 4)
     before = cpu_seconds(pid)
@@ -155,7 +164,7 @@ def speed(url, pid, started, clips, long):
     together_cpu = (cpu_seconds(pid) - before) / TOGETHER
     short, beside = zip(*(beside_long(url, clips, long) for _ in range(BESIDE)), strict=True)
     return {
-        "first_s": first, "first_cpu": first_cpu, "one_s": one_s, "one_cpu": one_cpu,
+        "one_s": one_s, "one_cpu": one_cpu,
         "share": statistics.mean(cores) / os.cpu_count() * one_cpu / together_cpu,
         "long_s": long_s / one_s, "long_cpu": long_cpu / one_cpu,
         "beside": statistics.median(beside) / statistics.median(short),
