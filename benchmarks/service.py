@@ -64,7 +64,9 @@ def main():
     )
     parser.add_argument("folder", type=Path)
     parser.add_argument("--against", type=Path, metavar="OTHER", help="another checkout with the same study")
-    parser.add_argument("--rounds", type=int, default=5, help="starts of each (default: %(default)s)")
+    parser.add_argument(
+        "--rounds", type=int, default=5, help="starts of each measurement (default: %(default)s)"
+    )
     parser.add_argument("--json", type=Path, metavar="FILE", help="write this checkout's medians, too")
     parser.add_argument("--memory", type=int, metavar="N")
     parser.add_argument("--hostile", type=int, metavar="N")
@@ -111,10 +113,8 @@ def compare(paths, clips, arguments, options):
     checkouts = [ROOT] + ([arguments.against.resolve()] if arguments.against else [])
     long = long_song(paths)
     results = {checkout: [] for checkout in checkouts}
-    for measure in (
-        first_answer,
-        speed,
-    ):  # load slows some machines down for a while, so all starts come before it
+    # Load slows some machines down for a while, so the first answers come before it.
+    for measure in (first_answer, speed):
         for _ in range(arguments.rounds):
             for checkout in checkouts:
                 with served(checkout, options) as (url, process, started):

@@ -28,9 +28,9 @@ PRODUCT = 4096  # rows and columns of the matrices
 
 def multiply_adds():
     """Count the multiplications of convolutions and dense layers for one patch."""
-    front = sum(np.prod(kernel) * (musicnn.MELS - kernel[1] + 1) for kernel in musicnn.FRONT)
+    front = sum(np.prod(kernel) * (tags.SPECTRUM.n_mels - kernel[1] + 1) for kernel in musicnn.FRONT)
     middle = sum(map(np.prod, musicnn.MIDDLE))
-    return int(musicnn.FRAMES * (front + middle) + sum(map(np.prod, musicnn.DENSE)))
+    return int(tags.FRAMES * (front + middle) + sum(map(np.prod, musicnn.DENSE)))
 
 
 def main():

@@ -11,7 +11,6 @@ import numpy as np
 
 from hitsong.backend import tf
 
-FRAMES, MELS = 187, 96  # a patch: 3 s
 EPSILON = 1e-3
 
 # Kernels as in the checkpoints: frames, height, channels, filters. Timbral filters span much frequency and little
@@ -20,6 +19,7 @@ FRONT = ((7, 38, 1, 204), (7, 67, 1, 204), (128, 1, 1, 51), (64, 1, 1, 51), (32,
 MIDDLE = ((7, 561, 1, 64), (7, 64, 1, 64), (7, 64, 1, 64))
 DENSE = ((1506, 200), (200, 50))
 NORMS = (1, 204, 204, 51, 51, 51, 64, 64, 64, 1506, 200)  # channels of the batch norms
+PARTS = ("gamma", "beta", "moving_mean", "moving_variance")  # of a batch norm
 
 # Variables of the optimiser in a checkpoint, which a trained network does not need.
 OPTIMISER = ("Adam", "Adam_1", "beta1_power", "beta2_power")
@@ -48,10 +48,7 @@ class Network:
         self._norms = []
         for number in range(len(NORMS)):
             name = _name("batch_normalization", number)
-            gamma, beta, mean, variance = (
-                weights[f"{name}/{part}"].astype(float)
-                for part in ("gamma", "beta", "moving_mean", "moving_variance")
-            )
+            gamma, beta, mean, variance = (weights[f"{name}/{part}"].astype(float) for part in PARTS)
             factor = gamma / np.sqrt(variance + EPSILON)
             self._norms.append(
                 (tf.constant(factor, tf.float32), tf.constant(beta - mean * factor, tf.float32))
@@ -116,17 +113,15 @@ def shapes():
 
     792,079 values, with the batch norms' moving statistics.
     """
-    found = {}
+    by_name = {}
     for layer, kernels in (("conv2d", (*FRONT, *MIDDLE)), ("dense", DENSE)):
         for number, kernel in enumerate(kernels):
             name = _name(layer, number)
-            found |= {f"{name}/kernel": kernel, f"{name}/bias": kernel[-1:]}
+            by_name |= {f"{name}/kernel": kernel, f"{name}/bias": kernel[-1:]}
     for number, channels in enumerate(NORMS):
         name = _name("batch_normalization", number)
-        found |= {
-            f"{name}/{part}": (channels,) for part in ("gamma", "beta", "moving_mean", "moving_variance")
-        }
-    return found
+        by_name |= {f"{name}/{part}": (channels,) for part in PARTS}
+    return by_name
 
 
 def _name(layer, number):
