@@ -10,6 +10,7 @@ from playwright.sync_api import sync_playwright
 
 PHONE, DESK = (390, 844), (1280, 900)
 LOCAL = ("", "localhost", "127.0.0.1")  # "" is the host of file:, data: and blob:
+BROKEN_OFF = "net::ERR_ABORTED"  # by the page itself, or because the page was left
 
 
 @contextmanager
@@ -29,7 +30,8 @@ def page(width, height, dark=False, javascript=True):
     ------
     page : playwright.sync_api.Page
     trouble : list of str
-        Grows by every error on the console, exception, failed request, and request to another machine.
+        Grows by every error on the console, exception, request to another machine, and request that failed
+        other than by being broken off.
     """
     chromium = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
     if chromium is None:
@@ -39,6 +41,10 @@ def page(width, height, dark=False, javascript=True):
     def requested(request):
         if urlsplit(request.url).hostname not in (None, *LOCAL):
             trouble.append(f"remote request: {request.url}")
+
+    def failed(request):
+        if request.failure != BROKEN_OFF:
+            trouble.append(f"failed: {request.url[:200]}: {request.failure}")
 
     with sync_playwright() as playwright:
         browser = playwright.chromium.launch(executable_path=chromium, args=["--no-sandbox"])
@@ -51,7 +57,7 @@ def page(width, height, dark=False, javascript=True):
         )
         opened.on("pageerror", lambda error: trouble.append(f"exception: {error}"))
         opened.on("request", requested)
-        opened.on("requestfailed", lambda request: trouble.append(f"failed: {request.url[:200]}"))
+        opened.on("requestfailed", failed)
         yield opened, trouble
         browser.close()
 
