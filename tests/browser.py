@@ -6,11 +6,14 @@ from urllib.parse import urlsplit
 
 import pytest
 from axe_playwright_python.sync_playwright import Axe
-from playwright.sync_api import sync_playwright
+from playwright.sync_api import expect, sync_playwright
 
 PHONE, DESK = (390, 844), (1280, 900)
 LOCAL = ("", "localhost", "127.0.0.1")  # "" is the host of file:, data: and blob:
 BROKEN_OFF = "net::ERR_ABORTED"  # by the page itself, or because the page was left
+
+PATIENCE = 30_000  # milliseconds; other tests may need the cores
+expect.set_options(timeout=PATIENCE)
 
 
 @contextmanager
@@ -60,6 +63,15 @@ def page(width, height, dark=False, javascript=True):
         opened.on("requestfailed", failed)
         yield opened, trouble
         browser.close()
+
+
+def wait_until(page, holds):
+    """Wait until a condition that `expect` does not know holds."""
+    for _ in range(PATIENCE // 100):
+        if holds():
+            return
+        page.wait_for_timeout(100)
+    pytest.fail("it never held")
 
 
 def faults(page):

@@ -203,8 +203,7 @@ def test_another_audio_feature_is_chosen(studies):
         page.wait_for_selector(".drawing.tracks .live svg")
         before = numbers_of(page, 4)
         page.locator("[name=output]").select_option("energy")
-        page.wait_for_timeout(300)
-        assert numbers_of(page, 4) != before
+        browser.wait_until(page, lambda: numbers_of(page, 4) != before)
         assert trouble == []
 
 

@@ -3,7 +3,6 @@
 import io
 import re
 import tempfile
-import time
 
 import numpy as np
 import pandas as pd
@@ -13,6 +12,7 @@ from PIL import Image
 from hitsong.explain.mels import band_edges, band_medians, patch_size
 from hitsong.files import read_json
 from hitsong.predict.predictor import histogram, percentile_of
+from hitsong.service import scoring
 from hitsong.service.scoring import RecentSongs
 from tests.serving import client_of, predict, rank, wav
 from tests.small_study import RATE, SECONDS, TARGETS, bundle_of, examples
@@ -253,13 +253,17 @@ def test_a_model_without_spectrogram_has_one_to_show_but_no_map(service_of, nois
     assert (refused.status_code, refused.json()["code"]) == (404, "no_map")
 
 
-def test_recent_songs_expire_and_are_bounded():
-    recent = RecentSongs(most=2, seconds=0.2)
+def test_recent_songs_expire_and_are_bounded(monkeypatch):
+    clock = [0.0]
+    monkeypatch.setattr(scoring.time, "monotonic", lambda: clock[0])
+    recent = RecentSongs(most=2, seconds=20)
     names = [recent.put(number) for number in range(3)]
     assert [recent.get(name) for name in names] == [None, 1, 2]
     assert len(set(names)) == 3
     assert all(len(name) == 22 for name in names)  # 128 bits
-    time.sleep(0.25)
+    clock[0] = 19.0
+    assert recent.get(names[1]) == 1
+    clock[0] = 21.0
     assert [recent.get(name) for name in names] == [None] * 3
 
 

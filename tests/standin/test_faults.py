@@ -133,10 +133,10 @@ def test_connections_are_dropped_before_within_and_after_the_headers():
 def test_answers_may_be_slow(monkeypatch):
     monkeypatch.setattr(faults, "SLOW", 0.3)
     with troubled("slow", at=2) as client:
-        for slow in (False, True, False):
-            start = time.perf_counter()
-            assert client.ask(SEARCH).ok
-            assert (time.perf_counter() - start > 0.3) is slow
+        assert client.ask(SEARCH).ok
+        start = time.perf_counter()
+        assert client.ask(SEARCH).ok
+        assert time.perf_counter() - start > 0.3
 
 
 @pytest.mark.parametrize(
