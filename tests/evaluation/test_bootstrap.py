@@ -155,6 +155,22 @@ class TestIntervals:
             covered += low <= truth <= high
         assert 0.91 <= covered / simulations <= 0.99
 
+    @pytest.mark.parametrize(("of_groups", "of_seeds"), [(0.02, 0), (0, 0.02), (0.02, 0.02)])
+    def test_small_effects_of_groups_and_seeds_have_the_classical_standard_error(
+        self, of_groups, of_seeds, rng
+    ):
+        groups, seeds = of_groups * rng.normal(size=12), of_seeds * rng.normal(size=6)
+        y = rng.normal(size=48)
+        predictions = [y + 1 + groups.repeat(4) + seed for seed in seeds]
+        resampling = bootstrap.Resampling(np.arange(48) // 4, 20_000, seed=1)
+        measured = resampling.measure("popularity", y, predictions, only=["mae"])
+        # The factor that makes good for drawing few groups widens what seeds add, too.
+        variance = groups.var(ddof=1) / 12 + seeds.var(ddof=1) / 6 * 12 / 11
+        assert measured.standard_error("mae") == pytest.approx(np.sqrt(variance), rel=0.02)
+        low, high = measured.intervals()["mae"]
+        half = stats.t.ppf(0.975, (12 - 1) / 1.5) * np.sqrt(variance)  # errors: fewer degrees of freedom
+        assert (high - low) / 2 == pytest.approx(half, rel=0.04)
+
     def test_an_interval_contains_a_perfect_result(self):
         y = np.arange(40.0)
         bounds = bootstrap.intervals("popularity", y, y, np.arange(40) // 4, 100, seed=1)
