@@ -33,6 +33,18 @@ def test_the_same_preview_is_one_recording_whatever_its_query():
     assert fallen == {"preview": 1, "isrc": 0, "title": 0}
 
 
+def test_of_equally_popular_copies_one_with_a_preview_stays_the_oldest_then_the_first():
+    copies = (
+        {"track_id": "a", "isrc": "X1", "release_date": "2001"},
+        {"track_id": "d", "isrc": "X1", "release_date": "2003", "preview_url": "http://p/1"},
+        {"track_id": "c", "isrc": "X1", "release_date": "2002", "preview_url": "http://p/2"},
+        {"track_id": "b", "isrc": "X1", "release_date": "2002", "preview_url": "http://p/3"},
+    )
+    assert kept(*copies)[0] == {"b": ["a", "c", "d"]}
+    assert kept(*copies[:3])[0] == {"c": ["a", "d"]}
+    assert kept(*copies[:2], {"track_id": "e", "isrc": "X1", "popularity": 11.0})[0] == {"e": ["a", "d"]}
+
+
 def test_null_previews_do_not_merge_everything():
     recordings, _ = kept(*({"track_id": str(n), "name": f"Song {n}"} for n in range(5)))
     assert len(recordings) == 5

@@ -49,6 +49,17 @@ def test_an_unchanged_history_is_not_written_again(path):
     assert path.stat().st_mtime_ns == before
 
 
+def test_counts_of_a_month_are_known_at_its_end_and_those_of_the_last_when_counting_ended():
+    months = pd.DataFrame(
+        {"track_id": ["a", "a", "b"], "month": [202511, 202512, 202601], "users": [1, 2, 3]}
+    )
+    last = pd.Timestamp("2026-01-20", tz="UTC")
+    readings = history.of_months(months, last, "listenbrainz", ["users"])
+    assert readings["start"].dt.strftime("%Y-%m-%d").tolist() == ["2025-11-01", "2025-12-01", "2026-01-01"]
+    assert readings["read_at"].dt.strftime("%Y-%m-%d").tolist() == ["2025-12-01", "2026-01-01", "2026-01-20"]
+    assert readings["value"].tolist() == [1, 2, 3]
+
+
 def test_no_file_is_no_reading(path):
     assert history.read(path).empty
     assert list(history.read(path).columns) == history.SCHEMA.names

@@ -152,6 +152,27 @@ def test_clips_of_one_recording_share_a_group_from_the_first_split_on(study, rng
         assert counts["united"] == 1
     assert searched == [29]  # one clip failed; the second time they are read
     assert "share a group" in united_line(counts)
+    assert counts["copies_excluded"] == 0
+
+
+def test_clips_that_turn_out_to_be_one_recording_are_not_left_on_two_sides(study, monkeypatch):
+    before = load_tracks(study, config.Config())[0].set_index("track_id")["artist"]
+    a, b = (before.index[before == side][0] for side in ("train", "test"))
+    near = pd.DataFrame({"track_id": [a], "other": [b], "shift": [1.5], "correlation": [0.9]})
+    monkeypatch.setattr("hitsong.data.tracks.near_pairs", lambda _: near)
+    tracks, _, counts = load_tracks(study, config.Config())
+    after = tracks.set_index("track_id")["artist"]
+    assert sorted(after[[a, b]]) in (["excluded", "train"], ["excluded", "test"])
+    assert (counts["united"], counts["copies_excluded"]) == (1, 1)
+    assert "older than their pair" in united_line(counts)
+
+
+def test_tracks_without_an_age_are_counted_where_the_target_is_relative_to_it(study):
+    tracks = pd.read_parquet(study.tracks)
+    tracks["release_date"] = [None] * 4 + ["2020-07-01"] * 26
+    deduplicate.write(study.tracks, tracks)
+    left, _, counts = load_tracks(study, config.Config(target={"relative_to": "age"}))
+    assert (len(left), counts["without_age"]) == (26, 4)
 
 
 # --- What models take -------------------------------------------------------------------------------
