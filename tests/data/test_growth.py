@@ -108,6 +108,33 @@ def test_first_weeks_know_nothing_that_was_read_later():
     pd.testing.assert_frame_equal(table.iloc[earlier], growth.first_weeks(tracks, later, 3)[0].iloc[earlier])
 
 
+def test_first_weeks_of_levels_and_of_counts():
+    month = 365.25 / 12
+    tracks = tracks_released("2020-01-01", "2020-01-01", "2020-01-01")
+    tracks["released"] = pd.to_datetime(tracks["release_date"])
+    known = selected(
+        ("t0", 10, None, "2020-01-11"), ("t0", 30, None, "2020-02-10"), ("t0", 50, None, "2020-03-11"),
+        ("t0", 99, None, "2020-05-01"),
+    )  # fmt: skip
+    levels = growth.first_weeks(tracks, known, 3)[0].loc["t0"]
+    first, last = np.log1p([10, 50])
+    assert levels["mean"] == pytest.approx(np.log1p(30))
+    assert (levels["first"], levels["last"]) == pytest.approx((first, last))
+    assert levels["trend"] == pytest.approx((last - first) / (60 / month))
+    known = selected(
+        ("t1", 31, "2020-01-01", "2020-02-01"), ("t1", 58, "2020-02-01", "2020-03-01"),
+        ("t1", 7, "2020-04-01", "2020-05-01"),
+    )  # fmt: skip
+    counts, read_at = growth.first_weeks(tracks, known, 3)
+    first, last = np.log1p([31 * month / 31, 58 * month / 29])  # a month
+    assert counts.loc["t1", "mean"] == pytest.approx(np.log1p((31 + 58) / (60 / month)))
+    assert counts.loc["t1", ["first", "last"]].tolist() == pytest.approx([first, last])
+    assert counts.loc["t1", "trend"] == pytest.approx((last - first) / (29 / month))
+    assert read_at["t1"] == pd.Timestamp("2020-03-01")
+    assert counts.loc["t2", ["mean", "first", "last"]].tolist() == [0, 0, 0]  # counted, and nobody listened
+    assert np.isnan(counts.loc["t2", "trend"])
+
+
 @pytest.fixture(scope="module")
 def rolling():
     """Careers with their sides as of four dates."""
