@@ -29,6 +29,14 @@ def selected(*rows):
     return growth.select_quantity(readings(*rows), Config())
 
 
+def test_the_quantity_is_the_one_that_is_asked_for_else_the_most_frequent():
+    both = readings(*[("t0", day, None, f"2020-02-0{day}") for day in range(1, 6)])
+    both["quantity"] = ["users", "users", "listens", "listens", "listens"]
+    for chosen, values in {"users": [1, 2], "listens": [3, 4, 5], "listens_per_month": [3, 4, 5]}.items():
+        config = Config(collect={"popularity": chosen})
+        assert growth.select_quantity(both, config)["value"].tolist() == values
+
+
 def test_levels_are_averaged_within_their_months_and_unknown_ones_have_no_growth():
     tracks = growth.with_growth(
         tracks_released("2020-01-01", "2020-01-01", "2020"),
