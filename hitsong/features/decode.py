@@ -4,6 +4,7 @@ libsndfile decodes, or PyAV what libsndfile lacks; the channels are averaged, so
 channels differently (up to 3 dB), so training, serving and checks all use this one.
 """
 
+import functools
 import os
 import sys
 import tempfile
@@ -170,8 +171,12 @@ def _descriptor(stream):
 
 def mono(samples):
     """Average the channels: (n, channels) -> (n,)."""
-    channels = samples.shape[1]
-    return samples[:, 0] if channels == 1 else samples @ np.full(channels, 1 / channels, np.float32)
+    if samples.shape[1] == 1:
+        return samples[:, 0]
+    # As sums, as fast as a product of matrices, of which BLAS now and then warns without a reason.
+    total = functools.reduce(np.add, samples.T)
+    total *= np.float32(1 / samples.shape[1])
+    return total
 
 
 def resample(samples, sample_rate, new_rate):

@@ -48,6 +48,16 @@ def test_no_samples_is_an_error(tone):
         decode.read(tone("empty.wav", seconds=0))
 
 
+@pytest.mark.parametrize("channels", [1, 2, 3, 8])
+def test_mono_is_the_mean_of_the_channels_and_leaves_them(channels, rng):
+    samples = rng.normal(size=(1000, channels)).astype(np.float32)
+    before = samples.copy()
+    mono = decode.mono(samples)
+    assert mono.dtype == np.float32
+    np.testing.assert_allclose(mono, before.mean(axis=1, dtype=float), atol=1e-6)
+    np.testing.assert_array_equal(samples, before)
+
+
 def test_crop_takes_the_middle_or_appends_silence():
     assert decode.crop(np.arange(10), 4).tolist() == [3, 4, 5, 6]
     assert decode.crop(np.arange(1, 4), 5).tolist() == [1, 2, 3, 0, 0]
