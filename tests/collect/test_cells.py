@@ -6,7 +6,7 @@ from datetime import date
 import numpy as np
 import pandas as pd
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from hitsong.collect.artist_cells import artist_remarks, parse_artists
@@ -114,7 +114,6 @@ NUMBERS = st.lists(
 )
 
 
-@settings(deadline=None)
 @given(NUMBERS, st.sampled_from(".,"), st.sampled_from(["", "other", " ", "\u00a0", "'"]))
 def test_numbers_are_read_back_or_asked_for(values, decimal, thousands):
     if thousands == "other":
@@ -130,7 +129,6 @@ def test_numbers_are_read_back_or_asked_for(values, decimal, thousands):
     assert (read, "collect.table.decimal" in message) == (values, True)
 
 
-@settings(deadline=None)
 @given(
     st.lists(st.text("0123456789.,' eE+-x\u00a0", max_size=9), max_size=6), st.sampled_from([None, ".", ","])
 )
@@ -189,7 +187,6 @@ NAMES = st.lists(
 )
 
 
-@settings(deadline=None)
 @given(NAMES.map(lambda names: [name.strip() for name in names if name.strip()]))
 def test_a_written_list_is_read_back(names):
     for text in (
@@ -206,7 +203,6 @@ def test_a_written_list_is_read_back(names):
         assert parse_artists(repr(np.array(names, dtype=object))) == names
 
 
-@settings(deadline=None)
 @given(st.text("[](){}'\",\\; Anul", max_size=30))
 def test_any_cell_gives_names(cell):
     names = parse_artists(cell, [";"])
@@ -270,7 +266,6 @@ def test_other_dates_need_a_format_and_the_message_names_it():
 
 
 @pytest.mark.long
-@settings(deadline=None)
 @given(st.lists(st.dates(date(1900, 1, 1), date(2099, 12, 31)), min_size=1, max_size=5))
 def test_dates_are_read_back(days):
     iso = [day.isoformat() for day in days]
@@ -279,7 +274,6 @@ def test_dates_are_read_back(days):
         assert parse_dates(column(*(day.strftime(form) for day in days)), "d", form)[0].tolist() == iso
 
 
-@settings(deadline=None)
 @given(st.lists(st.none() | st.text("0123456789-/.T :Z", max_size=12), max_size=5))
 def test_any_cells_give_dates_or_nothing(cells):
     dates, precision, _ = parse_dates(pd.Series(cells, dtype="str"), "d")

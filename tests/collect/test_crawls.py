@@ -150,7 +150,7 @@ def fresh(service, tmp_path_factory):
 
 
 @pytest.mark.long
-@settings(max_examples=250, deadline=None, suppress_health_check=list(HealthCheck))
+@settings(max_examples=250, suppress_health_check=list(HealthCheck))
 @given(st.lists(st.tuples(_choices(), st.integers(0, 60)), min_size=2, max_size=5))
 def test_any_sequence_of_crawls_exports_the_same_as_fresh_crawls_filtered(service, fresh, sequence):
     with tempfile.TemporaryDirectory() as folder, pytest.MonkeyPatch.context() as patch:

@@ -1,6 +1,6 @@
 import pandas as pd
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from hitsong.collect import deduplicate
@@ -97,7 +97,6 @@ TRACKS = st.lists(
 
 
 @pytest.mark.long
-@settings(deadline=None)
 @given(TRACKS, st.randoms())
 def test_every_track_is_kept_once_in_any_order(tracks, random):
     given_rows = [

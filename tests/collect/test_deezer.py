@@ -121,7 +121,7 @@ SCHEDULES = st.lists(
 
 
 @pytest.mark.long
-@settings(max_examples=15, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=15, suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow])
 @given(SCHEDULES)
 def test_whatever_goes_wrong_the_catalogue_is_the_same(crawled, tmp_path_factory, faults):
     _, _, tracks = crawled

@@ -342,7 +342,7 @@ _ATTEMPTS = st.lists(st.integers(0, 12), max_size=4)
 
 @pytest.mark.long
 @pytest.mark.timeout(900)
-@settings(max_examples=100, deadline=None, suppress_health_check=list(HealthCheck))
+@settings(max_examples=100, suppress_health_check=list(HealthCheck))
 @given(st.sampled_from(list(SOURCES)), _ATTEMPTS, _ATTEMPTS, st.integers(0, 2**16))
 def test_any_schedule_of_interruptions_ends_as_undisturbed(services, undisturbed, name, first, second, seed):
     start, tracks, expected = undisturbed[name]

@@ -378,7 +378,7 @@ SCHEDULES = st.lists(
 
 @pytest.mark.long
 @pytest.mark.usefixtures("_quick")
-@settings(max_examples=100, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=100, suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow])
 @given(SCHEDULES)
 def test_whatever_goes_wrong_the_catalogue_is_the_same(crawled, tmp_path_factory, faults):
     _, _, tracks = crawled

@@ -424,7 +424,7 @@ TABLES = (
 
 
 @pytest.mark.long
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=150)
 @given(TABLES, st.sampled_from([None, ",", [" & ", "/"]]), st.sampled_from(",\t;|"))
 @example((["name", "popularity"], [["\x00", "1"]]), None, ",")
 @example((["name", "popularity"], [["\ud800", "1"]]), None, ",")

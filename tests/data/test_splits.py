@@ -54,7 +54,7 @@ class TestComponents:
         assert list(splits.artist_groups(catalogue([np.array(["b", "a"]), np.array(["b"])]))) == ["a", "a"]
 
     @given(catalogues)
-    @settings(max_examples=50, deadline=None)
+    @settings(max_examples=50)
     def test_same_group_if_and_only_if_linked(self, credits):
         group = splits.artist_groups(catalogue(credits)).to_list()
         tracks = range(len(credits))
@@ -67,7 +67,7 @@ class TestComponents:
 
 class TestMake:
     @given(catalogues, st.integers(0, 5), st.randoms(use_true_random=False))
-    @settings(max_examples=40, deadline=None)
+    @settings(max_examples=40)
     def test_no_artist_on_two_sides_and_one_row_each(self, credits, seed, random):
         tracks = catalogue(credits)
         table = splits.make_splits(tracks, "popularity", SHARES, seed)
@@ -84,7 +84,7 @@ class TestMake:
 
     @pytest.mark.long
     @given(catalogues, st.lists(st.integers(0, 3), min_size=40, max_size=40), st.booleans())
-    @settings(max_examples=40, deadline=None)
+    @settings(max_examples=40)
     def test_stable_under_any_growth(self, credits, batch, forget):
         tracks = catalogue(credits)
         batch = np.array(batch[: len(tracks)])
@@ -200,7 +200,7 @@ class TestTime:
 
     @pytest.mark.long
     @given(catalogues, st.lists(dates, min_size=40, max_size=40), st.randoms(use_true_random=False))
-    @settings(max_examples=60, deadline=None)
+    @settings(max_examples=60)
     def test_older_trains_newer_tests_and_no_artist_does_both(self, credits, released, random):
         tracks = catalogue(credits, release_date=released[: len(credits)])
         table = make(tracks)
@@ -225,7 +225,7 @@ class TestTime:
         st.lists(dates, min_size=40, max_size=40),
         st.lists(st.integers(0, 3), min_size=40, max_size=40),
     )
-    @settings(max_examples=40, deadline=None)
+    @settings(max_examples=40)
     def test_stable_under_growth(self, credits, released, batch):
         tracks = catalogue(credits, release_date=released[: len(credits)])
         table = None

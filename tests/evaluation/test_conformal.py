@@ -142,7 +142,7 @@ def test_an_interval_of_classes_and_a_level_not_calibrated_are_refused():
         conformal.interval(numbers, np.zeros(3), 0.7)
 
 
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=40)
 @given(
     errors=st.lists(st.floats(-1e6, 1e6), min_size=2, max_size=60),
     shift=st.floats(-100, 100),
@@ -167,7 +167,7 @@ def test_whatever_the_errors_intervals_nest_and_cover_their_own_tracks(errors, s
         assert (inside >= level - 1e-9).all()
 
 
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=40)
 @given(seed=st.integers(0, 2**32 - 1), n=st.integers(2, 60))
 def test_whatever_the_probabilities_sets_nest_and_cover_their_own_tracks(seed, n):
     rng = np.random.default_rng(seed)

@@ -257,7 +257,7 @@ def test_loudness_range_of_ebu_tech_3342(levels, expected):
 
 
 @given(st.floats(-30, 10))
-@settings(max_examples=10, deadline=None)
+@settings(max_examples=10)
 def test_gain_shifts_loudness(gain):
     wave = np.random.default_rng(0).normal(0, 0.05, 3 * RATE)
     before, after = described(wave), described(wave * 10 ** (gain / 20))
@@ -337,7 +337,7 @@ def anything(draw):
 
 
 @given(anything())
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @pytest.mark.filterwarnings("error")
 def test_anything_is_described(clip):
     before = clip[0].copy()

@@ -58,7 +58,7 @@ def test_the_api_keeps_to_its_description(client):
     for operation in schema.get_all_operations():
 
         @bounded(
-            max_examples=15, deadline=None, derandomize=True, database=None, phases=[Phase.explicit, Phase.generate],
+            max_examples=15, derandomize=True, database=None, phases=[Phase.explicit, Phase.generate],
             suppress_health_check=list(HealthCheck),
         )  # fmt: skip
         @given(case=operation.ok().as_strategy())
