@@ -51,6 +51,7 @@ def test_validation_chooses_and_a_collapsed_model_is_flagged(measured):
     assert result["flags"] == ["flat has collapsed: it predicts nearly the same for every track"]
     assert result["rows"]["mean"]["collapsed"] is False  # a constant is what it is meant to be
     assert result["paired"]["flat"]["spearman"]["low"] > 0
+    assert set(result["paired"]) == {"flat", "mean"}
 
 
 def test_shuffled_labels_that_rank_are_flagged(rng):
@@ -78,6 +79,9 @@ def test_the_simplest_within_one_standard_error_is_chosen():
     assert best == "small"
     assert choice == {"highest": "large", "standard_error": 0.1, "within": ["small", "large"]}
     assert evaluate.choose({"large": evaluate.Validated(0.35, 0.01, 1000), "small": small})[0] == "large"
+    twin = evaluate.Validated(0.31, 0.1, size=1)  # as simple: then the better one
+    assert evaluate.choose({"large": large, "small": small, "twin": twin})[0] == "twin"
+    assert evaluate.choose({"large": large, "twin": twin, "small": small})[0] == "twin"
 
 
 def test_seeds_are_averaged_and_compared_as_a_whole(rng):
