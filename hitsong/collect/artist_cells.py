@@ -4,6 +4,7 @@ import ast
 import html
 import json
 import re
+import warnings
 
 import pandas as pd
 
@@ -80,7 +81,7 @@ def _evaluated(text):
     try:
         return json.loads(text)
     except (ValueError, RecursionError):
-        return ast.literal_eval(text)
+        return _as_python(text)
 
 
 def _quoted(item):
@@ -92,7 +93,13 @@ def _quoted(item):
     try:
         return json.loads(item)  # joins surrogate pairs
     except ValueError:
-        return ast.literal_eval(item)
+        return _as_python(item)
+
+
+def _as_python(text):
+    """A value as Python writes it. A backslash that begins no escape (AC\\DC) stays, without Python's warning."""
+    with warnings.catch_warnings(action="ignore"):
+        return ast.literal_eval(text)
 
 
 def _value(item, key):

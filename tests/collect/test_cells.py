@@ -203,7 +203,14 @@ def test_a_written_list_is_read_back(names):
         assert parse_artists(repr(np.array(names, dtype=object))) == names
 
 
+@pytest.mark.filterwarnings("error")
+@pytest.mark.parametrize("cell", [r"['AC\DC', 'B']", r"""['AC\DC', {'name': 'B'}]"""])
+def test_a_backslash_stays_without_a_warning(cell):
+    assert parse_artists(cell) == [r"AC\DC", "B"]
+
+
 @given(st.text("[](){}'\",\\; Anul", max_size=30))
+@pytest.mark.filterwarnings("error")
 def test_any_cell_gives_names(cell):
     names = parse_artists(cell, [";"])
     assert all(isinstance(name, str) and name for name in names)
