@@ -173,7 +173,7 @@ def mono(samples):
     """Average the channels: (n, channels) -> (n,)."""
     if samples.shape[1] == 1:
         return samples[:, 0]
-    # As sums, as fast as a product of matrices, of which BLAS now and then warns without a reason.
+    # As fast as a matrix product, for which NumPy sometimes warns of invalid values that are not there.
     total = functools.reduce(np.add, samples.T)
     total *= np.float32(1 / samples.shape[1])
     return total

@@ -85,8 +85,8 @@ def quantisation(settings):
     Returns
     -------
     scale, offset : float
-        Code 255 is the level of a full-scale sine by its strongest bin, in the band that weights a bin most; code 0 is
-        80 dB below. The sine's neighbouring bins can add up to 1.5 dB, which are clipped.
+        Code 255 is the highest level that the strongest bin of a full-scale sine gives to a band; code 0 is 80 dB
+        below. The bins beside it can add up to 1.5 dB, which are clipped.
     """
     filters = mel_filters(_spectrum(settings))
     loudest = 20 * np.log10(hann(settings.n_fft).sum() / 2) + 10 * np.log10(filters.max())

@@ -98,18 +98,13 @@ def test_the_gap_holds_across_threads():
 
 def test_a_pause_holds_for_all_threads():
     service = Throttle("Service", gap_s=0, longest_wait_s=60)
-    refused = threading.Event()
-    respond = responding(RetryableError("429", retry_after=0.3), 1)
-
-    def request():
-        refused.set()
-        return respond()
-
     started = time.monotonic()
-    thread = threading.Thread(target=lambda: service.send(request))
+    thread = threading.Thread(
+        target=lambda: service.send(responding(RetryableError("429", retry_after=0.3), 1))
+    )
     thread.start()
-    refused.wait()
-    time.sleep(0.1)
+    while thread.is_alive() and not service.waited_s:  # until it has been refused
+        time.sleep(0.01)
     service.send(responding("well"))
     assert time.monotonic() - started >= 0.3
     thread.join()
